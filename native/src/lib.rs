@@ -1,0 +1,1 @@
+//! The host side of msgvault: what writes, restores and serves.

@@ -1,0 +1,1 @@
+//! Sample archives and the tools that the end-to-end tests share.

@@ -1,0 +1,1 @@
+//! Reads and verifies msgvault backup repositories, in Rust alone.
