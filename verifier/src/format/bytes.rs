@@ -1,0 +1,110 @@
+//! Little-endian fields, read with bounds and written in order.
+
+use sha2::{Digest, Sha256};
+
+use super::DecodeError;
+
+/// The unread rest of an object.
+pub(super) struct Reader<'a> {
+    object: &'static str,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(object: &'static str, bytes: &'a [u8]) -> Self {
+        Self { object, rest: bytes }
+    }
+
+    pub(super) fn remaining(&self) -> u64 {
+        length(self.rest)
+    }
+
+    pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], DecodeError> {
+        let split = usize::try_from(count).ok().and_then(|n| self.rest.split_at_checked(n));
+        let Some((head, tail)) = split else {
+            let present = self.remaining();
+            return Err(DecodeError::Truncated { object: self.object, needed: count, present });
+        };
+        self.rest = tail;
+        Ok(head)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let Some((head, tail)) = self.rest.split_first_chunk::<N>() else {
+            let needed = u64::try_from(N).unwrap_or(u64::MAX);
+            return Err(DecodeError::Truncated { object: self.object, needed, present: self.remaining() });
+        };
+        self.rest = tail;
+        Ok(*head)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn magic(&mut self, magic: &[u8; 4]) -> Result<(), DecodeError> {
+        if self.array::<4>()? == *magic { Ok(()) } else { Err(DecodeError::Magic { object: self.object }) }
+    }
+
+    /// Reads the `u16` version, of which there is one so far.
+    pub(super) fn version_one(&mut self) -> Result<(), DecodeError> {
+        match self.u16()? {
+            1 => Ok(()),
+            found => Err(DecodeError::Version { object: self.object, found: found.into() }),
+        }
+    }
+
+    /// Cuts off `count` items of `width` bytes and checks that so many bytes are there.
+    pub(super) fn items<const WIDTH: usize>(&mut self, count: u64) -> Result<&'a [[u8; WIDTH]], DecodeError> {
+        let width = u64::try_from(WIDTH).unwrap_or(u64::MAX);
+        let size = count.checked_mul(width).unwrap_or(u64::MAX);
+        let (items, _) = self.take(size)?.as_chunks::<WIDTH>();
+        Ok(items)
+    }
+
+    pub(super) fn end(&self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("{} bytes follow its end", self.rest.len());
+        Err(DecodeError::Invalid { object: self.object, reason })
+    }
+}
+
+/// Takes the trailing SHA-256 off an object and checks it.
+pub(super) fn unseal<'a>(object: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let Some((body, digest)) = bytes.split_last_chunk::<32>() else {
+        return Err(DecodeError::Truncated { object, needed: 32, present: length(bytes) });
+    };
+    let actual: [u8; 32] = Sha256::digest(body).into();
+    if actual == *digest { Ok(body) } else { Err(DecodeError::Checksum { object }) }
+}
+
+/// Appends the SHA-256 of everything before it.
+pub(super) fn seal(mut body: Vec<u8>) -> Vec<u8> {
+    let digest: [u8; 32] = Sha256::digest(&body).into();
+    body.extend_from_slice(&digest);
+    body
+}
+
+/// The length of a slice as the format counts it.
+pub(super) fn length<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
+}
+
+/// The length of a table whose count is a `u32`; writers never come near the limit.
+pub(super) fn count32<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,101 @@
+//! A repository in a folder of this machine.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Entry, Source, Store, StoreError};
+
+/// Reads below a folder.
+#[derive(Debug, Clone)]
+pub struct DirectoryStore {
+    root: PathBuf,
+}
+
+impl DirectoryStore {
+    /// The store of this folder, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Store for DirectoryStore {
+    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        let failed = |error: io::Error| failure(folder, &error);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(self.root.join(folder)).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // A name that is no UTF-8 is no name of the format.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // A file that vanished meanwhile was not listed.
+            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+            let len = if metadata.is_file() { metadata.len() } else { 0 };
+            entries.push(Entry { name, is_folder: metadata.is_dir(), len });
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+        let full = self.root.join(path);
+        let failed = |error: io::Error| failure(path, &error);
+        // Asked before opening, since opening a pipe would wait for its writer.
+        if !fs::metadata(&full).map_err(failed)?.is_file() {
+            return Err(StoreError::NotAFile { path: path.to_owned() });
+        }
+        let file = File::open(&full).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        Ok(Box::new(OpenFile { file, len, path: path.to_owned() }))
+    }
+}
+
+struct OpenFile {
+    file: File,
+    len: u64,
+    path: String,
+}
+
+impl Source for OpenFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        read_exact_at(&self.file, offset, buffer).map_err(|error| failure(&self.path, &error))
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, buffer, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer = &mut buffer[count..];
+        offset += count as u64;
+    }
+    Ok(())
+}
+
+#[cfg(not(any(unix, windows)))]
+fn read_exact_at(_: &File, _: u64, _: &mut [u8]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn failure(path: &str, error: &io::Error) -> StoreError {
+    let path = if path.is_empty() { "the repository folder".to_owned() } else { path.to_owned() };
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::Missing { path },
+        _ => StoreError::Unreadable { path, reason: error.to_string() },
+    }
+}
