@@ -1,1 +1,3 @@
-//! The host side of msgvault: what writes, restores and serves.
+//! The host side of msgvault: what captures, restores and serves an archive.
+
+pub mod context;

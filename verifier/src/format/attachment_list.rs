@@ -5,7 +5,7 @@ use super::bytes::{Reader, count32, seal, unseal};
 use super::id::BlobId;
 
 const OBJECT: &str = "the attachment list";
-const MAGIC: &[u8; 4] = b"MVAL";
+const MAGIC: [u8; 4] = *b"MVAL";
 
 /// One attachment's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Attachment>, DecodeError> {
     let count = reader.u32()?;
     let items = reader.items::<40>(count.into())?;
     reader.end()?;
-    items.iter().map(|item| decode_entry(item)).collect()
+    items.iter().map(decode_entry).collect()
 }
 
 fn decode_entry(item: &[u8; 40]) -> Result<Attachment, DecodeError> {
@@ -40,7 +40,7 @@ fn decode_entry(item: &[u8; 40]) -> Result<Attachment, DecodeError> {
 /// Writes a list.
 pub fn encode(attachments: &[Attachment]) -> Vec<u8> {
     let mut out = Vec::with_capacity(attachments.len().saturating_mul(40).saturating_add(42));
-    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&count32(attachments).to_le_bytes());
     for attachment in attachments {

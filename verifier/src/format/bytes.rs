@@ -54,8 +54,8 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn magic(&mut self, magic: &[u8; 4]) -> Result<(), DecodeError> {
-        if self.array::<4>()? == *magic { Ok(()) } else { Err(DecodeError::Magic { object: self.object }) }
+    pub(super) fn magic(&mut self, magic: [u8; 4]) -> Result<(), DecodeError> {
+        if self.array::<4>()? == magic { Ok(()) } else { Err(DecodeError::Magic { object: self.object }) }
     }
 
     /// Reads the `u16` version, of which there is one so far.
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     /// Cuts off `count` items of `width` bytes and checks that so many bytes are there.
     pub(super) fn items<const WIDTH: usize>(&mut self, count: u64) -> Result<&'a [[u8; WIDTH]], DecodeError> {
         let width = u64::try_from(WIDTH).unwrap_or(u64::MAX);
-        let size = count.checked_mul(width).unwrap_or(u64::MAX);
+        let size = count.saturating_mul(width);
         let (items, _) = self.take(size)?.as_chunks::<WIDTH>();
         Ok(items)
     }

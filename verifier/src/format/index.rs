@@ -6,7 +6,7 @@ use super::id::{BlobId, PackId};
 use super::pack::Encoding;
 
 const OBJECT: &str = "the index";
-const MAGIC: &[u8; 4] = b"MVIX";
+const MAGIC: [u8; 4] = *b"MVIX";
 
 /// One blob and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
     let count = reader.u32()?;
     let items = reader.items::<65>(count.into())?;
     reader.end()?;
-    let entries = items.iter().map(|item| decode_entry(item)).collect::<Result<Vec<_>, _>>()?;
+    let entries = items.iter().map(decode_entry).collect::<Result<Vec<_>, _>>()?;
     if !entries.is_sorted_by(|a, b| a.id < b.id) {
         return Err(DecodeError::invalid(OBJECT, "its entries are not in ascending order"));
     }
@@ -53,7 +53,7 @@ fn decode_entry(item: &[u8; 65]) -> Result<IndexEntry, DecodeError> {
 pub fn encode(entries: &[IndexEntry]) -> Vec<u8> {
     debug_assert!(entries.is_sorted_by(|a, b| a.id < b.id));
     let mut out = Vec::with_capacity(entries.len().saturating_mul(65).saturating_add(42));
-    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&count32(entries).to_le_bytes());
     for entry in entries {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::READER_VERSION;
-use super::canonical_json::{self, Writer};
+use super::canonical_json;
 use super::id::{BlobId, IndexId, PackId, SnapshotId};
 
 mod auxiliary;

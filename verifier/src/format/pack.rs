@@ -8,8 +8,8 @@ use super::bytes::{Reader, count32, length};
 use super::id::BlobId;
 
 const OBJECT: &str = "the pack";
-const MAGIC: &[u8; 4] = b"MVPK";
-const END_MAGIC: &[u8; 4] = b"KPVM";
+const MAGIC: [u8; 4] = *b"MVPK";
+const END_MAGIC: [u8; 4] = *b"KPVM";
 const VERSION: u8 = 1;
 const PACK_ENCRYPTED: u8 = 1;
 
@@ -111,7 +111,7 @@ pub fn decode_trailer(file_len: u64, bytes: &[u8; 40]) -> Result<Trailer, Decode
     let mut reader = Reader::new(OBJECT, bytes);
     let footer_len = reader.u32()?;
     let digest = reader.array()?;
-    if reader.array::<4>()? != *END_MAGIC {
+    if reader.array::<4>()? != END_MAGIC {
         return Err(DecodeError::invalid(OBJECT, "it does not end with its magic bytes"));
     }
     let footer_offset = file_len
@@ -181,7 +181,7 @@ pub fn encode_footer(entries: &[PackEntry]) -> Vec<u8> {
     hash.update(footer_len);
     out.extend_from_slice(&footer_len);
     out.extend_from_slice(&hash.finalize());
-    out.extend_from_slice(END_MAGIC);
+    out.extend_from_slice(&END_MAGIC);
     out
 }
 
@@ -202,7 +202,7 @@ pub fn decode_encrypted_trailer(file_len: u64, bytes: &[u8; 20]) -> Result<Encry
     let mut reader = Reader::new(OBJECT, bytes);
     let footer_offset = reader.u64()?;
     let footer_stored_len = reader.u64()?;
-    if reader.array::<4>()? != *END_MAGIC {
+    if reader.array::<4>()? != END_MAGIC {
         return Err(DecodeError::invalid(OBJECT, "it does not end with its magic bytes"));
     }
     let end = footer_offset.checked_add(footer_stored_len);
@@ -284,7 +284,7 @@ mod tests {
         let mut bytes = [0; 20];
         bytes[..8].copy_from_slice(&6u64.to_le_bytes());
         bytes[8..16].copy_from_slice(&50u64.to_le_bytes());
-        bytes[16..].copy_from_slice(END_MAGIC);
+        bytes[16..].copy_from_slice(&END_MAGIC);
         let trailer = decode_encrypted_trailer(76, &bytes).unwrap();
         assert_eq!((trailer.footer_offset, trailer.footer_stored_len), (6, 50));
         assert!(decode_encrypted_trailer(75, &bytes).is_err());

@@ -6,8 +6,8 @@ use super::id::PageHash;
 use super::page_size::PageSize;
 
 const OBJECT: &str = "the page-hash object";
-const KEYFRAME: &[u8; 4] = b"MVHK";
-const DELTA: &[u8; 4] = b"MVHD";
+const KEYFRAME: [u8; 4] = *b"MVHK";
+const DELTA: [u8; 4] = *b"MVHD";
 
 /// The hashes of all pages, in page order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn decode(bytes: &[u8]) -> Result<PageHashObject, DecodeError> {
     reader.version_one()?;
     let page_size = PageSize::decode(OBJECT, reader.u32()?)?;
     let page_count = reader.u64()?;
-    match &magic {
+    match magic {
         KEYFRAME => {
             let hashes = reader.items::<16>(page_count)?.iter().copied().map(PageHash::from_bytes).collect();
             reader.end()?;
@@ -135,8 +135,8 @@ impl PageHashDelta {
     }
 }
 
-fn begin(out: &mut Vec<u8>, magic: &[u8; 4], page_size: PageSize, page_count: u64) {
-    out.extend_from_slice(magic);
+fn begin(out: &mut Vec<u8>, magic: [u8; 4], page_size: PageSize, page_count: u64) {
+    out.extend_from_slice(&magic);
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&page_size.get().to_le_bytes());
     out.extend_from_slice(&page_count.to_le_bytes());

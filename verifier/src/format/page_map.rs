@@ -8,8 +8,8 @@ use super::id::BlobId;
 use super::page_size::PageSize;
 
 const OBJECT: &str = "the page map";
-const KEYFRAME: &[u8; 4] = b"MVMK";
-const DELTA: &[u8; 4] = b"MVMD";
+const KEYFRAME: [u8; 4] = *b"MVMK";
+const DELTA: [u8; 4] = *b"MVMD";
 
 /// Consecutive pages that lie back to back in one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub enum MapKind {
 /// Reads a keyframe or a delta.
 pub fn decode(bytes: &[u8]) -> Result<(MapKind, PageMap), DecodeError> {
     let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);
-    let kind = match &reader.array::<4>()? {
+    let kind = match reader.array::<4>()? {
         KEYFRAME => MapKind::Keyframe,
         DELTA => MapKind::Delta,
         _ => return Err(DecodeError::Magic { object: OBJECT }),
@@ -85,7 +85,7 @@ pub fn decode(bytes: &[u8]) -> Result<(MapKind, PageMap), DecodeError> {
     let run_count = reader.u32()?;
     let items = reader.items::<24>(run_count.into())?;
     reader.end()?;
-    let runs = items.iter().map(|item| decode_run(item)).collect::<Result<Vec<_>, _>>()?;
+    let runs = items.iter().map(decode_run).collect::<Result<Vec<_>, _>>()?;
     let map = PageMap { page_size, page_count, blobs, runs };
     map.check_runs()?;
     if kind == MapKind::Keyframe && !map.is_complete() {
@@ -111,8 +111,8 @@ impl PageMap {
         let blobs = self.blobs.len().saturating_mul(32);
         let mut out = Vec::with_capacity(runs.saturating_add(blobs).saturating_add(58));
         out.extend_from_slice(match kind {
-            MapKind::Keyframe => KEYFRAME,
-            MapKind::Delta => DELTA,
+            MapKind::Keyframe => &KEYFRAME,
+            MapKind::Delta => &DELTA,
         });
         out.extend_from_slice(&1u16.to_le_bytes());
         out.extend_from_slice(&self.page_size.get().to_le_bytes());

@@ -28,7 +28,7 @@ impl PageSize {
     }
 
     /// Bytes a page, for lengths in memory.
-    pub fn len(self) -> usize {
+    pub fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }

@@ -6,7 +6,7 @@ use super::blob::{MAX_RAW_LEN, MAX_STREAM_WINDOW};
 use super::bytes::Reader;
 
 const OBJECT: &str = "the zstd frame";
-const MAGIC: &[u8; 4] = &[0x28, 0xb5, 0x2f, 0xfd];
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The longest header a frame can have, in bytes.
 pub const MAX_HEADER_LEN: u64 = 18;
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn frame(rest: &[u8]) -> Vec<u8> {
-        [MAGIC, rest].concat()
+        [&MAGIC, rest].concat()
     }
 
     #[test]

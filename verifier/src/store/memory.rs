@@ -58,7 +58,8 @@ impl Store for MemoryStore {
                     folders.insert(name.to_owned());
                 }
                 None => {
-                    entries.push(Entry { name: rest.to_owned(), is_folder: false, len: bytes.len() as u64 })
+                    let len = bytes.len() as u64;
+                    entries.push(Entry { name: rest.to_owned(), is_folder: false, len });
                 }
             }
         }
