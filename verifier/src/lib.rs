@@ -11,3 +11,10 @@ mod observer;
 pub mod store;
 
 pub use observer::{Observer, Phase};
+mod decompress;
+mod pack_file;
+pub mod repository;
+
+pub use decompress::{Decompressor, Ruzstd};
+pub use pack_file::{FrameError, PackError, PackFile};
+pub mod snapshot;

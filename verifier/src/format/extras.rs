@@ -111,7 +111,7 @@ mod tests {
             r#"{"entries":[],"more":1}"#.to_owned(),
             "[".repeat(100_000),
         ] {
-            assert!(decode(bad.as_bytes()).is_err(), "{:.60}", bad);
+            assert!(decode(bad.as_bytes()).is_err(), "{bad:.60}");
         }
     }
 }

@@ -53,14 +53,11 @@ impl Store for MemoryStore {
         let mut entries = Vec::new();
         for (path, bytes) in &self.files {
             let Some(rest) = path.strip_prefix(&prefix) else { continue };
-            match rest.split_once('/') {
-                Some((name, _)) => {
-                    folders.insert(name.to_owned());
-                }
-                None => {
-                    let len = bytes.len() as u64;
-                    entries.push(Entry { name: rest.to_owned(), is_folder: false, len });
-                }
+            if let Some((name, _)) = rest.split_once('/') {
+                folders.insert(name.to_owned());
+            } else {
+                let len = bytes.len() as u64;
+                entries.push(Entry { name: rest.to_owned(), is_folder: false, len });
             }
         }
         entries.extend(folders.into_iter().map(|name| Entry { name, is_folder: true, len: 0 }));

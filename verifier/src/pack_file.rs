@@ -1,0 +1,313 @@
+//! Reading blobs out of one pack (`docs/format.md` §3).
+
+use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::decompress::Decompressor;
+use crate::format::DecodeError;
+use crate::format::id::{BlobId, PackId};
+use crate::format::pack::{self, Encoding, Header, PackEntry};
+use crate::format::zstd_frame;
+use crate::store::{Source, Store, StoreError};
+
+const READ_LEN: usize = 256 << 10;
+
+/// An opened pack whose footer was checked.
+pub struct PackFile<'s> {
+    source: Box<dyn Source + 's>,
+    entries: Arc<Vec<PackEntry>>,
+}
+
+/// Why a pack cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// Its file cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its header, footer or trailer is not what a pack has.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Why a blob in a pack cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The pack's file cannot be read there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored bytes changed.
+    #[error("its stored bytes do not match their checksum")]
+    Crc,
+    /// The stored bytes are no zstd frame of the right shape.
+    #[error(transparent)]
+    Header(#[from] DecodeError),
+    /// The frame does not decompress to exactly the length that the pack states.
+    #[error("it does not decompress to the {raw_len} bytes that the pack states")]
+    Decompress {
+        /// Bytes that it should have.
+        raw_len: u64,
+    },
+    /// The raw bytes are another blob's.
+    #[error("its bytes have another hash than its name")]
+    Hash,
+    /// It is larger than what is expected of it.
+    #[error("it has {raw_len} bytes, more than the {limit} that it can have")]
+    TooLarge {
+        /// Bytes it has.
+        raw_len: u64,
+        /// Bytes it may have.
+        limit: u64,
+    },
+    /// The receiver of the bytes broke off.
+    #[error("reading was stopped")]
+    Stopped,
+}
+
+impl<'s> PackFile<'s> {
+    /// Opens a pack of a repository and reads its footer.
+    pub fn open(store: &'s dyn Store, id: PackId) -> Result<Self, PackError> {
+        Self::from_source(store.open(&id.path())?)
+    }
+
+    /// Reads the footer of a pack.
+    pub fn from_source(source: Box<dyn Source + 's>) -> Result<Self, PackError> {
+        let len = source.len();
+        let short = |needed| DecodeError::Truncated { object: "the pack", needed, present: len };
+        let tail_offset = |tail: u64| len.checked_sub(tail).ok_or_else(|| short(pack::HEADER_LEN + tail));
+        let mut header = [0; 6];
+        if len < pack::HEADER_LEN {
+            return Err(short(pack::HEADER_LEN).into());
+        }
+        source.read_at(0, &mut header)?;
+        if pack::decode_header(&header)? == Header::Encrypted {
+            let mut trailer = [0; 20];
+            source.read_at(tail_offset(pack::ENCRYPTED_TRAILER_LEN)?, &mut trailer)?;
+            pack::decode_encrypted_trailer(len, &trailer)?;
+            return Err(DecodeError::Encrypted { object: "the pack" }.into());
+        }
+        let mut trailer = [0; 40];
+        source.read_at(tail_offset(pack::TRAILER_LEN)?, &mut trailer)?;
+        let trailer = pack::decode_trailer(len, &trailer)?;
+        // The trailer was checked against the file's length, so these bytes are there.
+        let mut footer = vec![0; usize::try_from(trailer.footer_len).unwrap_or(0)];
+        source.read_at(trailer.footer_offset, &mut footer)?;
+        let mut entries = pack::decode_footer(&trailer, &footer)?;
+        entries.sort_by_key(|entry| entry.id);
+        Ok(Self { source, entries: Arc::new(entries) })
+    }
+
+    /// Opens a pack whose footer was read before.
+    pub(crate) fn with_entries(
+        store: &'s dyn Store,
+        id: PackId,
+        entries: Arc<Vec<PackEntry>>,
+    ) -> Result<Self, PackError> {
+        Ok(Self { source: store.open(&id.path())?, entries })
+    }
+
+    /// The entries, to be kept beyond the opened file.
+    pub(crate) fn shared_entries(&self) -> Arc<Vec<PackEntry>> {
+        Arc::clone(&self.entries)
+    }
+
+    /// The entries, by blob ID.
+    pub fn entries(&self) -> &[PackEntry] {
+        &self.entries
+    }
+
+    /// The entry of a blob.
+    pub fn find(&self, id: &BlobId) -> Option<&PackEntry> {
+        let position = self.entries.binary_search_by(|entry| entry.id.cmp(id)).ok()?;
+        self.entries.get(position)
+    }
+
+    /// Hands the raw bytes of a blob to `sink`, piece by piece.
+    ///
+    /// What was handed over is worth nothing before this returns `Ok`: only then did the stored bytes match their
+    /// checksum, the length fit exactly, and the hash equal the blob's ID. A wrong checksum is
+    /// reported before what follows from it.
+    pub fn stream(
+        &self,
+        entry: &PackEntry,
+        decompressor: &dyn Decompressor,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), FrameError> {
+        let mut stored = Stored::new(self.source.as_ref(), entry);
+        let decoded = decode(&mut stored, entry, decompressor, sink);
+        if matches!(decoded, Err(FrameError::Stopped)) {
+            return decoded;
+        }
+        let crc = stored.finish()?;
+        if crc == entry.crc32c { decoded } else { Err(FrameError::Crc) }
+    }
+
+    /// The raw bytes of a blob of at most `limit` bytes.
+    pub fn read(
+        &self,
+        entry: &PackEntry,
+        decompressor: &dyn Decompressor,
+        limit: u64,
+    ) -> Result<Vec<u8>, FrameError> {
+        if entry.raw_len > limit {
+            return Err(FrameError::TooLarge { raw_len: entry.raw_len, limit });
+        }
+        // Grows with the bytes that are really there, not with what the entry promises.
+        let mut raw = Vec::with_capacity(usize::try_from(entry.raw_len.min(1 << 20)).unwrap_or(0));
+        self.stream(entry, decompressor, &mut |piece| {
+            raw.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(raw)
+    }
+}
+
+fn decode(
+    stored: &mut Stored<'_>,
+    entry: &PackEntry,
+    decompressor: &dyn Decompressor,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), FrameError> {
+    let mut hash = Sha256::new();
+    let mut sink = |piece: &[u8]| {
+        hash.update(piece);
+        sink(piece)
+    };
+    match entry.encoding {
+        Encoding::Raw => copy_raw(stored, &mut sink)?,
+        Encoding::Zstd => decompress(stored, entry, decompressor, &mut sink)?,
+    }
+    if <[u8; 32]>::from(hash.finalize()) == *entry.id.as_bytes() { Ok(()) } else { Err(FrameError::Hash) }
+}
+
+fn copy_raw(
+    stored: &mut Stored<'_>,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), FrameError> {
+    loop {
+        let piece = stored.piece()?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        if sink(piece).is_break() {
+            return Err(FrameError::Stopped);
+        }
+        let count = piece.len();
+        stored.consume(count);
+    }
+}
+
+fn decompress(
+    stored: &mut Stored<'_>,
+    entry: &PackEntry,
+    decompressor: &dyn Decompressor,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), FrameError> {
+    let raw_len = entry.raw_len;
+    let header = zstd_frame::decode_header(stored.piece()?, raw_len)?;
+    let mut buffer = vec![0; READ_LEN.min(usize::try_from(raw_len).unwrap_or(READ_LEN)).max(1)];
+    let mut left = raw_len;
+    let outcome = (|| -> io::Result<bool> {
+        let mut output = decompressor.decoder(&header, stored)?;
+        loop {
+            let count = output.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(true);
+            }
+            let piece = buffer.get(..count).unwrap_or_default();
+            match left.checked_sub(count as u64) {
+                Some(rest) => left = rest,
+                None => return Err(io::ErrorKind::InvalidData.into()),
+            }
+            if sink(piece).is_break() {
+                return Ok(false);
+            }
+        }
+    })();
+    if let Some(error) = stored.failure.take() {
+        return Err(error.into());
+    }
+    match outcome {
+        Ok(false) => Err(FrameError::Stopped),
+        Ok(true) if left == 0 && stored.is_exhausted() => Ok(()),
+        _ => Err(FrameError::Decompress { raw_len }),
+    }
+}
+
+/// The stored bytes of one entry, read in pieces, with their checksum.
+struct Stored<'a> {
+    source: &'a dyn Source,
+    offset: u64,
+    left: u64,
+    buffer: Vec<u8>,
+    position: usize,
+    crc: u32,
+    failure: Option<StoreError>,
+}
+
+impl<'a> Stored<'a> {
+    fn new(source: &'a dyn Source, entry: &PackEntry) -> Self {
+        let (offset, left) = (entry.offset, entry.stored_len);
+        Self { source, offset, left, buffer: Vec::new(), position: 0, crc: 0, failure: None }
+    }
+
+    /// The next bytes that are not consumed; empty at the end.
+    fn piece(&mut self) -> Result<&[u8], StoreError> {
+        if self.position == self.buffer.len() && self.left > 0 {
+            let count = self.left.min(READ_LEN as u64);
+            // The footer was checked: the entry lies inside the file.
+            self.buffer.resize(usize::try_from(count).unwrap_or(READ_LEN), 0);
+            self.position = 0;
+            self.source.read_at(self.offset, &mut self.buffer)?;
+            self.crc = crc32c::crc32c_append(self.crc, &self.buffer);
+            self.offset = self.offset.saturating_add(count);
+            self.left = self.left.saturating_sub(count);
+        }
+        Ok(self.buffer.get(self.position..).unwrap_or_default())
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.left == 0 && self.position == self.buffer.len()
+    }
+
+    /// Reads what is left and gives the checksum over everything.
+    fn finish(mut self) -> Result<u32, StoreError> {
+        loop {
+            let count = self.piece()?.len();
+            if count == 0 {
+                return Ok(self.crc);
+            }
+            self.consume(count);
+        }
+    }
+}
+
+impl Read for Stored<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Stored<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // Kept aside, because decoders wrap what they are told in errors of their own.
+        if let Err(error) = self.piece() {
+            self.failure = Some(error.clone());
+            return Err(io::Error::other(error));
+        }
+        self.piece().map_err(io::Error::other)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.position = self.position.saturating_add(count).min(self.buffer.len());
+    }
+}
+
+#[cfg(test)]
+mod tests;

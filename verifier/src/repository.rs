@@ -1,0 +1,305 @@
+//! An opened repository: its configuration, the index of its blobs, and its manifests.
+
+mod blob_index;
+
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+pub use blob_index::{BlobIndex, Location};
+
+use crate::decompress::Decompressor;
+use crate::format::config::{ConfigError, RepoConfig};
+use crate::format::id::{BlobId, PackId, SnapshotId};
+use crate::format::manifest::{Manifest, ManifestError};
+use crate::format::{DecodeError, index};
+use crate::pack_file::{FrameError, PackError, PackFile};
+use crate::store::{Store, StoreError, read_file};
+
+/// The largest configuration, in bytes.
+const MAX_CONFIG_LEN: u64 = 1 << 20;
+/// The largest manifest, in bytes.
+const MAX_MANIFEST_LEN: u64 = 64 << 20;
+/// The largest index file: 2^32 entries.
+const MAX_INDEX_LEN: u64 = (65 << 32) + 42;
+const MANIFEST_SUFFIX: &str = ".mvmanifest";
+const INDEX_SUFFIX: &str = ".mvidx";
+
+/// A repository that can be read.
+pub struct Repository<S, D> {
+    store: S,
+    decompressor: D,
+    config: RepoConfig,
+    index: BlobIndex,
+    damaged_indexes: Vec<(String, IndexError)>,
+    /// The footer that was read last: the objects of one snapshot lie side by side.
+    last_footer: Mutex<Option<(PackId, Footer)>>,
+}
+
+type Footer = Arc<Vec<crate::format::pack::PackEntry>>;
+
+/// Why a repository cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder is not there.
+    #[error("there is no repository: {0}; check the path, or make one with `msgvault backup init`")]
+    Missing(StoreError),
+    /// The folder holds something else.
+    #[error("the folder is no msgvault repository: it has no config.toml beside snapshots/ and packs/")]
+    NotARepository,
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Why an index file is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is no index.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Why a manifest cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Its file cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is refused.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// Which snapshot a user means.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// There are none.
+    #[error("the repository has no snapshot yet")]
+    Empty,
+    /// None begins so.
+    #[error("no snapshot begins with {prefix:?}; `list` shows those that there are")]
+    Unknown {
+        /// What was asked for.
+        prefix: String,
+    },
+    /// Several begin so.
+    #[error(
+        "{count} snapshots begin with {prefix:?}, for example {first} and {second}; give more of the name"
+    )]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// How many there are.
+        count: usize,
+        /// The first of them.
+        first: SnapshotId,
+        /// The second of them.
+        second: SnapshotId,
+    },
+    /// The folder cannot be listed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A blob that cannot be had, and where it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("blob {blob}{}: {fault}", pack.map(|pack| format!(" in {}", pack.path())).unwrap_or_default())]
+pub struct BlobError {
+    /// The blob.
+    pub blob: BlobId,
+    /// The pack that should hold it, where an index names one.
+    pub pack: Option<PackId>,
+    /// What is wrong.
+    pub fault: BlobFault,
+}
+
+/// What is wrong with a blob.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobFault {
+    /// No index names it.
+    #[error("no index file says where it is")]
+    NotIndexed,
+    /// Its pack cannot be used.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The pack's footer does not have it.
+    #[error("the index says that the pack holds it, and the pack's footer does not")]
+    NotInPack,
+    /// Index and footer describe it differently.
+    #[error("the index and the pack's footer disagree about where it is")]
+    Disagrees,
+    /// Its bytes cannot be trusted.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// The snapshots of a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// Snapshots, oldest first.
+    pub snapshots: Vec<SnapshotId>,
+    /// Manifest files whose names are no snapshot IDs; nothing opens them.
+    pub misnamed: Vec<String>,
+}
+
+impl<S: Store, D: Decompressor> Repository<S, D> {
+    /// Opens a repository and reads all its index files.
+    ///
+    /// A damaged index file is kept for the report; blobs that only it names are not to be found.
+    pub fn open(store: S, decompressor: D) -> Result<Self, OpenError> {
+        let config = read_config(&store)?;
+        let mut index = BlobIndex::default();
+        let mut damaged_indexes = Vec::new();
+        for name in index_names(&store) {
+            match read_index(&store, &name) {
+                Ok(entries) => index.add(&entries),
+                Err(error) => damaged_indexes.push((name, error)),
+            }
+        }
+        index.finish();
+        Ok(Self { store, decompressor, config, index, damaged_indexes, last_footer: Mutex::new(None) })
+    }
+
+    /// The files.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// What decodes compressed blobs.
+    pub fn decompressor(&self) -> &D {
+        &self.decompressor
+    }
+
+    /// Identity and versions.
+    pub fn config(&self) -> &RepoConfig {
+        &self.config
+    }
+
+    /// Where the blobs are.
+    pub fn index(&self) -> &BlobIndex {
+        &self.index
+    }
+
+    /// Index files that are of no use, by path.
+    pub fn damaged_indexes(&self) -> &[(String, IndexError)] {
+        &self.damaged_indexes
+    }
+
+    /// The names of all snapshots.
+    pub fn listing(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        for entry in self.store.list("snapshots")? {
+            let Some(stem) = entry.name.strip_suffix(MANIFEST_SUFFIX) else { continue };
+            match stem.parse() {
+                Ok(id) if !entry.is_folder => listing.snapshots.push(id),
+                _ => listing.misnamed.push(entry.name),
+            }
+        }
+        listing.snapshots.sort();
+        listing.misnamed.sort();
+        Ok(listing)
+    }
+
+    /// The snapshot that a user means: a full ID, a prefix that only one has, or `latest`.
+    pub fn select(&self, wanted: &str) -> Result<SnapshotId, SelectError> {
+        let mut snapshots = self.listing()?.snapshots;
+        if wanted == "latest" {
+            return snapshots.pop().ok_or(SelectError::Empty);
+        }
+        snapshots.retain(|id| !wanted.is_empty() && id.as_str().starts_with(wanted));
+        let prefix = wanted.to_owned();
+        match snapshots.as_slice() {
+            [] => Err(SelectError::Unknown { prefix }),
+            [only] => Ok(only.clone()),
+            [first, second, ..] => Err(SelectError::Ambiguous {
+                prefix,
+                count: snapshots.len(),
+                first: first.clone(),
+                second: second.clone(),
+            }),
+        }
+    }
+
+    /// Loads a snapshot's manifest.
+    pub fn manifest(&self, id: &SnapshotId) -> Result<Manifest, LoadError> {
+        let json = read_file(&self.store, &id.path(), MAX_MANIFEST_LEN)?;
+        Ok(Manifest::decode(id, &json)?)
+    }
+
+    /// Reads a blob of at most `limit` bytes.
+    pub fn blob(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, BlobError> {
+        let location = self.index.find(id);
+        let pack = location.map(|location| location.pack);
+        let failed = |fault: BlobFault| BlobError { blob: *id, pack, fault };
+        let Some(location) = location else { return Err(failed(BlobFault::NotIndexed)) };
+        let file = self.open_pack(location.pack).map_err(|error| failed(error.into()))?;
+        let entry = location.check(file.find(id)).map_err(failed)?;
+        file.read(entry, &self.decompressor, limit).map_err(|error| failed(error.into()))
+    }
+
+    /// Opens a pack, with the footer that was read last if it is the same pack's.
+    fn open_pack(&self, pack: PackId) -> Result<PackFile<'_>, PackError> {
+        let cached = match self.last_footer.lock() {
+            Ok(slot) => slot.as_ref().filter(|(id, _)| *id == pack).map(|(_, footer)| Arc::clone(footer)),
+            Err(_) => None,
+        };
+        if let Some(footer) = cached {
+            return PackFile::with_entries(&self.store, pack, footer);
+        }
+        let file = PackFile::open(&self.store, pack)?;
+        if let Ok(mut slot) = self.last_footer.lock() {
+            *slot = Some((pack, file.shared_entries()));
+        }
+        Ok(file)
+    }
+}
+
+/// Reads and checks `config.toml`.
+pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
+    let bytes = match read_file(store, "config.toml", MAX_CONFIG_LEN) {
+        Ok(bytes) => bytes,
+        Err(StoreError::Missing { .. }) => {
+            return Err(match store.list("") {
+                Err(error @ StoreError::Missing { .. }) => OpenError::Missing(error),
+                Err(error) => OpenError::Store(error),
+                Ok(_) => OpenError::NotARepository,
+            });
+        }
+        Err(error) => return Err(OpenError::Store(error)),
+    };
+    // An archive home has a config.toml of its own.
+    let looks_like_one = store.list("snapshots").is_ok() || store.list("packs").is_ok();
+    match RepoConfig::decode(&bytes) {
+        Ok(config) => Ok(config),
+        Err(ConfigError::Malformed { .. }) if !looks_like_one => Err(OpenError::NotARepository),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Index files in the order in which later ones win.
+fn index_names(store: &dyn Store) -> Vec<String> {
+    let entries = store.list("indexes").unwrap_or_default();
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .filter(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder)
+        .map(|entry| format!("indexes/{}", entry.name))
+        .collect();
+    names.sort();
+    names
+}
+
+fn read_index(store: &dyn Store, path: &str) -> Result<Vec<index::IndexEntry>, IndexError> {
+    Ok(index::decode(&read_file(store, path, MAX_INDEX_LEN)?)?)
+}

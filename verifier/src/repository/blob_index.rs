@@ -1,0 +1,143 @@
+//! Which pack holds a blob: the union of all index files (`docs/format.md` §4).
+
+use std::collections::HashMap;
+
+use crate::format::id::{BlobId, PackId};
+use crate::format::index::IndexEntry;
+use crate::format::pack::{Encoding, PackEntry};
+
+use super::BlobFault;
+
+/// The blobs of a repository by ID; 56 bytes each.
+#[derive(Debug, Default)]
+pub struct BlobIndex {
+    slots: Vec<Slot>,
+    packs: Vec<PackId>,
+    numbers: HashMap<PackId, u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    id: BlobId,
+    pack: u32,
+    encoding: Encoding,
+    offset: u64,
+    stored_len: u64,
+}
+
+/// Where a blob is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// The blob.
+    pub id: BlobId,
+    /// The pack that holds it.
+    pub pack: PackId,
+    /// Bytes from the start of the pack.
+    pub offset: u64,
+    /// Bytes in the pack.
+    pub stored_len: u64,
+    /// How it is stored.
+    pub encoding: Encoding,
+}
+
+impl Location {
+    /// Takes the footer's entry of the blob if it says the same as the index.
+    pub fn check<'e>(&self, entry: Option<&'e PackEntry>) -> Result<&'e PackEntry, BlobFault> {
+        let entry = entry.ok_or(BlobFault::NotInPack)?;
+        let agrees = entry.offset == self.offset
+            && entry.stored_len == self.stored_len
+            && entry.encoding == self.encoding;
+        if agrees { Ok(entry) } else { Err(BlobFault::Disagrees) }
+    }
+}
+
+impl BlobIndex {
+    /// Adds the entries of one index file; later files win.
+    pub(super) fn add(&mut self, entries: &[IndexEntry]) {
+        for entry in entries {
+            let pack = *self.numbers.entry(entry.pack).or_insert_with(|| {
+                self.packs.push(entry.pack);
+                u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX)
+            });
+            self.slots.push(Slot {
+                id: entry.id,
+                pack,
+                encoding: entry.encoding,
+                offset: entry.offset,
+                stored_len: entry.stored_len,
+            });
+        }
+    }
+
+    /// Sorts what was added and keeps the last of each blob.
+    pub(super) fn finish(&mut self) {
+        // Stable, so that of equal blobs the later file's entry stays behind.
+        self.slots.sort_by_key(|slot| slot.id);
+        self.slots.reverse();
+        self.slots.dedup_by(|later, kept| later.id == kept.id);
+        self.slots.reverse();
+        self.slots.shrink_to_fit();
+    }
+
+    /// How many blobs there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The packs that any index file names, in order of first use.
+    pub fn packs(&self) -> &[PackId] {
+        &self.packs
+    }
+
+    /// Where a blob is.
+    pub fn find(&self, id: &BlobId) -> Option<Location> {
+        self.at(self.position(id)?)
+    }
+
+    /// The position of a blob, which stays the same as long as the repository is open.
+    pub fn position(&self, id: &BlobId) -> Option<usize> {
+        self.slots.binary_search_by(|slot| slot.id.cmp(id)).ok()
+    }
+
+    /// The blob at a position.
+    pub fn at(&self, position: usize) -> Option<Location> {
+        let slot = self.slots.get(position)?;
+        let pack = *self.packs.get(usize::try_from(slot.pack).ok()?)?;
+        let Slot { id, encoding, offset, stored_len, .. } = *slot;
+        Some(Location { id, pack, offset, stored_len, encoding })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(fill: u8, pack: u64) -> IndexEntry {
+        IndexEntry {
+            id: BlobId::from_bytes([fill; 32]),
+            pack: PackId::from_parts(pack, 0),
+            offset: 6,
+            stored_len: 1,
+            encoding: Encoding::Raw,
+        }
+    }
+
+    #[test]
+    fn the_later_file_wins() {
+        let mut index = BlobIndex::default();
+        index.add(&[entry(1, 1), entry(2, 1)]);
+        index.add(&[entry(0, 2), entry(2, 2)]);
+        index.finish();
+        let pack_of = |fill| index.find(&BlobId::from_bytes([fill; 32])).map(|location| location.pack);
+        assert_eq!(index.len(), 3);
+        assert_eq!(pack_of(0), Some(PackId::from_parts(2, 0)));
+        assert_eq!(pack_of(1), Some(PackId::from_parts(1, 0)));
+        assert_eq!(pack_of(2), Some(PackId::from_parts(2, 0)));
+        assert_eq!(pack_of(3), None);
+    }
+}
