@@ -91,7 +91,7 @@ impl<'c> Attachments<'c> {
     pub(super) fn write_corner_cases(&mut self) -> Result<()> {
         for size in [0, 0, 1, 1023, 1024, 1025, 1024, 4096] {
             for kind in [Kind::Text, Kind::Photo] {
-                self.write_content(kind, size)?;
+                self.write_content(kind, size, true)?;
             }
         }
         self.write_shared_content()?;
@@ -112,8 +112,8 @@ impl<'c> Attachments<'c> {
     pub(super) fn write_until_full(&mut self, mean: u64) -> Result<()> {
         let large = self.limits.bytes >= ROOM_FOR_LARGE;
         if large && self.wants_content() {
-            self.write_content(Kind::Csv, 6 << 20)?;
-            self.write_content(Kind::Photo, 5 << 20)?;
+            self.write_content(Kind::Csv, 6 << 20, true)?;
+            self.write_content(Kind::Photo, 5 << 20, true)?;
         }
         while self.wants_content() && (self.bytes < self.limits.bytes || self.limits.contents < u64::MAX) {
             self.write_ordinary(mean, large)?;
@@ -137,7 +137,8 @@ impl<'c> Attachments<'c> {
         } else {
             self.rng.skewed(mean)
         };
-        self.write_content(kind, size.clamp(24, LARGEST))
+        let knows_size = !(self.oddities.null_sizes && self.rng.one_in(16));
+        self.write_content(kind, size.clamp(24, LARGEST), knows_size)
     }
 
     fn wants_content(&self) -> bool {
@@ -148,14 +149,14 @@ impl<'c> Attachments<'c> {
         u64::try_from(self.contents.len()).unwrap_or(u64::MAX)
     }
 
-    fn write_content(&mut self, kind: Kind, size: u64) -> Result<()> {
+    fn write_content(&mut self, kind: Kind, size: u64, knows_size: bool) -> Result<()> {
         if !self.wants_content() {
             return Ok(());
         }
         let place =
             if self.oddities.namespaced && self.rng.one_in(4) { Place::Namespaced } else { Place::Canonical };
         let stored = self.store_content(kind, size, place)?;
-        let known = if self.oddities.null_sizes && self.rng.one_in(16) { None } else { Some(stored.size) };
+        let known = knows_size.then_some(stored.size);
         let thumbnail =
             if kind == Kind::Photo && self.rng.one_in(3) { Some(self.store_thumbnail()?) } else { None };
         self.add_row(kind, known, Some(&stored), thumbnail.as_ref())

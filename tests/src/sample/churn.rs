@@ -177,10 +177,12 @@ fn add_messages(conn: &Connection, home: &Home, churn: &Churn, seed: u64, wanted
     let mean: i64 =
         conn.query_row("SELECT coalesce(sum(size) / count(size), 0) FROM attachments", [], |row| row.get(0))?;
     let mean = u64::try_from(mean).unwrap_or(0).clamp(1 << 10, 96 << 10);
+    let (rows, messages) = (count(conn, "attachments")?, count(conn, "messages")?);
     let mut rng = Rng::new(seed, "which have attachments");
-    for _ in 0..wanted {
+    for number in 0..wanted {
         let message = mail.write()?;
-        if churn.attachments && rng.one_in(3) {
+        // As many as messages have had so far, and one at least.
+        if churn.attachments && (number == 0 || rng.below(messages) < rows) {
             attachments.belong_to(Some((message, message)));
             attachments.write_ordinary(mean, false)?;
             conn.execute("UPDATE messages SET has_attachments = 1 WHERE id = ?", [message])?;

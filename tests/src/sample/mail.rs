@@ -166,7 +166,7 @@ pub(super) fn random_label(rng: &mut Rng, source: i64) -> i64 {
 
 /// Most mail is short; a newsletter now and then fills several pages of the database.
 pub(super) fn body_length(rng: &mut Rng) -> u64 {
-    if rng.one_in(150) { rng.between(8_000, 60_000) } else { rng.skewed(900) }
+    if rng.one_in(150) { rng.between(8_000, 60_000) } else { rng.skewed(1400) }
 }
 
 fn is_chat(source: i64) -> bool {

@@ -121,6 +121,9 @@ fn write_database(home: &Home, options: &Options) -> Result<()> {
     schema::finish(conn)
 }
 
+/// The size is looked at after so many messages; even the smallest archive has them, unless it is told otherwise.
+const FEW_MESSAGES: u64 = 32;
+
 fn write_messages(conn: &Connection, options: &Options) -> Result<Owners> {
     let start: Option<i64> = conn.query_row("SELECT unixepoch(?)", [&options.start], |row| row.get(0))?;
     let start = start.ok_or_else(|| SampleError::Start(options.start.clone()))?;
@@ -129,7 +132,8 @@ fn write_messages(conn: &Connection, options: &Options) -> Result<Owners> {
     let mut count = 0_u64;
     let enough = options.database_size();
     while count < options.messages.unwrap_or(u64::MAX) {
-        if options.messages.is_none() && count.is_multiple_of(16) && database_size(conn)? >= enough {
+        let may_end = options.messages.is_none() && count > 0 && count.is_multiple_of(FEW_MESSAGES);
+        if may_end && database_size(conn)? >= enough {
             break;
         }
         let id = mail.write()?;
@@ -153,7 +157,7 @@ fn write_attachments(conn: &Connection, home: &Home, options: &Options, owners: 
     attachments.write_corner_cases()?;
     let mean = match options.attachments {
         Some(contents) => limits.bytes / contents.max(1),
-        None => (limits.bytes / 64).clamp(2 << 10, 96 << 10),
+        None => (limits.bytes / 64).clamp(2 << 10, 40 << 10),
     };
     attachments.write_until_full(mean)?;
     conn.execute(MARK_MESSAGES, [])?;

@@ -25,6 +25,8 @@ mod rng;
 mod schema;
 mod store;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use churn::{Churn, churn};
