@@ -9,8 +9,10 @@ use super::rng::Rng;
 use super::store::{Place, Store, Stored};
 use super::{Result, sql_int};
 
-/// From this budget on there is room for contents of several megabytes.
+/// From this budget on there is room for contents of several megabytes, unless all are meant to be small.
 const ROOM_FOR_LARGE: u64 = 32 << 20;
+
+const SMALL_MEAN: u64 = 16 << 10;
 
 const LARGEST: u64 = 24 << 20;
 
@@ -110,7 +112,7 @@ impl<'c> Attachments<'c> {
 
     /// Ordinary attachments around a mean size, until the limits are met.
     pub(super) fn write_until_full(&mut self, mean: u64) -> Result<()> {
-        let large = self.limits.bytes >= ROOM_FOR_LARGE;
+        let large = self.limits.bytes >= ROOM_FOR_LARGE && mean >= SMALL_MEAN;
         if large && self.wants_content() {
             self.write_content(Kind::Csv, 6 << 20, true)?;
             self.write_content(Kind::Photo, 5 << 20, true)?;
