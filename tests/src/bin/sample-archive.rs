@@ -48,6 +48,9 @@ struct Make {
     /// Record some attachments below synctech-sms/
     #[arg(long)]
     namespaced: bool,
+    /// Keep half of the attachments in packs
+    #[arg(long)]
+    packed: bool,
     /// Record a size in every attachment row
     #[arg(long)]
     no_null_sizes: bool,
@@ -137,6 +140,7 @@ impl From<Make> for Options {
             attachments: make.attachments,
             attachment_rows: make.attachment_rows,
             namespaced: make.namespaced,
+            packed: make.packed,
             null_sizes: !make.no_null_sizes,
             rows_without_content: !make.no_odd_rows,
             secrets: make.secrets,

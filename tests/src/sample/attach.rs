@@ -47,7 +47,7 @@ pub(super) type Owners = Option<(i64, i64)>;
 /// Writes attachments until the limits are met.
 pub(super) struct Attachments<'c> {
     rng: Rng,
-    store: Store,
+    store: Store<'c>,
     limits: Limits,
     oddities: Oddities,
     owners: Owners,
@@ -62,7 +62,7 @@ impl<'c> Attachments<'c> {
     pub(super) fn new(
         conn: &'c Connection,
         rng: Rng,
-        store: Store,
+        store: Store<'c>,
         limits: Limits,
         oddities: Oddities,
     ) -> Result<Self> {
@@ -141,6 +141,11 @@ impl<'c> Attachments<'c> {
         };
         let knows_size = !(self.oddities.null_sizes && self.rng.one_in(16));
         self.write_content(kind, size.clamp(24, LARGEST), knows_size)
+    }
+
+    /// Writes what is still waiting for its pack.
+    pub(super) fn finish(self) -> Result<()> {
+        self.store.finish()
     }
 
     fn wants_content(&self) -> bool {

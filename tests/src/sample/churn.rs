@@ -10,7 +10,7 @@ use super::home::Home;
 use super::mail::{self, Mail};
 use super::rng::Rng;
 use super::store::Store;
-use super::{Result, SampleError, Summary, schema, text};
+use super::{Result, SampleError, Summary, packed, schema, text};
 
 /// What happens on one day. All shares are percentages of the rows that are there, rounded up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +195,13 @@ fn add_messages(conn: &Connection, home: &Home, churn: &Churn, seed: u64, wanted
 fn new_attachments<'c>(conn: &'c Connection, home: &Home, seed: u64) -> Result<Attachments<'c>> {
     let unlimited = Limits { rows: u64::MAX, contents: u64::MAX, bytes: u64::MAX };
     let plain = Oddities { namespaced: false, null_sizes: false, without_content: false };
-    Attachments::new(conn, Rng::new(seed, "attachments"), Store::open(home.attachments()), unlimited, plain)
+    Attachments::new(
+        conn,
+        Rng::new(seed, "attachments"),
+        Store::open(home.attachments(), None),
+        unlimited,
+        plain,
+    )
 }
 
 /// The content that a row refers to.
@@ -216,7 +222,7 @@ fn release(references: &mut Statement<'_>, attachment: i64, released: &mut Relea
 
 /// A file goes when the last row that records its path is gone.
 fn remove_unreferenced(conn: &Connection, home: &Home, released: &Released) -> Result<()> {
-    let store = Store::open(home.attachments());
+    let store = Store::open(home.attachments(), None);
     let mut used = conn.prepare(
         "SELECT 1 FROM attachments WHERE content_hash = ?1 AND storage_path = ?2
          UNION ALL SELECT 1 FROM attachments WHERE thumbnail_hash = ?1 AND thumbnail_path = ?2",
@@ -226,7 +232,7 @@ fn remove_unreferenced(conn: &Connection, home: &Home, released: &Released) -> R
             store.remove(path)?;
         }
     }
-    Ok(())
+    packed::remove_unreferenced(conn, home)
 }
 
 fn rebuild(conn: &Connection, churn: &Churn) -> Result<()> {

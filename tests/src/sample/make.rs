@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::attach::{Attachments, Limits, Oddities, Owners};
 use super::home::Home;
 use super::mail::{Mail, write_accounts};
+use super::packed::Packer;
 use super::rng::Rng;
 use super::schema::{self, Shape};
 use super::store::Store;
@@ -30,6 +31,8 @@ pub struct Options {
     pub attachment_rows: Option<u64>,
     /// Some paths are `synctech-sms/…`, and one hash is recorded at two paths.
     pub namespaced: bool,
+    /// About half of the content is in `attachments/packs/`, with the two tables that lead there.
+    pub packed: bool,
     /// Some rows have no size.
     pub null_sizes: bool,
     /// Some rows refer to remote content, or to none.
@@ -56,6 +59,7 @@ impl Default for Options {
             attachments: None,
             attachment_rows: None,
             namespaced: false,
+            packed: false,
             null_sizes: true,
             rows_without_content: true,
             secrets: false,
@@ -150,7 +154,12 @@ fn write_attachments(conn: &Connection, home: &Home, options: &Options, owners: 
         null_sizes: options.null_sizes,
         without_content: options.rows_without_content,
     };
-    let store = Store::open(home.attachments());
+    let packer = if options.packed {
+        Some(Packer::create(conn, home, Rng::new(options.seed, "packs"), limits.bytes)?)
+    } else {
+        None
+    };
+    let store = Store::open(home.attachments(), packer);
     let rng = Rng::new(options.seed, "attachments");
     let mut attachments = Attachments::new(conn, rng, store, limits, oddities)?;
     attachments.belong_to(owners);
@@ -160,6 +169,7 @@ fn write_attachments(conn: &Connection, home: &Home, options: &Options, owners: 
         None => (limits.bytes / 64).clamp(2 << 10, 40 << 10),
     };
     attachments.write_until_full(mean)?;
+    attachments.finish()?;
     conn.execute(MARK_MESSAGES, [])?;
     Ok(())
 }

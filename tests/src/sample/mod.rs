@@ -21,6 +21,7 @@ mod error;
 mod home;
 mod mail;
 mod make;
+mod packed;
 mod rng;
 mod schema;
 mod store;

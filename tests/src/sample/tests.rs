@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use rusqlite::Connection;
+use msgvault_verifier::format::pack::{Encoding, PackEntry, decode_footer, decode_trailer};
+use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -90,12 +91,56 @@ impl Archive {
         let mut recorded = 0;
         for row in rows {
             let (hash, path) = row.unwrap();
-            let bytes = fs::read(self.home().join("attachments").join(path)).unwrap();
+            let file = self.home().join("attachments").join(path);
+            if let Some(bytes) = self.packed_content(&conn, &hash) {
+                assert_eq!(HEXLOWER.encode(&Sha256::digest(&bytes)), hash);
+                assert!(!file.exists());
+                continue;
+            }
+            let bytes = fs::read(file).unwrap();
             assert_eq!(HEXLOWER.encode(&Sha256::digest(&bytes)), hash);
             recorded += 1;
         }
-        assert_eq!(recorded, self.summary.attachment_files);
+        assert_eq!(recorded + self.count_packs(), self.summary.attachment_files);
     }
+
+    /// What the index says about a hash, checked against the footer of the pack.
+    fn packed_content(&self, conn: &Connection, hash: &str) -> Option<Vec<u8>> {
+        conn.table_exists(None, "attachment_pack_index").unwrap().then_some(())?;
+        let (pack, offset, crc32c): (String, u64, u32) = conn
+            .query_row(
+                "SELECT pack_id, pack_offset, crc32c FROM attachment_pack_index WHERE blob_hash = ?",
+                [hash],
+                |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?)),
+            )
+            .optional()
+            .unwrap()?;
+        let path = format!("attachments/packs/{}/{pack}.mvpack", &pack[..2]);
+        let file = fs::read(self.home().join(path)).unwrap();
+        let entry = pack_entries(&file).into_iter().find(|entry| entry.id.to_string() == hash).unwrap();
+        assert_eq!((entry.offset, entry.crc32c), (offset, crc32c));
+        let start = usize::try_from(offset).unwrap();
+        let stored = &file[start..start + usize::try_from(entry.stored_len).unwrap()];
+        Some(match entry.encoding {
+            Encoding::Raw => stored.to_vec(),
+            Encoding::Zstd => {
+                zstd::bulk::decompress(stored, usize::try_from(entry.raw_len).unwrap()).unwrap()
+            }
+        })
+    }
+
+    fn count_packs(&self) -> u64 {
+        if self.number("SELECT count(*) FROM sqlite_schema WHERE name = 'attachment_packs'") == 0 {
+            return 0;
+        }
+        self.number("SELECT count(*) FROM attachment_packs").unsigned_abs()
+    }
+}
+
+fn pack_entries(file: &[u8]) -> Vec<PackEntry> {
+    let (rest, trailer) = file.split_last_chunk::<40>().unwrap();
+    let trailer = decode_trailer(file.len() as u64, trailer).unwrap();
+    decode_footer(&trailer, &rest[usize::try_from(trailer.footer_offset).unwrap()..]).unwrap()
 }
 
 fn small() -> Options {
@@ -209,6 +254,29 @@ fn a_namespaced_archive_records_a_hash_at_two_paths() {
     archive.assert_sound();
     archive.churn(&Churn { remove_attachments: 40, ..Churn::default() });
     archive.assert_sound();
+}
+
+#[test]
+fn a_packed_archive_has_half_of_its_content_in_packs() {
+    let options = Options { packed: true, namespaced: true, ..small() };
+    let mut archive = Archive::make(&options);
+    assert_eq!(archive.digests(), Archive::make(&options).digests());
+    let packed = archive.number("SELECT count(*) FROM attachment_pack_index");
+    let blobs = i64::try_from(archive.summary.attachment_blobs).unwrap();
+    assert!(packed > blobs / 4 && packed < blobs * 3 / 4, "{packed} of {blobs}");
+    assert!(archive.number("SELECT count(*) FROM attachment_packs") > 1);
+    assert_eq!(archive.number("SELECT sum(entry_count) FROM attachment_packs"), packed);
+    assert!(archive.number("SELECT count(DISTINCT flags) FROM attachment_pack_index") == 2);
+    archive.assert_sound();
+
+    archive.churn(&Churn { remove_attachments: 50, ..Churn::default() });
+    assert!(archive.number("SELECT count(*) FROM attachment_pack_index") < packed);
+    archive.assert_sound();
+
+    let nothing_new = Churn { attachments: false, remove_attachments: 100, ..Churn::default() };
+    archive.churn(&Churn { day: 2, ..nothing_new });
+    assert_eq!(archive.number("SELECT count(*) FROM attachment_packs"), 0);
+    assert_eq!(archive.summary.attachment_files, 0);
 }
 
 #[test]
