@@ -56,6 +56,7 @@ impl Default for Churn {
 
 /// Applies one day of change, and says what the archive holds then. The same day does the same to the same archive.
 pub fn churn(home: &Path, churn: &Churn) -> Result<Summary> {
+    churn.page_size.map_or(Ok(()), schema::check_page_size)?;
     let home = Home::new(home);
     if !home.database().is_file() {
         return Err(SampleError::NotAnArchive(home.path().to_path_buf()));

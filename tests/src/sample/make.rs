@@ -83,9 +83,7 @@ pub fn make(home: &Path, options: &Options) -> Result<Summary> {
 
 impl Options {
     fn check(&self) -> Result<()> {
-        if !self.page_size.is_power_of_two() || !(512..=65536).contains(&self.page_size) {
-            return Err(SampleError::PageSize(self.page_size));
-        }
+        schema::check_page_size(self.page_size)?;
         if self.single_page && (self.page_size < 1024 || self.ledger) {
             return Err(SampleError::SinglePage(self.page_size));
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::Result;
+use super::{Result, SampleError};
 
 /// Random identifiers and several indexes per table make one new message touch pages all over the file.
 /// The full-text index follows the bodies by triggers.
@@ -78,6 +78,15 @@ pub(super) struct Shape {
     pub(super) page_size: u32,
     pub(super) single_page: bool,
     pub(super) ledger: bool,
+}
+
+/// `SQLite` ignores a page size that it does not know; a sample must not.
+pub(super) fn check_page_size(page_size: u32) -> Result<()> {
+    if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
+        Ok(())
+    } else {
+        Err(SampleError::PageSize(page_size))
+    }
 }
 
 /// A new database, open for loading: no journal and no syncs, since a crash only means to start again.

@@ -381,6 +381,9 @@ fn a_rebuild_can_change_the_page_size() {
     archive.churn(&Churn { page_size: Some(8192), ..Churn::default() });
     assert_eq!(archive.summary.page_size, 8192);
     archive.assert_sound();
+
+    let error = churn(archive.home(), &Churn { page_size: Some(1000), ..Churn::default() }).unwrap_err();
+    assert!(matches!(error, SampleError::PageSize(1000)));
 }
 
 #[test]
