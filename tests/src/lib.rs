@@ -1,1 +1,3 @@
 //! Sample archives and the tools that the end-to-end tests share.
+
+pub mod sample;

@@ -1,0 +1,182 @@
+//! Makes sample archives, and lets days go by in them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use msgvault_tests::sample::{self, Churn, Options, SampleError, Summary};
+
+/// Make believable msgvault archives from a seed.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an archive in a directory that holds none yet
+    Make(Make),
+    /// Apply one day of change to an archive
+    Churn(Change),
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
+struct Make {
+    /// The home to make
+    dir: PathBuf,
+    /// The number from which everything random follows
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Bytes of database and attachments, about; K, M and G are powers of 1024
+    #[arg(long, default_value = "1M", value_parser = parse_size)]
+    size: u64,
+    /// Page size of the database
+    #[arg(long, default_value_t = 4096)]
+    page_size: u32,
+    /// So many messages
+    #[arg(long)]
+    messages: Option<u64>,
+    /// So many distinct attachment contents
+    #[arg(long)]
+    attachments: Option<u64>,
+    /// So many rows in the attachment table
+    #[arg(long)]
+    attachment_rows: Option<u64>,
+    /// Record some attachments below synctech-sms/
+    #[arg(long)]
+    namespaced: bool,
+    /// Keep half of the attachments in packs
+    #[arg(long)]
+    packed: bool,
+    /// Record a size in every attachment row
+    #[arg(long)]
+    no_null_sizes: bool,
+    /// Leave out attachment rows that bear no content
+    #[arg(long)]
+    no_odd_rows: bool,
+    /// Add config.toml, a client secret and tokens
+    #[arg(long)]
+    secrets: bool,
+    /// Add files that a backup leaves out
+    #[arg(long)]
+    derived_state: bool,
+    /// Add a table of 100 accounts with 1000 each
+    #[arg(long)]
+    ledger: bool,
+    /// Make an empty database of one page
+    #[arg(long)]
+    single_page: bool,
+    /// Day of the first message
+    #[arg(long, default_value = "2012-03-01")]
+    start: String,
+}
+
+#[derive(Debug, Args)]
+struct Change {
+    /// The home to change
+    dir: PathBuf,
+    /// The number from which, with the day, everything random follows
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Which day it is
+    #[arg(long)]
+    day: u32,
+    /// New messages, in percent
+    #[arg(long, default_value_t = 2)]
+    grow: u64,
+    /// Deleted messages, in percent
+    #[arg(long, default_value_t = 1)]
+    shrink: u64,
+    /// Changed messages, in percent
+    #[arg(long, default_value_t = 2)]
+    update: u64,
+    /// Deleted attachment rows, in percent
+    #[arg(long, default_value_t = 0)]
+    remove_attachments: u64,
+    /// New messages bring no attachments
+    #[arg(long)]
+    no_attachments: bool,
+    /// Rebuild the database file
+    #[arg(long)]
+    vacuum: bool,
+    /// Rebuild the database file with this page size
+    #[arg(long)]
+    page_size: Option<u32>,
+    /// Leave the changes in the WAL
+    #[arg(long)]
+    no_checkpoint: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("sample-archive: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Summary, SampleError> {
+    match command {
+        Command::Make(make) => sample::make(&make.dir.clone(), &make.into()),
+        Command::Churn(change) => sample::churn(&change.dir.clone(), &change.into()),
+    }
+}
+
+impl From<Make> for Options {
+    fn from(make: Make) -> Self {
+        Self {
+            seed: make.seed,
+            size: make.size,
+            page_size: make.page_size,
+            messages: make.messages,
+            attachments: make.attachments,
+            attachment_rows: make.attachment_rows,
+            namespaced: make.namespaced,
+            packed: make.packed,
+            null_sizes: !make.no_null_sizes,
+            rows_without_content: !make.no_odd_rows,
+            secrets: make.secrets,
+            derived_state: make.derived_state,
+            ledger: make.ledger,
+            single_page: make.single_page,
+            start: make.start,
+        }
+    }
+}
+
+impl From<Change> for Churn {
+    fn from(change: Change) -> Self {
+        Self {
+            seed: change.seed,
+            day: change.day,
+            grow: change.grow,
+            shrink: change.shrink,
+            update: change.update,
+            remove_attachments: change.remove_attachments,
+            attachments: !change.no_attachments,
+            vacuum: change.vacuum,
+            page_size: change.page_size,
+            checkpoint: !change.no_checkpoint,
+        }
+    }
+}
+
+/// A number of bytes, with an optional K, M or G.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((end, 'K' | 'k')) => (&text[..end], 10),
+        Some((end, 'M' | 'm')) => (&text[..end], 20),
+        Some((end, 'G' | 'g')) => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a size such as 100M"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too large"))
+}
