@@ -1,2 +1,113 @@
-//! temporary
-fn main() {}
+//! `msgvault-verify`: verifies and inspects a repository on any machine, and never writes to it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use msgvault_verifier::cli::{
+    Exit, Output, OutputArgs, Progress, VerifyArgs, VerifyError, check_all, print_details, print_overview,
+    print_report, resolve_scope, with_jobs,
+};
+use msgvault_verifier::repository::Repository;
+use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::{Ruzstd, inspect};
+
+/// Verify a msgvault backup repository, wherever it lies
+///
+/// Reads every blob that the snapshot needs and checks it against its hash. Writes nothing, takes no lock and
+/// needs no installation: a repository on a read-only medium or on a copy is as good.
+#[derive(Parser)]
+#[command(name = "msgvault-verify", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The repository's folder
+    #[arg(value_name = "REPO")]
+    repo: Option<PathBuf>,
+    #[command(flatten)]
+    verify: VerifyArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what is in a repository or in one snapshot
+    Inspect {
+        /// The repository's folder
+        #[arg(value_name = "REPO")]
+        repo: PathBuf,
+        /// A snapshot ID, the beginning of one, or `latest`
+        #[arg(value_name = "SNAPSHOT")]
+        snapshot: Option<String>,
+    },
+}
+
+type Opened = Repository<DirectoryStore, Ruzstd>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let output = Output::new("msgvault-verify", cli.output, no_color);
+    let exit = match (cli.command, cli.repo) {
+        (Some(Command::Inspect { repo, snapshot }), _) => inspect(&output, repo, snapshot.as_deref()),
+        (None, Some(repo)) => verify(&output, repo, &cli.verify),
+        (None, None) => {
+            let missing = clap::error::ErrorKind::MissingRequiredArgument;
+            Cli::command().error(missing, "the repository's folder is missing").exit();
+        }
+    };
+    exit.into()
+}
+
+fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
+    let stop = AtomicBool::new(false);
+    let progress = Progress::new(output, &stop);
+    let run = || -> Result<Exit, VerifyError> {
+        let repository = open(repo)?;
+        let scope = resolve_scope(&repository, args)?;
+        for lock in inspect::locks(repository.store()).iter().filter(|lock| lock.exclusive) {
+            let host = lock.hostname.as_deref().unwrap_or("an unknown host");
+            output.warn(&format!(
+                "{host} may be writing a backup now; snapshots that exist are not touched by it"
+            ));
+        }
+        let report = check_all(&repository, &scope, args.depth(), &progress);
+        progress.finish();
+        print_report(output, &report)
+    };
+    with_jobs(args.jobs, run).and_then(|done| done).unwrap_or_else(|error| {
+        progress.finish();
+        output.error(&error);
+        error.exit()
+    })
+}
+
+fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
+    let run = || -> Result<Exit, VerifyError> {
+        let repository = open(repo)?;
+        let Some(snapshot) = snapshot else {
+            let overview =
+                inspect::overview(&repository).map_err(msgvault_verifier::repository::SelectError::from)?;
+            print_overview(output, &overview)?;
+            return Ok(Exit::Done);
+        };
+        let id = repository.select(snapshot)?;
+        match inspect::details(&repository, &id) {
+            Ok(details) => print_details(output, &details).map(|()| Exit::Done).map_err(VerifyError::from),
+            Err(error) => {
+                output.error(&error);
+                Ok(Exit::Failed)
+            }
+        }
+    };
+    run().unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit()
+    })
+}
+
+fn open(folder: PathBuf) -> Result<Opened, VerifyError> {
+    Ok(Repository::open(DirectoryStore::new(folder), Ruzstd)?)
+}

@@ -1,0 +1,123 @@
+//! Verification on the command line.
+
+use std::io;
+
+use clap::Args;
+use rayon::prelude::*;
+
+use crate::decompress::Decompressor;
+use crate::observer::{Observer, Phase};
+use crate::repository::{OpenError, Repository, SelectError};
+use crate::store::Store;
+use crate::verify::{Depth, Report, Scope, Verdict, check_pack, merge, plan};
+
+use super::{Exit, Output};
+
+/// What to verify.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// A snapshot ID, the beginning of one, or `latest` (the default)
+    #[arg(value_name = "SNAPSHOT", conflicts_with = "all")]
+    pub snapshot: Option<String>,
+    /// Verify every snapshot
+    #[arg(long)]
+    pub all: bool,
+    /// Check that every reference resolves, without reading content
+    #[arg(long)]
+    pub quick: bool,
+    /// Packs to read at the same time; 0 is one a CPU, 1 never reads two files at once
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    pub jobs: usize,
+}
+
+impl VerifyArgs {
+    /// How deep to look.
+    pub fn depth(&self) -> Depth {
+        if self.quick { Depth::Quick } else { Depth::Full }
+    }
+}
+
+/// Why a verification could not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The snapshot is not there.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// No threads could be started.
+    #[error("cannot start {jobs} worker threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        jobs: usize,
+        /// What the system said.
+        reason: String,
+    },
+    /// The result cannot be printed.
+    #[error("cannot print the result: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl VerifyError {
+    /// How the program ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Open(error) => Exit::of_open(error),
+            Self::Select(error) => Exit::of_select(error),
+            Self::Threads { .. } | Self::Print(_) => Exit::Failed,
+        }
+    }
+}
+
+/// Finds the snapshots that the options mean.
+pub fn resolve_scope<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    args: &VerifyArgs,
+) -> Result<Scope, SelectError> {
+    if args.all {
+        return Ok(Scope::All);
+    }
+    repository.select(args.snapshot.as_deref().unwrap_or("latest")).map(Scope::One)
+}
+
+/// Runs `work` with so many threads; 0 is one a CPU.
+pub fn with_jobs<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> Result<T, VerifyError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+    let pool = pool.map_err(|error| VerifyError::Threads { jobs, reason: error.to_string() })?;
+    Ok(pool.install(work))
+}
+
+/// Verifies a scope on all threads of the current pool.
+pub fn check_all<S, D>(
+    repository: &Repository<S, D>,
+    scope: &Scope,
+    depth: Depth,
+    observer: &(dyn Observer + Sync),
+) -> Report
+where
+    S: Store + Sync,
+    D: Decompressor + Sync,
+{
+    let plan = plan(repository, scope, depth, observer);
+    observer.begin(Phase::Check, plan.tasks.iter().fold(0, |sum, task| sum + task.bytes));
+    let results = plan.tasks.par_iter().map(|task| check_pack(repository, task, depth, observer)).collect();
+    merge(repository, plan, results, observer)
+}
+
+/// Prints a report and says how the program ends.
+pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
+    output.result(report, || {
+        let text = report.to_text();
+        let summary = report.summary();
+        let colored = output.colored(&summary, report.verdict == Verdict::Intact);
+        text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
+    })?;
+    Ok(match report.verdict {
+        Verdict::Intact => Exit::Done,
+        Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
+        Verdict::Damaged => Exit::Problems,
+        Verdict::Unchecked => Exit::Interrupted(2),
+    })
+}

@@ -1,0 +1,308 @@
+//! What a person wants to see of a repository and of one snapshot.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::decompress::Decompressor;
+use crate::format::id::{BlobId, IndexId, SnapshotId};
+use crate::format::lock::{EXCLUSIVE, LockName, LockRecord};
+use crate::format::manifest::{Attachments, Auxiliary, Manifest, Metadata, Options};
+use crate::format::stats::ArchiveStats;
+use crate::repository::Repository;
+use crate::snapshot::{SnapshotError, load_attachments, load_extras};
+use crate::store::{Store, StoreError, read_file};
+
+/// A repository as a whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepositoryOverview {
+    /// Its own name.
+    pub repo_id: String,
+    /// When it was made.
+    pub created_at: String,
+    /// Version of the format.
+    pub format_version: u64,
+    /// How packs are sealed.
+    pub encryption: String,
+    /// Blobs that the index names.
+    pub blobs: usize,
+    /// Packs that the index names.
+    pub packs: usize,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Who works on it, as far as lock files tell; how fresh they are is not known here.
+    pub locks: Vec<LockSummary>,
+    /// Snapshots, oldest first.
+    pub snapshots: Vec<SnapshotSummary>,
+    /// Snapshots that cannot be told about, and why.
+    pub unreadable: BTreeMap<String, String>,
+}
+
+/// A lock file.
+#[derive(Debug, Clone, Serialize)]
+pub struct LockSummary {
+    /// Its path.
+    pub file: String,
+    /// Whether it keeps everybody else out.
+    pub exclusive: bool,
+    /// `create`, `verify` or `restore`; none when the file is no lock record.
+    pub operation: Option<String>,
+    /// The holder's host.
+    pub hostname: Option<String>,
+    /// The holder's process.
+    pub pid: Option<u64>,
+    /// When it was taken.
+    pub acquired_at: Option<String>,
+}
+
+/// A snapshot's numbers.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnapshotSummary {
+    /// Its name.
+    pub snapshot_id: SnapshotId,
+    /// The snapshot before; empty for the first.
+    pub parent_id: String,
+    /// When it was made.
+    pub created_at: String,
+    /// The user's label.
+    pub tag: String,
+    /// Version of its manifest.
+    pub format_version: u64,
+    /// The oldest reader that understands it.
+    pub min_reader_version: u64,
+    /// Bytes a page of the database.
+    pub page_size: u32,
+    /// Pages of the database.
+    pub page_count: u64,
+    /// Bytes of the database.
+    pub database_bytes: u64,
+    /// Deltas down to the keyframe of its maps.
+    pub map_chain_depth: u64,
+    /// Attachments, as the manifest tells.
+    pub attachments: AttachmentNumbers,
+    /// The extras tree; empty when there is none.
+    pub extras_tree: String,
+    /// How many auxiliary artifacts.
+    pub auxiliary: usize,
+    /// What was counted in the archive, as recorded.
+    pub stats: Box<RawValue>,
+    /// Packs that it added.
+    pub packs_added: usize,
+    /// Stored bytes that it added.
+    pub bytes_added: u64,
+    /// How long it took.
+    pub duration_seconds: f64,
+}
+
+/// Attachments, as the manifest tells.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttachmentNumbers {
+    /// How they are laid out.
+    pub layout: Option<Vec<String>>,
+    /// Rows of the table.
+    pub rows: u64,
+    /// Distinct contents.
+    pub blobs: u64,
+    /// Bytes of the distinct contents.
+    pub blob_bytes: u64,
+    /// Reserved.
+    pub recipes: Option<Vec<String>>,
+    /// The lists.
+    pub lists: Option<Vec<BlobId>>,
+}
+
+/// Everything about one snapshot.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnapshotDetails {
+    /// Its numbers.
+    #[serde(flatten)]
+    pub summary: SnapshotSummary,
+    /// The program that wrote it.
+    pub msgvault_version: String,
+    /// How it was made.
+    pub options: Options,
+    /// The page-map object.
+    pub page_map: Option<BlobId>,
+    /// The page-hash object.
+    pub page_hash_map: Option<BlobId>,
+    /// What is never captured.
+    pub excluded: Vec<String>,
+    /// Packs that it added.
+    pub new_packs: Vec<String>,
+    /// The index that it added.
+    pub new_index: Option<IndexId>,
+    /// A portable logical metadata blob.
+    pub metadata: Option<Metadata>,
+    /// Auxiliary artifacts.
+    pub auxiliary_artifacts: Vec<Auxiliary>,
+    /// Attachments in first-seen order.
+    pub attachment_list: Vec<AttachmentSummary>,
+    /// Other files.
+    pub extras: Vec<ExtraSummary>,
+}
+
+/// One attachment.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttachmentSummary {
+    /// The SHA-256 of its content.
+    pub sha256: BlobId,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// One file of the extras.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExtraSummary {
+    /// Where it goes.
+    pub path: String,
+    /// Permission bits, as four octal digits.
+    pub mode: String,
+    /// Bytes.
+    pub size: u64,
+    /// The SHA-256 of its content.
+    pub sha256: BlobId,
+}
+
+/// Tells about a repository. Snapshots that cannot be read are named with the reason.
+pub fn overview<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+) -> Result<RepositoryOverview, StoreError> {
+    let listing = repository.listing()?;
+    let mut unreadable: BTreeMap<String, String> = listing
+        .misnamed
+        .into_iter()
+        .map(|name| (name, "its file name is no snapshot ID".to_owned()))
+        .collect();
+    let mut snapshots = Vec::with_capacity(listing.snapshots.len());
+    for id in listing.snapshots {
+        match repository.manifest(&id) {
+            Ok(manifest) => snapshots.push(SnapshotSummary::of(&manifest)),
+            Err(error) => {
+                unreadable.insert(id.to_string(), error.to_string());
+            }
+        }
+    }
+    let config = repository.config();
+    Ok(RepositoryOverview {
+        repo_id: config.repo_id.to_string(),
+        created_at: config.created_at.clone(),
+        format_version: config.format_version,
+        encryption: config.encryption.clone(),
+        blobs: repository.index().len(),
+        packs: repository.index().packs().len(),
+        bytes: folder_bytes(repository.store(), "", 3)?,
+        locks: locks(repository.store()),
+        snapshots,
+        unreadable,
+    })
+}
+
+/// Tells everything about one snapshot.
+pub fn details<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    id: &SnapshotId,
+) -> Result<SnapshotDetails, SnapshotError> {
+    let manifest = crate::snapshot::load_manifest(repository, id)?;
+    let attachments = load_attachments(repository, &manifest)?;
+    let extras = load_extras(repository, &manifest)?;
+    let extra = |file: crate::format::extras::ExtraFile| ExtraSummary {
+        path: file.path.relative().as_str().to_owned(),
+        mode: format!("{:04o}", file.mode & 0o7777),
+        size: file.size,
+        sha256: file.blob,
+    };
+    Ok(SnapshotDetails {
+        summary: SnapshotSummary::of(&manifest),
+        auxiliary_artifacts: manifest.auxiliary().to_vec(),
+        msgvault_version: manifest.msgvault_version,
+        options: manifest.options,
+        page_map: manifest.db.page_map,
+        page_hash_map: manifest.db.page_hash_map,
+        excluded: manifest.excluded.unwrap_or_default(),
+        new_packs: manifest.new_packs.unwrap_or_default().iter().map(ToString::to_string).collect(),
+        new_index: manifest.new_index,
+        metadata: manifest.metadata,
+        attachment_list: attachments
+            .into_iter()
+            .map(|attachment| AttachmentSummary { sha256: attachment.id, size: attachment.size })
+            .collect(),
+        extras: extras.into_iter().map(extra).collect(),
+    })
+}
+
+/// The lock files of a repository, whoever left them.
+pub fn locks(store: &dyn Store) -> Vec<LockSummary> {
+    let entries = store.list("locks").unwrap_or_default();
+    let mut names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    names.sort();
+    let summary = |name: String| {
+        let kind = LockName::of(&name).filter(|kind| *kind != LockName::Releasing)?;
+        let file = format!("locks/{name}");
+        let record = read_file(store, &file, 1 << 16).ok().and_then(|json| LockRecord::decode(&json));
+        Some(LockSummary {
+            exclusive: kind == LockName::Exclusive && file == EXCLUSIVE,
+            operation: record.as_ref().map(|record| record.operation.clone()),
+            hostname: record.as_ref().map(|record| record.hostname.clone()),
+            pid: record.as_ref().map(|record| record.pid),
+            acquired_at: record.map(|record| record.acquired_at),
+            file,
+        })
+    };
+    names.into_iter().filter_map(summary).collect()
+}
+
+impl SnapshotSummary {
+    /// The numbers that a manifest states.
+    pub fn of(manifest: &Manifest) -> Self {
+        let text = |id: Option<String>| id.unwrap_or_default();
+        Self {
+            snapshot_id: manifest.snapshot_id.clone(),
+            parent_id: text(manifest.parent_id.as_ref().map(ToString::to_string)),
+            created_at: manifest.created_at.clone(),
+            tag: manifest.options.tag.clone(),
+            format_version: manifest.format_version,
+            min_reader_version: manifest.min_reader_version,
+            page_size: manifest.db.page_size,
+            page_count: manifest.db.page_count,
+            database_bytes: manifest.database_bytes(),
+            map_chain_depth: manifest.db.map_chain_depth,
+            attachments: AttachmentNumbers::of(&manifest.attachments),
+            extras_tree: text(manifest.extras.tree.as_ref().map(ToString::to_string)),
+            auxiliary: manifest.auxiliary().len(),
+            stats: RawValue::from_string(manifest.stats_json()).unwrap_or_else(|_| manifest.stats.clone()),
+            packs_added: manifest.new_packs.as_ref().map_or(0, Vec::len),
+            bytes_added: manifest.bytes_added,
+            duration_seconds: manifest.duration_seconds,
+        }
+    }
+
+    /// How many messages, where the archive is msgvault's.
+    pub fn messages(&self) -> Option<u64> {
+        ArchiveStats::from_json(self.stats.get()).map(|stats| stats.messages)
+    }
+}
+
+impl AttachmentNumbers {
+    fn of(attachments: &Attachments) -> Self {
+        let Attachments { layout, rows, blobs, blob_bytes, recipes, lists } = attachments.clone();
+        Self { layout, rows, blobs, blob_bytes, recipes, lists }
+    }
+}
+
+fn folder_bytes(store: &dyn Store, folder: &str, depth: u32) -> Result<u64, StoreError> {
+    let mut bytes = 0u64;
+    for entry in store.list(folder)? {
+        let inner = match folder {
+            "" => entry.name,
+            folder => format!("{folder}/{}", entry.name),
+        };
+        let more = match (entry.is_folder, depth) {
+            (true, 0) => 0,
+            (true, _) => folder_bytes(store, &inner, depth - 1)?,
+            (false, _) => entry.len,
+        };
+        bytes = bytes.saturating_add(more);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,67 @@
+//! Text for people: untrusted text made harmless, and numbers made readable.
+
+/// Escapes what could deceive on a terminal: control characters, bidirectional marks, invisible formatting.
+///
+/// Ordinary text of any language stays as it is.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if deceives(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Bytes with a unit: `0 B`, `1.5 KiB`, `2.0 GiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"PiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deceiving_characters_are_escaped_and_others_kept() {
+        let table = [
+            ("nightly ✂ été 日本", "nightly ✂ été 日本"),
+            ("a\u{1b}[31mred", "a\\u{1b}[31mred"),
+            ("user\u{202e}gpj.exe", "user\\u{202e}gpj.exe"),
+            ("line\nbreak\u{2028}", "line\\u{a}break\\u{2028}"),
+            ("zero\u{200b}width", "zero\\u{200b}width"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(escape(text), expected);
+        }
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        let table =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (2 << 30, "2.0 GiB")];
+        for (bytes, expected) in table {
+            assert_eq!(human_bytes(bytes), expected);
+        }
+        assert_eq!(human_bytes(u64::MAX), "16383.9 PiB");
+    }
+}

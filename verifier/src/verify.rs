@@ -1,0 +1,39 @@
+//! Whether a repository can be trusted: plan, check, merge.
+//!
+//! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack, on
+//! whatever thread the caller likes; `merge` walks the snapshots again and turns what was found into one
+//! report. The report is the same to the byte in whatever order the packs were checked.
+
+mod check;
+mod merge;
+mod plan;
+mod problem;
+mod report;
+mod walk;
+
+pub use check::{PackResult, check_pack};
+pub use merge::merge;
+pub use plan::{PackTask, Plan, Wanted, plan};
+pub use problem::{Problem, ProblemCode};
+pub use report::{Report, SnapshotReport, Totals, Verdict};
+
+use crate::format::id::SnapshotId;
+
+/// What to verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every snapshot.
+    All,
+    /// One snapshot.
+    One(SnapshotId),
+}
+
+/// How deep to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Every reference resolves, and what describes a snapshot can be read. Content is not read.
+    Quick,
+    /// Every blob is read and hashed.
+    Full,
+}

@@ -1,0 +1,257 @@
+//! What was found, told a snapshot at a time.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::decompress::Decompressor;
+use crate::format::id::{BlobId, PackId, PageHash, SnapshotId};
+use crate::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives, Manifest};
+use crate::format::page_map::Run;
+use crate::format::page_size::PageSize;
+use crate::format::stats::ArchiveStats;
+use crate::observer::Observer;
+use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
+use crate::snapshot::{ChainReader, Maps, SnapshotError};
+use crate::store::Store;
+
+use super::check::PackResult;
+use super::plan::Plan;
+use super::problem::{Problem, ProblemCode};
+use super::report::{Report, Totals};
+use super::walk::{Role, walk};
+
+/// Joins the results of all tasks of a plan to a report.
+///
+/// `results` belong to `plan.tasks`, in the same order.
+pub fn merge<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    plan: Plan,
+    results: Vec<PackResult>,
+    observer: &dyn Observer,
+) -> Report {
+    let mut findings = Findings::new(repository.index());
+    let mut totals = Totals { packs: plan.tasks.len(), ..Totals::default() };
+    let mut complete = !plan.cancelled && results.len() == plan.tasks.len();
+    for (task, result) in plan.tasks.iter().zip(results) {
+        totals.blobs += task.blobs.len();
+        totals.bytes_read = totals.bytes_read.saturating_add(result.bytes_read);
+        complete &= !result.cancelled;
+        findings.add(task.pack, result);
+    }
+    let mut problems = plan.problems;
+    let mut chains = ChainReader::default();
+    for id in &plan.snapshots {
+        if observer.cancelled() {
+            complete = false;
+            break;
+        }
+        // A manifest that cannot be loaded is in the plan's problems already.
+        let Ok(manifest) = repository.manifest(id) else { continue };
+        let judge = RefCell::new(Judge::new(id, &findings));
+        let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
+        walk(repository, &manifest, &mut chains, visit, &mut |error| judge.borrow_mut().fail(error));
+        let mut judge = judge.into_inner();
+        judge.manifest(repository, &manifest);
+        problems.append(&mut judge.finish());
+    }
+    problems.sort();
+    problems.dedup();
+    Report::new(repository.config(), plan.depth, plan.all, plan.snapshots, problems, totals, complete)
+}
+
+/// Everything that the checks found, by position in the index.
+struct Findings<'r> {
+    index: &'r BlobIndex,
+    /// The length of every checked blob, `UNCHECKED` for the others; 8 bytes a blob.
+    raw_lens: Vec<u64>,
+    /// The hashes of the pages in page blobs; 16 bytes a page.
+    pages: HashMap<(u32, PageSize), Vec<PageHash>>,
+    faults: HashMap<u32, BlobFault>,
+    bad_packs: HashMap<PackId, BlobFault>,
+}
+
+const UNCHECKED: u64 = u64::MAX;
+
+impl<'r> Findings<'r> {
+    fn new(index: &'r BlobIndex) -> Self {
+        Self {
+            index,
+            raw_lens: vec![UNCHECKED; index.len()],
+            pages: HashMap::new(),
+            faults: HashMap::new(),
+            bad_packs: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, pack: PackId, result: PackResult) {
+        if let Some(fault) = result.pack_fault {
+            self.bad_packs.insert(pack, fault);
+        }
+        for blob in result.blobs {
+            match blob.outcome {
+                Ok(facts) => {
+                    let position = usize::try_from(blob.position).ok();
+                    if let Some(slot) = position.and_then(|position| self.raw_lens.get_mut(position)) {
+                        *slot = facts.raw_len;
+                    }
+                    for (size, hashes) in facts.pages {
+                        self.pages.insert((blob.position, size), hashes);
+                    }
+                }
+                Err(fault) => {
+                    self.faults.insert(blob.position, fault);
+                }
+            }
+        }
+    }
+
+    /// What is known of a blob.
+    fn of(&self, blob: &BlobId) -> Finding<'_> {
+        let Some(position) = self.index.position(blob) else { return Finding::NotIndexed };
+        let Some(location) = self.index.at(position) else { return Finding::NotIndexed };
+        let pack = location.pack;
+        if self.bad_packs.contains_key(&pack) {
+            return Finding::BadPack(pack);
+        }
+        let key = u32::try_from(position).unwrap_or(u32::MAX);
+        if let Some(fault) = self.faults.get(&key) {
+            return Finding::Faulty(pack, fault);
+        }
+        match self.raw_lens.get(position) {
+            Some(&raw_len) if raw_len != UNCHECKED => Finding::Good { key, pack, raw_len },
+            _ => Finding::Unchecked,
+        }
+    }
+}
+
+enum Finding<'f> {
+    NotIndexed,
+    BadPack(PackId),
+    Faulty(PackId, &'f BlobFault),
+    Unchecked,
+    Good { key: u32, pack: PackId, raw_len: u64 },
+}
+
+/// Collects the problems of one snapshot.
+struct Judge<'f> {
+    id: &'f SnapshotId,
+    findings: &'f Findings<'f>,
+    problems: Vec<Problem>,
+    reported: HashSet<BlobId>,
+    /// Bad packs, with the first blob that is needed from each and how many there are.
+    packs: BTreeMap<PackId, (BlobId, HashSet<BlobId>)>,
+}
+
+impl<'f> Judge<'f> {
+    fn new(id: &'f SnapshotId, findings: &'f Findings<'f>) -> Self {
+        Self { id, findings, problems: Vec::new(), reported: HashSet::new(), packs: BTreeMap::new() }
+    }
+
+    fn visit(&mut self, blob: &BlobId, role: Role<'_>) {
+        match self.findings.of(blob) {
+            Finding::NotIndexed => self.blob_problem(blob, None, &BlobFault::NotIndexed, &role),
+            Finding::Faulty(pack, fault) => self.blob_problem(blob, Some(pack), fault, &role),
+            Finding::BadPack(pack) => {
+                let (_, blobs) = self.packs.entry(pack).or_insert_with(|| (*blob, HashSet::new()));
+                blobs.insert(*blob);
+            }
+            Finding::Unchecked => {}
+            Finding::Good { key, pack, raw_len } => self.fit(blob, pack, key, raw_len, role),
+        }
+    }
+
+    fn blob_problem(&mut self, blob: &BlobId, pack: Option<PackId>, fault: &BlobFault, role: &Role<'_>) {
+        if self.reported.insert(*blob) {
+            let error = BlobError { blob: *blob, pack, fault: fault.clone() };
+            self.problems.push(Problem::of_blob(self.id, &role.describe(), &error));
+        }
+    }
+
+    /// Checks that an intact blob is what the snapshot takes it for.
+    fn fit(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, role: Role<'_>) {
+        let (code, expected) = match role {
+            Role::Object(_) => return,
+            Role::Pages(maps, run) => return self.fit_run(blob, pack, key, raw_len, maps, run),
+            Role::Attachment(size) => (ProblemCode::AttachmentSizeMismatch, size),
+            Role::Extra(_, size) => (ProblemCode::ExtraSizeMismatch, size),
+            Role::Artifact(_, size) => (ProblemCode::ArtifactMismatch, size),
+        };
+        if raw_len != expected {
+            let detail = format!("{} has {raw_len} bytes, {expected} are stated", role.describe());
+            self.mismatch(code, blob, pack, detail);
+        }
+    }
+
+    fn fit_run(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, maps: &Maps, run: &Run) {
+        let size = maps.pages.page_size;
+        if run.blob_end(size).is_none_or(|end| end > raw_len) {
+            let detail =
+                format!("the run at page {} reaches past the {raw_len} bytes of the blob", run.start_page);
+            return self.mismatch(ProblemCode::RunOutsideBlob, blob, pack, detail);
+        }
+        // Quick looks at no content.
+        let Some(actual) = self.findings.pages.get(&(key, size)) else { return };
+        let first = usize::try_from(run.blob_offset / size.bytes()).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(run.start_page).unwrap_or(usize::MAX);
+        let count = usize::try_from(run.page_count).unwrap_or(usize::MAX);
+        let actual = actual.iter().skip(first).take(count);
+        let expected = maps.hashes.hashes.iter().skip(wanted).take(count);
+        if let Some(page) = actual.zip(expected).position(|(actual, expected)| actual != expected) {
+            let page = run.start_page.saturating_add(page as u64);
+            let detail =
+                format!("page {page} of the database has another hash than the page-hash map states");
+            self.mismatch(ProblemCode::PageMismatch, blob, pack, detail);
+        }
+    }
+
+    fn mismatch(&mut self, code: ProblemCode, blob: &BlobId, pack: PackId, detail: String) {
+        self.problems.push(Problem {
+            blob: Some(*blob),
+            pack: Some(pack),
+            ..Problem::of_snapshot(self.id, code, detail)
+        });
+    }
+
+    /// Reports what kept references from being known, unless the blob that is to blame was reported.
+    fn fail(&mut self, error: &SnapshotError) {
+        if let SnapshotError::Blob { error, .. } = error
+            && !matches!(self.findings.of(&error.blob), Finding::Good { .. } | Finding::Unchecked)
+        {
+            return;
+        }
+        self.problems.push(Problem::of_error(self.id, error));
+    }
+
+    /// Checks what the manifest says about itself, and the one artifact whose shape is known.
+    fn manifest<S: Store, D: Decompressor>(&mut self, repository: &Repository<S, D>, manifest: &Manifest) {
+        let stats = ArchiveStats::from_json(manifest.stats.get());
+        if let Some(stats) = stats.filter(|stats| stats.attachment_blobs != manifest.attachments.blobs) {
+            let detail = format!(
+                "stats count {} attachment blobs, the lists {}",
+                stats.attachment_blobs, manifest.attachments.blobs
+            );
+            self.problems.push(Problem::of_snapshot(self.id, ProblemCode::StatsMismatch, detail));
+        }
+        for item in manifest.auxiliary().iter().filter(|item| item.name == DOCUMENT_DERIVATIVES) {
+            let Finding::Good { pack, raw_len, .. } = self.findings.of(&item.blob) else { continue };
+            let parsed = repository.blob(&item.blob, raw_len);
+            if parsed.is_ok_and(|json| DocumentDerivatives::parse(&json).is_none()) {
+                let detail = "the document disclosure is no object of counts with schema_version 1 or 2";
+                self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
+            }
+        }
+    }
+
+    fn finish(mut self) -> Vec<Problem> {
+        for (pack, (first, blobs)) in std::mem::take(&mut self.packs) {
+            let Some(fault) = self.findings.bad_packs.get(&pack) else { continue };
+            let role = match blobs.len() {
+                1 => "the snapshot needs one blob of it".to_owned(),
+                count => format!("the snapshot needs {count} blobs of it"),
+            };
+            let error = BlobError { blob: first, pack: Some(pack), fault: fault.clone() };
+            self.problems.push(Problem::of_blob(self.id, &role, &error));
+        }
+        self.problems
+    }
+}

@@ -1,0 +1,157 @@
+//! Which blobs must be read, grouped by pack.
+
+use std::collections::BTreeMap;
+
+use crate::decompress::Decompressor;
+use crate::format::id::{PackId, SnapshotId};
+use crate::format::page_size::PageSize;
+use crate::observer::{Observer, Phase};
+use crate::repository::Repository;
+use crate::snapshot::ChainReader;
+use crate::store::Store;
+
+use super::problem::{Problem, ProblemCode, load_code};
+use super::walk::walk;
+use super::{Depth, Scope};
+
+/// What must be checked.
+#[derive(Debug)]
+pub struct Plan {
+    /// How deep to look.
+    pub depth: Depth,
+    /// Whether every snapshot is in it.
+    pub all: bool,
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<SnapshotId>,
+    /// What to read, a task a pack; each can be done on its own.
+    pub tasks: Vec<PackTask>,
+    /// What is wrong with the repository itself.
+    pub(super) problems: Vec<Problem>,
+    /// Whether the walk was cut short.
+    pub(super) cancelled: bool,
+}
+
+/// The blobs to check in one pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackTask {
+    /// The pack.
+    pub pack: PackId,
+    /// Its blobs, in the order in which they lie in it.
+    pub blobs: Vec<Wanted>,
+    /// Stored bytes of all of them.
+    pub bytes: u64,
+}
+
+/// A blob to check, and which page hashes to compute on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its position in the repository's index.
+    pub position: u32,
+    /// A bit a page size: bit `n` is `512 << n` bytes.
+    pub page_sizes: u8,
+}
+
+impl Wanted {
+    /// The page sizes for which hashes are wanted.
+    pub fn page_sizes(self) -> impl Iterator<Item = PageSize> {
+        (0..8u32)
+            .filter(move |bit| self.page_sizes >> bit & 1 == 1)
+            .filter_map(|bit| PageSize::new(512 << bit))
+    }
+}
+
+/// Finds out what must be read to verify `scope`.
+pub fn plan<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    scope: &Scope,
+    depth: Depth,
+    observer: &dyn Observer,
+) -> Plan {
+    observer.begin(Phase::Plan, 0);
+    let mut problems = Vec::new();
+    let snapshots = match scope {
+        Scope::One(id) => vec![id.clone()],
+        Scope::All => list_all(repository, &mut problems),
+    };
+    for (file, error) in repository.damaged_indexes() {
+        problems.push(Problem::of_file(ProblemCode::IndexDamaged, file, error.to_string()));
+    }
+    let mut wanted = WantedBlobs::new(repository.index().len());
+    let mut chains = ChainReader::default();
+    let mut cancelled = false;
+    for id in &snapshots {
+        if observer.cancelled() {
+            cancelled = true;
+            break;
+        }
+        match repository.manifest(id) {
+            Ok(manifest) => walk(
+                repository,
+                &manifest,
+                &mut chains,
+                &mut |blob, role| wanted.add(repository.index().position(blob), role.page_size()),
+                &mut |_| {},
+            ),
+            Err(error) => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
+        }
+    }
+    let tasks = wanted.into_tasks(repository);
+    Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, cancelled }
+}
+
+fn list_all<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    problems: &mut Vec<Problem>,
+) -> Vec<SnapshotId> {
+    match repository.listing() {
+        Ok(listing) => {
+            for name in listing.misnamed {
+                let file = format!("snapshots/{name}");
+                let detail = "its name is no snapshot ID";
+                problems.push(Problem::of_file(ProblemCode::ManifestMisnamed, &file, detail));
+            }
+            listing.snapshots
+        }
+        Err(error) => {
+            problems.push(Problem::of_file(ProblemCode::SnapshotsUnreadable, "snapshots", error.to_string()));
+            Vec::new()
+        }
+    }
+}
+
+/// Two bytes a blob of the index: the wanted page sizes, and whether it is wanted at all.
+struct WantedBlobs(Vec<u16>);
+
+impl WantedBlobs {
+    const WANTED: u16 = 0x100;
+
+    fn new(blobs: usize) -> Self {
+        Self(vec![0; blobs])
+    }
+
+    fn add(&mut self, position: Option<usize>, page_size: Option<PageSize>) {
+        // A blob that no index names is found by the walk that makes the report.
+        let Some(mark) = position.and_then(|position| self.0.get_mut(position)) else { return };
+        *mark |= Self::WANTED;
+        if let Some(size) = page_size {
+            *mark |= 1 << (size.get() / 512).trailing_zeros();
+        }
+    }
+
+    fn into_tasks<S: Store, D: Decompressor>(self, repository: &Repository<S, D>) -> Vec<PackTask> {
+        let index = repository.index();
+        let mut packs: BTreeMap<PackId, Vec<(u64, u64, Wanted)>> = BTreeMap::new();
+        for (position, mark) in self.0.iter().enumerate().filter(|(_, mark)| **mark & Self::WANTED != 0) {
+            let Some(location) = index.at(position) else { continue };
+            let page_sizes = mark.to_le_bytes()[0];
+            let wanted = Wanted { position: u32::try_from(position).unwrap_or(u32::MAX), page_sizes };
+            packs.entry(location.pack).or_default().push((location.offset, location.stored_len, wanted));
+        }
+        let task = |(pack, mut blobs): (PackId, Vec<(u64, u64, Wanted)>)| {
+            blobs.sort_unstable_by_key(|(offset, ..)| *offset);
+            let bytes = blobs.iter().fold(0u64, |sum, (_, len, _)| sum.saturating_add(*len));
+            PackTask { pack, blobs: blobs.into_iter().map(|(_, _, wanted)| wanted).collect(), bytes }
+        };
+        packs.into_iter().map(task).collect()
+    }
+}

@@ -1,0 +1,199 @@
+//! What can be wrong with a repository: one list of codes for text, JSON and the page.
+
+use serde::Serialize;
+
+use crate::format::DecodeError;
+use crate::format::id::{BlobId, PackId, SnapshotId};
+use crate::format::manifest::ManifestError;
+use crate::pack_file::{FrameError, PackError};
+use crate::repository::{BlobError, BlobFault, LoadError};
+use crate::snapshot::SnapshotError;
+use crate::store::StoreError;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal: $meaning:literal,)*) => {
+        /// What is wrong; the text of a code never changes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum ProblemCode {
+            $(
+                #[doc = $meaning]
+                $name,
+            )*
+        }
+
+        impl ProblemCode {
+            /// Every code, in the order in which problems are reported.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable text.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// What it means, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    SnapshotsUnreadable = "snapshots-unreadable": "The list of snapshots cannot be read.",
+    ManifestMisnamed = "manifest-misnamed": "A file among the manifests has a name that no snapshot has; it is not opened.",
+    ManifestMissing = "manifest-missing": "A manifest that a snapshot needs is not there.",
+    ManifestUnreadable = "manifest-unreadable": "A manifest cannot be read from its medium.",
+    ManifestForged = "manifest-forged": "A manifest is damaged or forged: its content does not have the ID of its name.",
+    ManifestTooNew = "manifest-too-new": "A manifest was written by a newer program; upgrade this one.",
+    IndexDamaged = "index-damaged": "An index file is damaged, so that the blobs it names cannot be found.",
+    ChainBroken = "chain-broken": "The chain of page maps from the snapshot to its keyframe is broken.",
+    BlobNotIndexed = "blob-not-indexed": "No index file says where a blob is.",
+    PackMissing = "pack-missing": "A pack is not there.",
+    PackUnreadable = "pack-unreadable": "A pack cannot be read from its medium.",
+    PackDamaged = "pack-damaged": "Header, footer or trailer of a pack is damaged.",
+    PackEncrypted = "pack-encrypted": "A pack or a blob is encrypted, which is not supported yet.",
+    BlobNotInPack = "blob-not-in-pack": "The pack that should hold a blob does not.",
+    IndexPackMismatch = "index-pack-mismatch": "Index and pack say different things about a blob.",
+    BlobDamaged = "blob-damaged": "The stored bytes of a blob changed.",
+    BlobUndecodable = "blob-undecodable": "The stored bytes of a blob are intact and do not decompress to it.",
+    BlobForged = "blob-forged": "The bytes of a blob have another hash than its name.",
+    BlobTooLarge = "blob-too-large": "A blob is larger than what it is used for.",
+    ObjectInvalid = "object-invalid": "A map, list or tree is not what it should be.",
+    MapMismatch = "map-mismatch": "A page map does not fit the manifest or does not cover the database.",
+    RunOutsideBlob = "run-outside-blob": "A page map points past the end of a blob.",
+    PageMismatch = "page-mismatch": "A page of the database has another hash than the snapshot states.",
+    AttachmentListMismatch = "attachment-list-mismatch": "The attachment lists do not fit each other or the manifest.",
+    AttachmentSizeMismatch = "attachment-size-mismatch": "An attachment has another size than the list states.",
+    ExtraSizeMismatch = "extra-size-mismatch": "A file of the extras has another size than the tree states.",
+    ArtifactMismatch = "artifact-mismatch": "An auxiliary artifact or a metadata blob is not what the manifest states.",
+    StatsMismatch = "stats-mismatch": "The counts in the manifest contradict each other.",
+}
+
+impl Serialize for ProblemCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// The snapshot that cannot be trusted because of it; none when it is about the repository.
+    pub snapshot: Option<SnapshotId>,
+    /// What is wrong.
+    pub code: ProblemCode,
+    /// The file to fetch from another copy of the repository, where one file is to blame.
+    pub file: Option<String>,
+    /// The blob.
+    pub blob: Option<BlobId>,
+    /// The pack that holds the blob or should.
+    pub pack: Option<PackId>,
+    /// A sentence with the particulars.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of the repository as a whole.
+    pub(super) fn of_file(code: ProblemCode, file: &str, detail: impl Into<String>) -> Self {
+        Self {
+            snapshot: None,
+            code,
+            file: Some(file.to_owned()),
+            blob: None,
+            pack: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// A problem of a snapshot without a blob.
+    pub(super) fn of_snapshot(id: &SnapshotId, code: ProblemCode, detail: impl Into<String>) -> Self {
+        let file = Some(id.path());
+        Self { snapshot: Some(id.clone()), code, file, blob: None, pack: None, detail: detail.into() }
+    }
+
+    /// A blob that a snapshot needs and that cannot be trusted. `role` says what the blob is to the snapshot.
+    pub(super) fn of_blob(id: &SnapshotId, role: &str, error: &BlobError) -> Self {
+        Self {
+            snapshot: Some(id.clone()),
+            code: fault_code(&error.fault),
+            file: error.pack.map(PackId::path),
+            blob: Some(error.blob),
+            pack: error.pack,
+            detail: format!("{role}: {}", error.fault),
+        }
+    }
+
+    /// What kept a snapshot from being made whole.
+    pub(super) fn of_error(id: &SnapshotId, error: &SnapshotError) -> Self {
+        match error {
+            SnapshotError::Blob { what, error } => Self::of_blob(id, what, error),
+            SnapshotError::Object { what, blob, error } => Self {
+                blob: Some(*blob),
+                file: None,
+                ..Self::of_snapshot(id, ProblemCode::ObjectInvalid, format!("{what}: {error}"))
+            },
+            SnapshotError::Load { id: other, error } => {
+                let file = Some(other.path());
+                Self { file, ..Self::of_snapshot(id, load_code(error), format!("snapshot {other}: {error}")) }
+            }
+            SnapshotError::Mismatch { what, reason } => {
+                let code = if *what == "the attachment lists" {
+                    ProblemCode::AttachmentListMismatch
+                } else {
+                    ProblemCode::MapMismatch
+                };
+                Self::of_snapshot(id, code, format!("{what}: {reason}"))
+            }
+            SnapshotError::Chain { .. } | SnapshotError::Logical => {
+                Self::of_snapshot(id, ProblemCode::ChainBroken, error.to_string())
+            }
+        }
+    }
+}
+
+pub(super) fn load_code(error: &LoadError) -> ProblemCode {
+    match error {
+        LoadError::Store(StoreError::Missing { .. }) => ProblemCode::ManifestMissing,
+        LoadError::Store(_) => ProblemCode::ManifestUnreadable,
+        LoadError::Manifest(ManifestError::TooNew { .. }) => ProblemCode::ManifestTooNew,
+        LoadError::Manifest(_) => ProblemCode::ManifestForged,
+    }
+}
+
+fn fault_code(fault: &BlobFault) -> ProblemCode {
+    match fault {
+        BlobFault::NotIndexed => ProblemCode::BlobNotIndexed,
+        BlobFault::Pack(PackError::Store(StoreError::Missing { .. })) => ProblemCode::PackMissing,
+        BlobFault::Pack(PackError::Store(_))
+        | BlobFault::Frame(FrameError::Store(_) | FrameError::Stopped) => ProblemCode::PackUnreadable,
+        BlobFault::Pack(PackError::Decode(DecodeError::Encrypted { .. })) => ProblemCode::PackEncrypted,
+        BlobFault::Pack(PackError::Decode(_)) => ProblemCode::PackDamaged,
+        BlobFault::NotInPack => ProblemCode::BlobNotInPack,
+        BlobFault::Disagrees => ProblemCode::IndexPackMismatch,
+        BlobFault::Frame(FrameError::Crc) => ProblemCode::BlobDamaged,
+        BlobFault::Frame(FrameError::Header(_) | FrameError::Decompress { .. }) => {
+            ProblemCode::BlobUndecodable
+        }
+        BlobFault::Frame(FrameError::Hash) => ProblemCode::BlobForged,
+        BlobFault::Frame(FrameError::TooLarge { .. }) => ProblemCode::BlobTooLarge,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_stable_in_shape() {
+        let mut texts: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert!(texts.iter().all(|text| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), ProblemCode::ALL.len());
+    }
+}

@@ -1,0 +1,167 @@
+//! The outcome of a verification: one document for people, programs and the page.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::format::config::RepoConfig;
+use crate::format::id::SnapshotId;
+use crate::text::{escape, human_bytes};
+
+use super::problem::Problem;
+use super::{Depth, ProblemCode};
+
+/// What is known in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything that was asked for was checked, and nothing is wrong.
+    Intact,
+    /// Something is wrong.
+    Damaged,
+    /// Nothing wrong was found, and not everything could be checked.
+    Unchecked,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The version of the verifier.
+    pub version: &'static str,
+    /// The repository's own name.
+    pub repo_id: String,
+    /// How deep it looked.
+    pub depth: Depth,
+    /// Whether every snapshot was asked for.
+    pub all: bool,
+    /// False when it was cut short.
+    pub complete: bool,
+    /// The verdict on everything that was asked for.
+    pub verdict: Verdict,
+    /// The snapshots that were asked for, oldest first.
+    pub snapshots: Vec<SnapshotReport>,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+    /// What was read.
+    pub totals: Totals,
+}
+
+/// The verdict on one snapshot.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnapshotReport {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// How many problems it has.
+    pub problems: usize,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Packs that were opened.
+    pub packs: usize,
+    /// Blobs that were checked.
+    pub blobs: usize,
+    /// Stored bytes that were read.
+    pub bytes_read: u64,
+}
+
+impl Report {
+    /// `problems` are sorted.
+    pub(super) fn new(
+        config: &RepoConfig,
+        depth: Depth,
+        all: bool,
+        snapshots: Vec<SnapshotId>,
+        problems: Vec<Problem>,
+        totals: Totals,
+        complete: bool,
+    ) -> Self {
+        let report = |id: SnapshotId| {
+            let count = problems.iter().filter(|problem| problem.snapshot.as_ref() == Some(&id)).count();
+            SnapshotReport { verdict: verdict(count, complete), id, problems: count }
+        };
+        let snapshots = snapshots.into_iter().map(report).collect();
+        let repo_id = config.repo_id.to_string();
+        let verdict = verdict(problems.len(), complete);
+        let version = env!("CARGO_PKG_VERSION");
+        Self { version, repo_id, depth, all, complete, verdict, snapshots, problems, totals }
+    }
+
+    /// The report in words. Text from the repository is escaped.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        for snapshot in &self.snapshots {
+            let state = match (snapshot.verdict, self.depth) {
+                (Verdict::Intact, Depth::Full) => "ok".to_owned(),
+                (Verdict::Intact, Depth::Quick) => "ok so far (content not read)".to_owned(),
+                (Verdict::Unchecked, _) => "not checked to the end".to_owned(),
+                (Verdict::Damaged, _) => format!("DAMAGED, {}", count(snapshot.problems, "problem")),
+            };
+            let _ = writeln!(out, "{}  {state}", snapshot.id);
+        }
+        for problem in &self.problems {
+            describe(&mut out, problem);
+        }
+        let _ = write!(out, "{}", self.summary());
+        out
+    }
+
+    /// The verdict in one sentence.
+    pub fn summary(&self) -> String {
+        let checked = format!(
+            "{} in {}, {} of {} read",
+            count(self.totals.blobs, "blob"),
+            count(self.totals.packs, "pack"),
+            human_bytes(self.totals.bytes_read),
+            count(self.snapshots.len(), "snapshot"),
+        );
+        match (self.verdict, self.depth) {
+            (Verdict::Intact, Depth::Full) => format!("Intact: {checked}."),
+            (Verdict::Intact, Depth::Quick) => format!(
+                "No problem found by the quick check, which resolves references and does not read content: {}.",
+                count(self.snapshots.len(), "snapshot")
+            ),
+            (Verdict::Damaged, _) => {
+                format!("DAMAGED: {} ({checked}).", count(self.problems.len(), "problem"))
+            }
+            (Verdict::Unchecked, _) => format!("Not checked to the end: {checked}; no problem found so far."),
+        }
+    }
+
+    /// Whether a newer program is needed, which has an exit code of its own.
+    pub fn needs_newer_program(&self) -> bool {
+        !self.problems.is_empty()
+            && self.problems.iter().all(|problem| problem.code == ProblemCode::ManifestTooNew)
+    }
+}
+
+fn describe(out: &mut String, problem: &Problem) {
+    let _ = write!(out, "{}: {}", problem.code.as_str(), escape(&problem.detail));
+    if let Some(snapshot) = &problem.snapshot {
+        let _ = write!(out, "\n    snapshot {snapshot}");
+    }
+    if let Some(blob) = &problem.blob {
+        let _ = write!(out, "\n    blob {blob}");
+    }
+    if let Some(file) = &problem.file {
+        let _ = write!(out, "\n    file {}", escape(file));
+    } else if let Some(pack) = &problem.pack {
+        let _ = write!(out, "\n    pack {}", pack.path());
+    }
+    out.push('\n');
+}
+
+fn verdict(problems: usize, complete: bool) -> Verdict {
+    match (problems, complete) {
+        (0, true) => Verdict::Intact,
+        (0, false) => Verdict::Unchecked,
+        _ => Verdict::Damaged,
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
