@@ -1,5 +1,7 @@
 //! Auxiliary artifacts of version 4 (`docs/format.md` §9).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Manifest, ManifestError};
@@ -74,16 +76,48 @@ impl Manifest {
 pub struct DocumentDerivatives {
     /// 1 or 2.
     pub schema_version: u64,
-    /// The counts, in the order of the document.
-    pub counts: Vec<(String, u64)>,
+    /// The counts, by name.
+    pub counts: BTreeMap<String, u64>,
+    /// What holds or does not, by name.
+    pub flags: BTreeMap<String, bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Count(u64),
+    Flag(bool),
 }
 
 impl DocumentDerivatives {
-    /// Reads the artifact: a JSON object of counts whose `schema_version` is 1 or 2.
+    /// Reads the artifact: a JSON object of counts and flags whose `schema_version` is 1 or 2.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let object: std::collections::BTreeMap<String, u64> = serde_json::from_slice(json).ok()?;
-        let schema_version = *object.get("schema_version")?;
-        let counts = object.into_iter().filter(|(key, _)| key != "schema_version").collect();
-        matches!(schema_version, 1 | 2).then_some(Self { schema_version, counts })
+        let object: BTreeMap<String, Value> = serde_json::from_slice(json).ok()?;
+        let mut counts = BTreeMap::new();
+        let mut flags = BTreeMap::new();
+        for (name, value) in object {
+            match value {
+                Value::Count(count) => drop(counts.insert(name, count)),
+                Value::Flag(flag) => drop(flags.insert(name, flag)),
+            }
+        }
+        let schema_version = counts.remove("schema_version")?;
+        matches!(schema_version, 1 | 2).then_some(Self { schema_version, counts, flags })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disclosures_are_counts_and_flags_of_a_known_version() {
+        let good = DocumentDerivatives::parse(br#"{"schema_version":2,"plain":true,"chunks":7}"#).unwrap();
+        assert_eq!((good.schema_version, good.counts["chunks"], good.flags["plain"]), (2, 7, true));
+        for bad in
+            [r#"{"chunks":7}"#, r#"{"schema_version":3}"#, r#"{"schema_version":1,"a":"x"}"#, "[]", "{"]
+        {
+            assert!(DocumentDerivatives::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
     }
 }
