@@ -3,3 +3,4 @@
 pub mod archive;
 pub mod context;
 pub mod home;
+pub mod platform;

@@ -15,6 +15,8 @@ use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::platform;
+
 use super::schema::{self, References, SchemaError};
 
 /// Older libraries can corrupt a database when the log is reset while another process writes.
@@ -175,10 +177,11 @@ impl Session {
 impl Pinned {
     /// Checks, after the window, that the path still names the file that is scanned.
     pub fn check_same_file(&self) -> Result<(), SessionError> {
-        if self.source.is_same_file() {
-            return Ok(());
+        // A path that leads nowhere names another file too.
+        match platform::still_names(&self.source.path, &self.source.file) {
+            Ok(true) => Ok(()),
+            _ => Err(SessionError::Replaced { path: self.source.path.clone() }),
         }
-        Err(SessionError::Replaced { path: self.source.path.clone() })
     }
 
     /// The database file, unchanging until the session is closed.
@@ -240,13 +243,6 @@ impl Source {
         connect().map_err(|error| self.failed(error))
     }
 
-    fn is_same_file(&self) -> bool {
-        let (Ok(held), Ok(named)) = (self.file.metadata(), std::fs::metadata(&self.path)) else {
-            return false;
-        };
-        is_same_object(&held, &named)
-    }
-
     fn check<T>(&self, result: Result<T, SchemaError>) -> Result<T, SessionError> {
         result.map_err(|error| match error {
             SchemaError::Sqlite(error) => self.failed(error),
@@ -262,17 +258,6 @@ impl Source {
             _ => SessionError::Sqlite { path, source },
         }
     }
-}
-
-#[cfg(unix)]
-fn is_same_object(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same_object(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
-    a.created().ok() == b.created().ok()
 }
 
 fn check_library(number: i32, name: &'static str) -> Result<(), SessionError> {
