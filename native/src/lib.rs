@@ -1,3 +1,6 @@
 //! The host side of msgvault: what captures, restores and serves an archive.
 
+pub mod archive;
 pub mod context;
+pub mod home;
+pub mod platform;

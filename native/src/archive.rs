@@ -1,0 +1,8 @@
+//! The live archive: its database pinned for a scan, what the schema tells, and the attachments' bytes.
+
+pub mod content;
+pub mod schema;
+pub mod session;
+
+#[cfg(test)]
+pub(crate) mod samples;

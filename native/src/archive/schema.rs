@@ -1,0 +1,262 @@
+//! What the archive's tables are asked, at capture and again when a restore proves itself.
+
+use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::format::path::{PathError, RelativePath};
+use msgvault_verifier::format::stats::ArchiveStats;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use std::collections::HashMap;
+
+/// The tables that make a database an archive.
+const TABLES: [&str; 6] =
+    ["messages", "conversations", "sources", "account_identities", "labels", "attachments"];
+
+/// Every content that a row holds: `id`, `hash`, `path`, `size`, and `kind` 0 for contents, 1 for thumbnails.
+///
+/// A row holds a content when hash and path are there and the path is no web address; `LIKE` ignores ASCII case.
+const BEARING: &str = "
+    bearing(id, hash, path, size, kind) AS (
+        SELECT id, content_hash, storage_path, size, 0 FROM attachments
+        WHERE content_hash <> '' AND storage_path <> ''
+          AND storage_path NOT LIKE 'http://%' AND storage_path NOT LIKE 'https://%'
+        UNION ALL
+        SELECT id, thumbnail_hash, thumbnail_path, NULL, 1 FROM attachments
+        WHERE thumbnail_hash <> '' AND thumbnail_path <> ''
+          AND thumbnail_path NOT LIKE 'http://%' AND thumbnail_path NOT LIKE 'https://%')";
+
+/// One distinct content that the archive refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Its SHA-256.
+    pub id: BlobId,
+    /// The smallest of the paths recorded for it, as recorded.
+    pub path: String,
+    /// The largest size recorded for it, in bytes: a hint that can be wrong.
+    pub size_hint: Option<u64>,
+}
+
+/// Every content that the archive refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct References {
+    /// Contents by smallest row, then thumbnails that are no contents, likewise.
+    pub contents: Vec<Reference>,
+    /// Rows of `attachments`.
+    pub rows: u64,
+    /// Whether every path is the canonical one, `<hash[0..2]>/<hash>`.
+    pub canonical: bool,
+}
+
+/// Why the tables do not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// The database is not an archive's.
+    #[error("this database is no msgvault archive: it has no table {missing}")]
+    NotAnArchive {
+        /// Names of the tables that are missing, separated by commas.
+        missing: String,
+    },
+    /// A hash that cannot be one.
+    #[error("row {row} of attachments has the hash {hash:?}, which is no SHA-256 of 64 lowercase hex digits")]
+    BadHash {
+        /// The row's `id`.
+        row: i64,
+        /// What it holds.
+        hash: String,
+    },
+    /// A path that cannot be one.
+    #[error("row {row} of attachments has the path {path:?}, which is no text")]
+    BadPath {
+        /// The row's `id`.
+        row: i64,
+        /// What it holds.
+        path: String,
+    },
+    /// A path that leads out of the attachments or is no name for every file system.
+    #[error("attachment {id} cannot be restored: {source}")]
+    UnsafePath {
+        /// The attachment.
+        id: BlobId,
+        /// The rule that is broken.
+        source: PathError,
+    },
+    /// Two contents at what can be one file.
+    #[error("attachments {first} and {second} can be the same file: {path:?}")]
+    SharedPath {
+        /// One attachment.
+        first: BlobId,
+        /// The other one.
+        second: BlobId,
+        /// The path of the other one.
+        path: String,
+    },
+    /// SQLite failed.
+    #[error("the archive's database cannot be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Checks that the database is an archive.
+pub fn check_tables(connection: &Connection) -> Result<(), SchemaError> {
+    let mut statement =
+        connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = ?1")?;
+    let mut missing = Vec::new();
+    for table in TABLES {
+        if !statement.exists([table])? {
+            missing.push(table);
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(SchemaError::NotAnArchive { missing: missing.join(", ") }) }
+}
+
+/// The numbers that a manifest keeps, in one transaction if the caller holds one.
+pub fn stats(connection: &Connection) -> Result<ArchiveStats, SchemaError> {
+    let count = |table: &str| count(connection, &format!("SELECT COUNT(*) FROM {table}"));
+    let blobs = format!("WITH {BEARING} SELECT COUNT(DISTINCT hash) FROM bearing");
+    Ok(ArchiveStats {
+        messages: count("messages")?,
+        conversations: count("conversations")?,
+        sources: count("sources")?,
+        accounts: count("account_identities")?,
+        attachment_rows: count("attachments")?,
+        attachment_blobs: self::count(connection, &blobs)?,
+        labels: count("labels")?,
+        date_range: date_range(connection)?,
+    })
+}
+
+fn count(connection: &Connection, sql: &str) -> Result<u64, SchemaError> {
+    let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    // Counts are never negative.
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
+    let sql = "SELECT CAST(MIN(sent_at) AS TEXT), CAST(MAX(sent_at) AS TEXT) FROM messages";
+    let text = |value: ValueRef<'_>| match value {
+        ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    };
+    Ok(connection.query_row(sql, [], |row| Ok([text(row.get_ref(0)?), text(row.get_ref(1)?)]))?)
+}
+
+/// Every content that the archive refers to, in the order of the lists.
+pub fn references(connection: &Connection) -> Result<References, SchemaError> {
+    // A thumbnail that is a content too has kind 0 in its group, and only the contents' rows count for it.
+    let sql = format!(
+        "WITH {BEARING},
+         grouped AS (
+            SELECT kind, MIN(id) AS first, hash, MIN(path) AS path, MAX(size) AS size
+            FROM bearing GROUP BY kind, hash)
+         SELECT first, hash, path, size FROM grouped AS g
+         WHERE kind = 0 OR NOT EXISTS (SELECT 1 FROM grouped AS c WHERE c.kind = 0 AND c.hash = g.hash)
+         ORDER BY kind, first, hash"
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut found = statement.query([])?;
+    let mut contents = Vec::new();
+    while let Some(row) = found.next()? {
+        let first = row.get(0)?;
+        let size_hint = match row.get_ref(3)? {
+            ValueRef::Integer(size) => u64::try_from(size).ok(),
+            _ => None,
+        };
+        let (id, path) = (hash(first, row.get_ref(1)?)?, path(first, row.get_ref(2)?)?);
+        contents.push(Reference { id, path, size_hint });
+    }
+    let other = format!(
+        "WITH {BEARING} SELECT COUNT(*) FROM (
+            SELECT 1 FROM bearing WHERE path <> substr(hash, 1, 2) || '/' || hash LIMIT 1)"
+    );
+    let rows = count(connection, "SELECT COUNT(*) FROM attachments")?;
+    Ok(References { contents, rows, canonical: count(connection, &other)? == 0 })
+}
+
+/// Calls `visit` with every path recorded for every content, grouped by content, after checking all of them
+/// (`docs/format.md` §10).
+pub fn recorded_paths<E: From<SchemaError>>(
+    connection: &Connection,
+    mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
+) -> Result<(), E> {
+    check_recorded_paths(connection)?;
+    each_path(connection, "hash, path", |id, path| visit(id, path))
+}
+
+/// Checks that no two contents are at what can be one file.
+///
+/// Canonical paths of two contents always differ, so only the other ones are remembered; they come first.
+fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
+    let mut seen: HashMap<String, BlobId> = HashMap::new();
+    each_path(connection, "path = substr(hash, 1, 2) || '/' || hash, hash, path", |id, path| {
+        let folded = path.folded();
+        if let Some(first) = seen.get(&folded).filter(|first| **first != id) {
+            let path = path.as_str().to_owned();
+            return Err(SchemaError::SharedPath { first: *first, second: id, path });
+        }
+        if path.as_str() != canonical_path(&id) {
+            seen.insert(folded, id);
+        }
+        Ok(())
+    })
+}
+
+fn each_path<E: From<SchemaError>>(
+    connection: &Connection,
+    order: &str,
+    mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql =
+        format!("WITH {BEARING} SELECT MIN(id), hash, path FROM bearing GROUP BY hash, path ORDER BY {order}");
+    let mut statement = connection.prepare(&sql).map_err(SchemaError::from)?;
+    let mut rows = statement.query([]).map_err(SchemaError::from)?;
+    while let Some(row) = rows.next().map_err(SchemaError::from)? {
+        let (id, path) = path_of(row)?;
+        visit(id, path)?;
+    }
+    Ok(())
+}
+
+fn path_of(row: &rusqlite::Row<'_>) -> Result<(BlobId, RelativePath), SchemaError> {
+    let first = row.get(0)?;
+    let id = hash(first, row.get_ref(1)?)?;
+    let path = path(first, row.get_ref(2)?)?;
+    let path = RelativePath::parse(&path).map_err(|source| SchemaError::UnsafePath { id, source })?;
+    Ok((id, path))
+}
+
+/// Where a content is kept when nothing says otherwise.
+pub fn canonical_path(id: &BlobId) -> String {
+    let hex = id.to_string();
+    format!("{}/{hex}", hex.get(..2).unwrap_or_default())
+}
+
+/// The rows that use a content, the first ten, for a message.
+pub fn rows_of(connection: &Connection, id: &BlobId) -> Result<Vec<i64>, SchemaError> {
+    let sql = format!("WITH {BEARING} SELECT DISTINCT id FROM bearing WHERE hash = ?1 ORDER BY id LIMIT 10");
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map([id.to_string()], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn hash(row: i64, value: ValueRef<'_>) -> Result<BlobId, SchemaError> {
+    let bad = |hash| SchemaError::BadHash { row, hash };
+    match value {
+        ValueRef::Text(bytes) => {
+            let text = String::from_utf8_lossy(bytes);
+            text.parse().map_err(|_| bad(text.chars().take(80).collect()))
+        }
+        other => Err(bad(format!("a value of type {}", other.data_type()))),
+    }
+}
+
+fn path(row: i64, value: ValueRef<'_>) -> Result<String, SchemaError> {
+    let bad = |path| SchemaError::BadPath { row, path };
+    match value {
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes)
+            .map(str::to_owned)
+            .map_err(|_| bad(String::from_utf8_lossy(bytes).chars().take(80).collect())),
+        other => Err(bad(format!("a value of type {}", other.data_type()))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! The pinned session: one unchanging database file under a program that may go on writing.
+//!
+//! The scan reads the main file itself, page by page, so that file must not change under it. It changes only
+//! when a checkpoint copies frames out of the write-ahead log, and no checkpoint can while a reader reads the
+//! main file alone. The session becomes that reader: with SQLite's own write lock held, so that nobody adds a
+//! frame, it checkpoints until the log is copied completely and then begins to read.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use msgvault_verifier::Observer;
+use msgvault_verifier::format::page_size::PageSize;
+use msgvault_verifier::format::stats::ArchiveStats;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::platform;
+
+use super::schema::{self, References, SchemaError};
+
+/// Older libraries can corrupt a database when the log is reset while another process writes.
+const OLDEST_SQLITE: i32 = 3_051_003;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const CHECKPOINT_TRIES: u32 = 50;
+const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A session before the window in which writers pause.
+#[derive(Debug)]
+pub struct Session {
+    writer: Connection,
+    reader: Connection,
+    source: Source,
+}
+
+/// A session that reads one unchanging database file.
+///
+/// It holds a read transaction until it is closed, and the live log cannot shrink as long.
+#[derive(Debug)]
+pub struct Pinned {
+    reader: Connection,
+    source: Source,
+    page_size: PageSize,
+    page_count: u64,
+}
+
+/// The database file.
+///
+/// Closing any descriptor of a file drops all of this process's POSIX locks on it, SQLite's too. So it is
+/// opened before SQLite opens the file, and stands last in the structs above: fields are dropped in order.
+#[derive(Debug)]
+struct Source {
+    file: File,
+    path: PathBuf,
+}
+
+/// Why the database cannot be pinned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The SQLite library is too old to be trusted beside a writer.
+    #[error("the SQLite library {found} can corrupt a live database: use 3.51.3 or newer")]
+    OldLibrary {
+        /// Its version.
+        found: &'static str,
+    },
+    /// There is no database.
+    #[error(
+        "there is no database at {}: is this the right archive home? (--home, MSGVAULT_HOME)",
+        path.display()
+    )]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The system does not let the database be read.
+    #[error("the database {} cannot be opened: {source}", path.display())]
+    Unreadable {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is not a SQLite database, or it is damaged", path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another program holds the database longer than we wait.
+    #[error("the database {} stayed locked by another program: try again when it is idle", path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The log could not be copied into the database.
+    #[error(
+        "the write-ahead log of {} could not be copied completely in {CHECKPOINT_TRIES} tries: another program reads an old state of it; let that end and try again",
+        path.display()
+    )]
+    LogNotCopied {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The path names another file than the one that was opened.
+    #[error("the database {} was replaced while the backup began: run it again", path.display())]
+    Replaced {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A page size that SQLite does not have.
+    #[error("the database {} says that its pages have {found} bytes, which no SQLite database has", path.display())]
+    BadPageSize {
+        /// The database.
+        path: PathBuf,
+        /// What it says.
+        found: i64,
+    },
+    /// SQLite failed.
+    #[error("the database {} cannot be read: {source}", path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The tables are not an archive's.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// An injected fault.
+    #[error("the backup was stopped at {point}: {source}")]
+    Stopped {
+        /// Where.
+        point: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Session {
+    /// Opens the database, which must exist, and shortens its log, all without keeping writers out.
+    pub fn open(database: &Path) -> Result<Self, SessionError> {
+        check_library(rusqlite::version_number(), rusqlite::version())?;
+        let source = Source::open(database)?;
+        let writer = source.connect()?;
+        let reader = source.connect()?;
+        source.check(schema::check_tables(&writer))?;
+        let session = Self { writer, reader, source };
+        // A long log that cannot be truncated now costs time in the window, and nothing else.
+        let _ = checkpoint(&session.reader, "TRUNCATE");
+        Ok(session)
+    }
+
+    /// Pins the database; writers that know the freeze pause meanwhile. `pause` waits.
+    pub fn pin(self, observer: &dyn Observer, pause: &dyn Fn(Duration)) -> Result<Pinned, SessionError> {
+        let Self { writer, reader, source } = self;
+        let sqlite = |error| source.failed(error);
+        // The write lock is held across checkpoint and read mark, since a frame added between the two would
+        // keep the reader off the main file, and a later checkpoint would change that file under the scan.
+        writer.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+        if is_wal(&writer).map_err(sqlite)? {
+            copy_log(&reader, &source, pause)?;
+        } else {
+            observer.warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
+        }
+        reached(observer, "session.checkpointed")?;
+        reader.execute_batch("BEGIN").map_err(sqlite)?;
+        reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).map_err(sqlite)?;
+        reached(observer, "session.marked")?;
+        writer.execute_batch("ROLLBACK").map_err(sqlite)?;
+        let (page_size, page_count) = geometry(&reader, &source)?;
+        drop(writer);
+        Ok(Pinned { reader, source, page_size, page_count })
+    }
+}
+
+impl Pinned {
+    /// Checks, after the window, that the path still names the file that is scanned.
+    pub fn check_same_file(&self) -> Result<(), SessionError> {
+        // A path that leads nowhere names another file too.
+        match platform::still_names(&self.source.path, &self.source.file) {
+            Ok(true) => Ok(()),
+            _ => Err(SessionError::Replaced { path: self.source.path.clone() }),
+        }
+    }
+
+    /// The database file, unchanging until the session is closed.
+    pub fn file(&self) -> &File {
+        &self.source.file
+    }
+
+    /// Bytes a page.
+    pub fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// Pages of the database.
+    pub fn page_count(&self) -> u64 {
+        self.page_count
+    }
+
+    /// The numbers that the manifest keeps.
+    pub fn stats(&self) -> Result<ArchiveStats, SessionError> {
+        self.source.check(schema::stats(&self.reader))
+    }
+
+    /// Every content that the archive refers to.
+    pub fn references(&self) -> Result<References, SessionError> {
+        self.source.check(schema::references(&self.reader))
+    }
+
+    /// Ends the transaction, so that the log can be copied again, and then closes the file.
+    pub fn close(self) -> Result<(), SessionError> {
+        let Self { reader, source, .. } = self;
+        reader.execute_batch("ROLLBACK").map_err(|error| source.failed(error))?;
+        reader.close().map_err(|(_, error)| source.failed(error))
+    }
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, SessionError> {
+        let unreadable = |source| SessionError::Unreadable { path: path.to_owned(), source };
+        // Asked before opening, since opening a pipe would wait for its writer.
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(SessionError::NotADatabase { path: path.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SessionError::Missing { path: path.to_owned() });
+            }
+            Err(error) => return Err(unreadable(error)),
+        }
+        Ok(Self { file: File::open(path).map_err(unreadable)?, path: path.to_owned() })
+    }
+
+    /// A connection that reads and writes and never creates the file.
+    fn connect(&self) -> Result<Connection, SessionError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connect = || {
+            let connection = Connection::open_with_flags(&self.path, flags)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok(connection)
+        };
+        connect().map_err(|error| self.failed(error))
+    }
+
+    fn check<T>(&self, result: Result<T, SchemaError>) -> Result<T, SessionError> {
+        result.map_err(|error| match error {
+            SchemaError::Sqlite(error) => self.failed(error),
+            other => SessionError::Schema(other),
+        })
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> SessionError {
+        let path = self.path.clone();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => SessionError::NotADatabase { path },
+            Some(ErrorCode::DatabaseBusy) => SessionError::Busy { path },
+            _ => SessionError::Sqlite { path, source },
+        }
+    }
+}
+
+fn check_library(number: i32, name: &'static str) -> Result<(), SessionError> {
+    if number < OLDEST_SQLITE { Err(SessionError::OldLibrary { found: name }) } else { Ok(()) }
+}
+
+fn reached(observer: &dyn Observer, point: &'static str) -> Result<(), SessionError> {
+    observer.reached(point).map_err(|source| SessionError::Stopped { point, source })
+}
+
+fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Checkpoints beside the writer that holds the lock until every frame is in the main file.
+fn copy_log(reader: &Connection, source: &Source, pause: &dyn Fn(Duration)) -> Result<(), SessionError> {
+    for attempt in 0..CHECKPOINT_TRIES {
+        if attempt > 0 {
+            pause(CHECKPOINT_PAUSE);
+        }
+        if checkpoint(reader, "PASSIVE").map_err(|error| source.failed(error))? {
+            return Ok(());
+        }
+    }
+    Err(SessionError::LogNotCopied { path: source.path.clone() })
+}
+
+/// Runs one checkpoint and says whether every frame of the log is in the main file.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        let (busy, frames, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(busy == 0 && frames == copied)
+    })
+}
+
+fn geometry(reader: &Connection, source: &Source) -> Result<(PageSize, u64), SessionError> {
+    let ask = |pragma: &str| -> Result<i64, SessionError> {
+        reader
+            .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+            .map_err(|error| source.failed(error))
+    };
+    let size = ask("page_size")?;
+    let page_size = u32::try_from(size).ok().and_then(PageSize::new);
+    let bad_size = || SessionError::BadPageSize { path: source.path.clone(), found: size };
+    let page_count = u64::try_from(ask("page_count")?).unwrap_or(0);
+    Ok((page_size.ok_or_else(bad_size)?, page_count))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! The archive home: where the database, the attachments and the settings of an archive are.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// What the command line says about the home.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--home`.
+    pub home: Option<PathBuf>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+}
+
+/// What the environment says about the home; an empty variable is taken for an unset one.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `MSGVAULT_HOME`.
+    pub msgvault_home: Option<PathBuf>,
+    /// The user's home directory, which `~` means.
+    pub user_home: Option<PathBuf>,
+}
+
+/// An archive home, with every path resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The home itself.
+    pub home: PathBuf,
+    /// Where attachments, locks and runtime records are.
+    pub data_dir: PathBuf,
+    /// The SQLite database.
+    pub database: PathBuf,
+    /// The folder of attachments.
+    pub attachments: PathBuf,
+    /// The repository that the configuration names.
+    pub repo: Option<PathBuf>,
+    /// The compression level that the configuration names, 0 to 19; 0 means the default.
+    pub zstd_level: Option<i32>,
+    /// What a daemon listens on.
+    pub server: Server,
+    /// The configuration that was loaded.
+    pub config_file: Option<PathBuf>,
+    /// Where page-hash caches are kept.
+    pub cache_dir: PathBuf,
+}
+
+/// What a daemon listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// The address.
+    pub bind_addr: String,
+    /// The port; 0 means any that is free.
+    pub api_port: u16,
+    /// The key that clients must present; empty when none is needed.
+    pub api_key: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { bind_addr: "127.0.0.1".to_owned(), api_port: 0, api_key: String::new() }
+    }
+}
+
+/// Why the home could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// Nothing says where the home is.
+    #[error("no archive home is known: name one with --home or MSGVAULT_HOME")]
+    Unknown,
+    /// The configuration cannot be read.
+    #[error("the configuration {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The configuration.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration is not what it should be.
+    #[error("{}:{line}:{column}: {reason}", path.display())]
+    Malformed {
+        /// The configuration.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The character in the line, from 1.
+        column: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A path begins with `~` and there is no home directory of the user.
+    #[error("{setting} {value:?} begins with ~, but the user's home directory is not known: write it out")]
+    NoUserHome {
+        /// The key in the configuration.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The database is no SQLite file.
+    #[error(
+        "[data] database_url is a {scheme} address: only SQLite archives can be backed up here, back this one up with its own server's tools"
+    )]
+    NotSqlite {
+        /// What stands before `://`; the rest can hold a password.
+        scheme: String,
+    },
+    /// A `file:` URI that names no file.
+    #[error("[data] database_url {url:?} {reason}")]
+    BadUri {
+        /// The URI.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl Home {
+    /// Finds the home and reads its configuration.
+    ///
+    /// `--home` comes first, then the folder of `--config`, then the environment. A configuration named by
+    /// `--config` must exist; the one in the home need not.
+    pub fn resolve(flags: &Flags, environment: &Environment, cwd: &Path) -> Result<Self, HomeError> {
+        let given_config = given(flags.config.as_ref()).map(|path| cwd.join(path));
+        let config_dir = given_config.as_deref().and_then(Path::parent);
+        let home = match (given(flags.home.as_ref()), config_dir, given(environment.msgvault_home.as_ref())) {
+            (Some(home), _, _) | (None, Some(home), _) | (None, None, Some(home)) => cwd.join(home),
+            (None, None, None) => {
+                let user_home = given(environment.user_home.as_ref()).ok_or(HomeError::Unknown)?;
+                cwd.join(user_home).join(".msgvault")
+            }
+        };
+        let (config, config_file) = load(given_config.as_deref(), &home)?;
+        let base = Base { dir: config_dir.unwrap_or(cwd), user_home: given(environment.user_home.as_ref()) };
+        let data_dir = match config.data.data_dir.as_deref() {
+            None | Some("") => home.clone(),
+            Some(dir) => base.resolve("[data] data_dir", dir)?,
+        };
+        let database = match config.data.database_url.as_deref() {
+            None | Some("") => data_dir.join("msgvault.db"),
+            Some(url) => cwd.join(database_path(url)?),
+        };
+        let repo = match config.backup.repo.as_deref() {
+            None | Some("") => None,
+            Some(repo) => Some(base.resolve("[backup] repo", repo)?),
+        };
+        let mut server = config.server;
+        if server.bind_addr.is_empty() {
+            server.bind_addr = Server::default().bind_addr;
+        }
+        Ok(Self {
+            attachments: data_dir.join("attachments"),
+            cache_dir: home.join("backup-cache"),
+            home,
+            data_dir,
+            database,
+            repo,
+            zstd_level: config.backup.zstd_level,
+            server,
+            config_file,
+        })
+    }
+}
+
+/// What relative paths and `~` in a configuration start from.
+struct Base<'a> {
+    dir: &'a Path,
+    user_home: Option<&'a Path>,
+}
+
+impl Base<'_> {
+    fn resolve(&self, setting: &'static str, value: &str) -> Result<PathBuf, HomeError> {
+        let below_home = match value.strip_prefix('~') {
+            Some("") => Some(""),
+            Some(rest) => rest.strip_prefix('/'),
+            None => None,
+        };
+        let Some(rest) = below_home else { return Ok(self.dir.join(value)) };
+        let no_home = || HomeError::NoUserHome { setting, value: value.to_owned() };
+        let user_home = self.user_home.ok_or_else(no_home)?;
+        let rest = rest.trim_start_matches('/');
+        Ok(if rest.is_empty() { user_home.to_owned() } else { user_home.join(rest) })
+    }
+}
+
+fn given(path: Option<&PathBuf>) -> Option<&Path> {
+    path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// The keys that matter here; the same file configures other programs.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Config {
+    data: Data,
+    server: Server,
+    backup: Backup,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Data {
+    data_dir: Option<String>,
+    database_url: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Backup {
+    repo: Option<String>,
+    #[serde(deserialize_with = "zstd_level")]
+    zstd_level: Option<i32>,
+}
+
+fn zstd_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    match i32::deserialize(deserializer)? {
+        level @ 0..=19 => Ok(Some(level)),
+        other => Err(D::Error::custom(format!("zstd_level is {other}; it must be 0 (the default) to 19"))),
+    }
+}
+
+fn load(given: Option<&Path>, home: &Path) -> Result<(Config, Option<PathBuf>), HomeError> {
+    let path = given.map_or_else(|| home.join("config.toml"), Path::to_owned);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && given.is_none() => {
+            return Ok((Config::default(), None));
+        }
+        Err(source) => return Err(HomeError::Unreadable { path, source }),
+    };
+    match toml::from_str(&text) {
+        Ok(config) => Ok((config, Some(path))),
+        Err(error) => {
+            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+            Err(HomeError::Malformed { path, line, column, reason: error.message().to_owned() })
+        }
+    }
+}
+
+/// Line and character of a byte, from 1.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// The file that `database_url` names: a path, in which `~` means nothing, or a `file:` URI.
+fn database_path(url: &str) -> Result<PathBuf, HomeError> {
+    let Some(rest) = url.strip_prefix("file:") else {
+        return match url.split_once("://") {
+            Some((scheme, _)) => Err(HomeError::NotSqlite { scheme: scheme.to_owned() }),
+            None => Ok(PathBuf::from(url)),
+        };
+    };
+    let bad = |reason| HomeError::BadUri { url: url.to_owned(), reason };
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(after) => {
+            let (authority, _) = after.split_once('/').ok_or_else(|| bad("names no file"))?;
+            if !authority.is_empty() && authority != "localhost" {
+                return Err(bad("names another machine"));
+            }
+            after.get(authority.len()..).unwrap_or_default()
+        }
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    if path.is_empty() {
+        return Err(bad("names no file"));
+    }
+    percent_decoded(path).map(PathBuf::from).ok_or_else(|| bad("has an escape that is no %XX of a path"))
+}
+
+fn percent_decoded(text: &str) -> Option<OsString> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok().filter(|byte| *byte != 0)?
+            }
+            other => other,
+        });
+    }
+    os_string(bytes)
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems refuse bytes that are no Unicode")]
+fn os_string(bytes: Vec<u8>) -> Option<OsString> {
+    Some(std::os::unix::ffi::OsStringExt::from_vec(bytes))
+}
+
+#[cfg(not(unix))]
+fn os_string(bytes: Vec<u8>) -> Option<OsString> {
+    String::from_utf8(bytes).ok().map(OsString::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! A folder held open, on Unix.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use msgvault_verifier::format::path::RelativePath;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::{Kind, Name, Stat, is_link, not_a_file};
+
+/// A folder held open. Names are looked up from it and no symbolic link is followed on the way, so that
+/// nobody who changes names meanwhile can lead a read or a write elsewhere.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+}
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+const BESIDE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
+
+impl Dir {
+    /// Opens a folder; links in `path` itself are followed, since whoever names the anchor means it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let fd = fs::open(path, FOLDER, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// Opens a folder unless its last component is a symbolic link.
+    pub fn open_no_follow(path: &Path) -> io::Result<Self> {
+        match fs::open(path, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => Ok(Self { fd }),
+            Err(_) if std::fs::symlink_metadata(path)?.is_symlink() => Err(is_link()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a folder below this one.
+    pub fn open_dir(&self, path: &RelativePath) -> io::Result<Self> {
+        let (parent, name) = self.parent_of(path)?;
+        parent.as_ref().unwrap_or(self).child(name)
+    }
+
+    /// Opens a regular file for reading.
+    pub fn open_file(&self, path: &RelativePath) -> io::Result<File> {
+        // A pipe would wait for its writer without NONBLOCK, which means nothing to a regular file.
+        self.open_regular(path, OFlags::RDONLY | OFlags::NONBLOCK)
+    }
+
+    /// Opens a regular file for reading and writing.
+    pub fn open_file_to_change(&self, path: &RelativePath) -> io::Result<File> {
+        self.open_regular(path, OFlags::RDWR | OFlags::NONBLOCK)
+    }
+
+    /// Creates a file, 0600, to write and read; fails when the name is taken.
+    pub fn create_file(&self, path: &RelativePath) -> io::Result<File> {
+        let (parent, name) = self.parent_of(path)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | BESIDE;
+        let fd = fs::openat(parent.as_ref().unwrap_or(self), name, flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(File::from(fd))
+    }
+
+    /// Creates a folder and the folders above it, 0700; those that are there stay as they are.
+    pub fn create_dirs(&self, path: &RelativePath) -> io::Result<()> {
+        let mut at: Option<Self> = None;
+        for name in path.components() {
+            let here = at.as_ref().unwrap_or(self);
+            match fs::mkdirat(here, name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            at = Some(here.child(name)?);
+        }
+        Ok(())
+    }
+
+    /// Renames, replacing a file of the new name.
+    pub fn rename(&self, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
+        self.move_to(from, to, RenameFlags::empty())
+    }
+
+    /// Renames; fails with `AlreadyExists` when the new name is taken.
+    pub fn rename_new(&self, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
+        match self.move_to(from, to, RenameFlags::NOREPLACE) {
+            Err(error) if lacks_no_replace(&error) => {
+                self.link(from, to)?;
+                self.remove_file(from)
+            }
+            result => result,
+        }
+    }
+
+    /// Gives a file a second name; fails with `AlreadyExists` when the name is taken.
+    pub fn link(&self, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent_of(from)?;
+        let (to_parent, to_name) = self.parent_of(to)?;
+        fs::linkat(
+            from_parent.as_ref().unwrap_or(self),
+            from_name,
+            to_parent.as_ref().unwrap_or(self),
+            to_name,
+            AtFlags::empty(),
+        )?;
+        Ok(())
+    }
+
+    /// Removes a file or a link, never what a link leads to.
+    pub fn remove_file(&self, path: &RelativePath) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        fs::unlinkat(parent.as_ref().unwrap_or(self), name, AtFlags::empty())?;
+        Ok(())
+    }
+
+    /// Removes an empty folder.
+    pub fn remove_dir(&self, path: &RelativePath) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        fs::unlinkat(parent.as_ref().unwrap_or(self), name, AtFlags::REMOVEDIR)?;
+        Ok(())
+    }
+
+    /// What a name stands for.
+    #[allow(clippy::useless_conversion, reason = "the fields are narrower on other systems")]
+    pub fn stat(&self, path: &RelativePath) -> io::Result<Stat> {
+        let (parent, name) = self.parent_of(path)?;
+        let stat = fs::statat(parent.as_ref().unwrap_or(self), name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Folder,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Other,
+        };
+        Ok(Stat {
+            kind,
+            len: u64::try_from(stat.st_size).unwrap_or(0),
+            mode: u32::from(Mode::from_raw_mode(stat.st_mode).bits()) & 0o7777,
+            modified: modified(i64::from(stat.st_mtime), u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+        })
+    }
+
+    /// The names in the folder, sorted.
+    pub fn entries(&self) -> io::Result<Vec<Name>> {
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.fd)? {
+            let bytes = entry?.file_name().to_bytes().to_vec();
+            if bytes != b"." && bytes != b".." {
+                names.push(Name::of(OsStringExt::from_vec(bytes)));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes the names in the folder durable.
+    pub fn sync(&self) -> io::Result<()> {
+        match fs::fsync(&self.fd) {
+            // Some file systems have nothing to make durable in a folder and say so in this way.
+            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether both are the same folder, by whatever names they were opened.
+    pub fn is_same(&self, other: &Self) -> io::Result<bool> {
+        let (ours, theirs) = (fs::fstat(&self.fd)?, fs::fstat(&other.fd)?);
+        Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
+    }
+
+    /// A second handle of the same folder.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()? })
+    }
+
+    /// Everything written to the folder's file system becomes durable; `false` where that cannot be asked for.
+    pub fn sync_file_system(&self) -> io::Result<bool> {
+        super::durable::sync_file_system(&self.fd)
+    }
+
+    fn child(&self, name: &str) -> io::Result<Self> {
+        let fd = fs::openat(&self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|error| self.explain(name, error))?;
+        Ok(Self { fd })
+    }
+
+    fn open_regular(&self, path: &RelativePath, flags: OFlags) -> io::Result<File> {
+        let (parent, name) = self.parent_of(path)?;
+        let parent = parent.as_ref().unwrap_or(self);
+        let fd = fs::openat(parent, name, flags | BESIDE, Mode::empty())
+            .map_err(|error| parent.explain(name, error))?;
+        let file = File::from(fd);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
+    }
+
+    fn move_to(&self, from: &RelativePath, to: &RelativePath, flags: RenameFlags) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent_of(from)?;
+        let (to_parent, to_name) = self.parent_of(to)?;
+        let (from_parent, to_parent) =
+            (from_parent.as_ref().unwrap_or(self), to_parent.as_ref().unwrap_or(self));
+        super::durable::rename_at(from_parent, Path::new(from_name), to_parent, Path::new(to_name), flags)
+    }
+
+    /// The folder that holds the last component, if that is not this one, and the component.
+    fn parent_of<'p>(&self, path: &'p RelativePath) -> io::Result<(Option<Self>, &'p str)> {
+        let mut components = path.components();
+        let mut name = components.next().unwrap_or_default();
+        let mut at: Option<Self> = None;
+        for next in components {
+            at = Some(at.as_ref().unwrap_or(self).child(name)?);
+            name = next;
+        }
+        Ok((at, name))
+    }
+
+    /// Says that a link stands in the way where the system's own words would mislead.
+    fn explain(&self, name: &str, error: Errno) -> io::Error {
+        let suspicious = matches!(error, Errno::LOOP | Errno::NOTDIR | Errno::MLINK);
+        let links = suspicious
+            && fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+        if links { is_link() } else { error.into() }
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Whether the file system cannot rename without replacing.
+pub(super) fn lacks_no_replace(error: &io::Error) -> bool {
+    let code = Errno::from_io_error(error);
+    matches!(code, Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP))
+}
+
+fn modified(seconds: i64, nanos: u32) -> SystemTime {
+    let fraction = Duration::from_nanos(nanos.into());
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let base = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    base.and_then(|base| base.checked_add(fraction)).unwrap_or(SystemTime::UNIX_EPOCH)
+}

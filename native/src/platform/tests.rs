@@ -1,0 +1,139 @@
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+
+use msgvault_verifier::format::path::RelativePath;
+
+use super::*;
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::parse(text).unwrap()
+}
+
+/// The same story for both implementations.
+macro_rules! dir_story {
+    ($name:ident, $dir:ty) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn files_are_created_once_moved_and_removed() {
+                let folder = tempfile::tempdir().unwrap();
+                let dir = <$dir>::open(folder.path()).unwrap();
+                dir.create_dirs(&path("a/b")).unwrap();
+                dir.create_dirs(&path("a/b")).unwrap();
+                dir.create_file(&path("a/b/f")).unwrap().write_all(b"one").unwrap();
+                let taken = dir.create_file(&path("a/b/f")).unwrap_err();
+                assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+
+                dir.rename_new(&path("a/b/f"), &path("g")).unwrap();
+                dir.create_file(&path("h")).unwrap();
+                let taken = dir.rename_new(&path("h"), &path("g")).unwrap_err();
+                assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+                let taken = dir.link(&path("h"), &path("g")).unwrap_err();
+                assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+                dir.rename(&path("h"), &path("i")).unwrap();
+
+                let mut text = String::new();
+                dir.open_file(&path("g")).unwrap().read_to_string(&mut text).unwrap();
+                assert_eq!(text, "one");
+                let names = dir.entries().unwrap().into_iter().filter_map(|name| name.text);
+                assert_eq!(names.collect::<Vec<_>>(), ["a", "g", "i"]);
+                assert_eq!(dir.stat(&path("g")).unwrap().len, 3);
+                assert_eq!(dir.stat(&path("a")).unwrap().kind, Kind::Folder);
+                dir.remove_file(&path("g")).unwrap();
+                dir.remove_dir(&path("a/b")).unwrap();
+                assert_eq!(dir.open_file(&path("g")).unwrap_err().kind(), ErrorKind::NotFound);
+                dir.sync().unwrap();
+                assert!(dir.is_same(&dir.try_clone().unwrap()).unwrap());
+            }
+
+            #[cfg(unix)]
+            #[test]
+            fn no_link_is_followed_wherever_it_stands() {
+                let folder = tempfile::tempdir().unwrap();
+                let outside = tempfile::tempdir().unwrap();
+                fs::write(outside.path().join("secret"), "x").unwrap();
+                let dir = <$dir>::open(folder.path()).unwrap();
+                let link = |to: &std::path::Path, name: &str| {
+                    std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+                };
+                link(outside.path(), "folder");
+                link(&outside.path().join("secret"), "file");
+                link(&outside.path().join("nothing"), "dangling");
+
+                for name in ["folder/secret", "file", "dangling", "folder"] {
+                    let refused = dir.open_file(&path(name)).unwrap_err().to_string();
+                    assert!(refused.contains("symbolic link"), "{name}: {refused}");
+                    assert!(dir.open_file_to_change(&path(name)).is_err(), "{name}");
+                }
+                for name in ["folder/new", "dangling"] {
+                    assert!(dir.create_file(&path(name)).is_err(), "{name}");
+                }
+                assert!(dir.create_dirs(&path("folder/new")).is_err());
+                assert!(dir.open_dir(&path("folder")).is_err());
+                assert!(dir.remove_file(&path("folder/secret")).is_err());
+                assert_eq!(dir.stat(&path("file")).unwrap().kind, Kind::Link);
+                assert!(<$dir>::open_no_follow(&folder.path().join("folder")).is_err());
+                dir.remove_file(&path("file")).unwrap();
+                assert!(outside.path().join("secret").exists());
+                assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+            }
+
+            #[cfg(unix)]
+            #[test]
+            fn what_is_created_is_private() {
+                use std::os::unix::fs::PermissionsExt;
+                let folder = tempfile::tempdir().unwrap();
+                let dir = <$dir>::open(folder.path()).unwrap();
+                dir.create_dirs(&path("a")).unwrap();
+                dir.create_file(&path("a/f")).unwrap();
+                let mode =
+                    |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+                assert_eq!((mode("a"), mode("a/f")), (0o700, 0o600));
+            }
+        }
+    };
+}
+
+#[cfg(unix)]
+dir_story!(held_open, super::dir_unix::Dir);
+dir_story!(by_path, super::dir_portable::Dir);
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        folder.path().join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    let dir = Dir::open(folder.path()).unwrap();
+    assert!(dir.open_file(&path("pipe")).is_err());
+}
+
+#[test]
+fn a_replaced_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("f");
+    fs::write(&name, "1").unwrap();
+    let file = fs::File::open(&name).unwrap();
+    assert!(still_names(&name, &file).unwrap());
+    assert!(same_object(&name, &folder.path().join(".").join("f")).unwrap());
+    if cfg!(unix) {
+        fs::write(folder.path().join("g"), "1").unwrap();
+        fs::rename(folder.path().join("g"), &name).unwrap();
+        assert!(!still_names(&name, &file).unwrap());
+    }
+}
+
+#[test]
+fn a_file_system_can_be_synchronized_or_says_that_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = Dir::open(folder.path()).unwrap();
+    assert_eq!(dir.sync_file_system().unwrap(), cfg!(any(target_os = "linux", target_os = "android")));
+    sync_folder(folder.path()).unwrap();
+}
