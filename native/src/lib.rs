@@ -4,3 +4,4 @@ pub mod archive;
 pub mod context;
 pub mod home;
 pub mod platform;
+pub mod repo;

@@ -19,8 +19,9 @@ use std::time::SystemTime;
 pub use dir_portable::Dir;
 #[cfg(unix)]
 pub use dir_unix::Dir;
-pub use durable::{create_folder, create_new};
-pub use durable::{publish_new, same_object, still_names, sync_file_system, sync_folder};
+pub use durable::{
+    create_folder, create_new, publish_new, same_object, still_names, sync_file_system, sync_folder, touch,
+};
 pub use process::{host_name, process_lives};
 
 /// What a name stands for; a symbolic link stands for itself.

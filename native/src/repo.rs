@@ -1,0 +1,7 @@
+//! The writing side of a repository: making one, locking it, and putting files into it so that a crash at any
+//! moment leaves a repository that verifies.
+
+pub mod init;
+pub mod lock;
+
+pub mod publish;

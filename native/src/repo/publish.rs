@@ -1,0 +1,248 @@
+//! How a file comes into a repository (`docs/format.md` §12): written in `staging/`, made durable, published by
+//! rename, and its folder made durable. What fails on the way leaves nothing behind.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use msgvault_verifier::format::id::FileId;
+
+use crate::context::Context;
+use crate::platform;
+
+/// Why a repository could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The system refused a step.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder for unfinished files is something else, which nothing may be removed from.
+    #[error("{} is no folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
+    ForeignStaging {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl PublishError {
+    /// Joins an action and a path to what the system said.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// What a person can do about it.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space on the repository's disk and run again, nothing that was there is lost"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; mount the repository's disk for writing",
+        _ => "",
+    }
+}
+
+/// The kinds of files that a repository is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// `config.toml`, the only file that is ever replaced.
+    Config,
+    /// A pack.
+    Pack,
+    /// An index.
+    Index,
+    /// A manifest.
+    Manifest,
+}
+
+/// The points where a fault can be injected, in the order in which they are reached.
+#[derive(Debug, Clone, Copy)]
+struct Points {
+    create: &'static str,
+    write: &'static str,
+    sync: &'static str,
+    publish: &'static str,
+    sync_folder: &'static str,
+    done: &'static str,
+}
+
+macro_rules! points {
+    ($kind:literal) => {
+        Points {
+            create: concat!($kind, ".create"),
+            write: concat!($kind, ".write"),
+            sync: concat!($kind, ".sync"),
+            publish: concat!($kind, ".publish"),
+            sync_folder: concat!($kind, ".sync-folder"),
+            done: concat!($kind, ".done"),
+        }
+    };
+}
+
+impl FileKind {
+    const fn points(self) -> Points {
+        match self {
+            Self::Config => points!("config"),
+            Self::Pack => points!("pack"),
+            Self::Index => points!("index"),
+            Self::Manifest => points!("manifest"),
+        }
+    }
+}
+
+/// A file in `staging/`, removed when it is dropped unpublished.
+pub struct Staged<'a> {
+    context: Context<'a>,
+    root: PathBuf,
+    path: PathBuf,
+    file: File,
+    kind: FileKind,
+    published: bool,
+}
+
+impl<'a> Staged<'a> {
+    /// Creates an empty file in `staging/` of the repository at `root`.
+    pub fn create(context: Context<'a>, root: &Path, kind: FileKind) -> Result<Self, PublishError> {
+        let (unix_ms, random) = context.ulid_parts();
+        let path = root.join("staging").join(FileId::from_parts(unix_ms, random).to_string());
+        let created = context.observer.reached(kind.points().create);
+        let file =
+            created.and_then(|()| platform::create_new(&path)).map_err(PublishError::io("create", &path))?;
+        Ok(Self { context, root: root.to_owned(), path, file, kind, published: false })
+    }
+
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), PublishError> {
+        let reached = self.context.observer.reached(self.kind.points().write);
+        reached.and_then(|()| self.file.write_all(bytes)).map_err(PublishError::io("write", &self.path))
+    }
+
+    /// Takes back what was written behind the first `len` bytes.
+    pub fn truncate(&mut self, len: u64) -> Result<(), PublishError> {
+        use std::io::{Seek, SeekFrom};
+        let cut = self.file.set_len(len).and_then(|()| self.file.seek(SeekFrom::Start(len)));
+        cut.map(drop).map_err(PublishError::io("shorten", &self.path))
+    }
+
+    /// Makes the file durable under its name in the repository.
+    ///
+    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken back.
+    pub fn publish(mut self, name: &str) -> Result<(), PublishError> {
+        let points = self.kind.points();
+        let target = self.root.join(name);
+        self.reached(points.sync, &self.path)?;
+        self.file.sync_all().map_err(PublishError::io("make durable", &self.path))?;
+        let made = create_parents(&self.root, name)?;
+        self.reached(points.publish, &target)?;
+        if self.kind == FileKind::Config {
+            fs::rename(&self.path, &target)
+        } else {
+            platform::publish_new(&self.path, &target)
+        }
+        .map_err(PublishError::io("publish", &target))?;
+        self.published = true;
+        self.make_name_durable(&target, &made).inspect_err(|_| {
+            if self.kind != FileKind::Config {
+                take_back(&target);
+            }
+        })
+    }
+
+    fn make_name_durable(&self, target: &Path, made: &[PathBuf]) -> Result<(), PublishError> {
+        self.reached(self.kind.points().sync_folder, target)?;
+        let parents = made.iter().filter_map(|folder| folder.parent()).rev();
+        for folder in target.parent().into_iter().chain(parents) {
+            platform::sync_folder(folder).map_err(PublishError::io("make durable", folder))?;
+        }
+        self.reached(self.kind.points().done, target)
+    }
+
+    fn reached(&self, point: &'static str, path: &Path) -> Result<(), PublishError> {
+        self.context.observer.reached(point).map_err(PublishError::io("publish", path))
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // Whoever locks the repository next removes what could not be removed now.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Publishes a whole file.
+pub fn publish_bytes(
+    context: Context<'_>,
+    root: &Path,
+    kind: FileKind,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), PublishError> {
+    let mut staged = Staged::create(context, root, kind)?;
+    staged.write(bytes)?;
+    staged.publish(name)
+}
+
+/// Takes a published file out of the repository again, as far as that is possible.
+pub fn take_back(path: &Path) {
+    // The failure that led here is the one to report; a file without a manifest does no harm.
+    let _ = fs::remove_file(path);
+    if let Some(folder) = path.parent() {
+        let _ = platform::sync_folder(folder);
+    }
+}
+
+/// Removes everything in `staging/`; only for the holder of the exclusive lock.
+///
+/// A link or something that is no folder is refused: what it leads to is not the repository's.
+pub fn clean_staging(root: &Path) -> Result<(), PublishError> {
+    let staging = root.join("staging");
+    match fs::symlink_metadata(&staging) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return platform::create_folder(&staging).map_err(PublishError::io("create", &staging));
+        }
+        Err(error) => return Err(PublishError::io("look at", &staging)(error)),
+        Ok(found) if !found.is_dir() => return Err(PublishError::ForeignStaging { path: staging }),
+        Ok(_) => {}
+    }
+    for entry in fs::read_dir(&staging).map_err(PublishError::io("list", &staging))? {
+        let entry = entry.map_err(PublishError::io("list", &staging))?;
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(PublishError::io("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Makes the folders above `name` and returns those that were not there, outermost first.
+fn create_parents(root: &Path, name: &str) -> Result<Vec<PathBuf>, PublishError> {
+    let mut made = Vec::new();
+    let mut folder = root.to_owned();
+    let mut components = name.split('/').peekable();
+    while let Some(component) = components.next() {
+        if components.peek().is_none() {
+            break;
+        }
+        folder.push(component);
+        match platform::create_folder(&folder) {
+            Ok(()) => made.push(folder.clone()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(PublishError::io("create", &folder)(error)),
+        }
+    }
+    Ok(made)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,118 @@
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use msgvault_verifier::Observer;
+use msgvault_verifier::format::id::PackId;
+
+use super::*;
+use crate::context::SharedObserver;
+
+/// A folder, a clock that only tests move, and numbers in place of randomness.
+pub(crate) struct Fixture {
+    pub(crate) folder: tempfile::TempDir,
+    now: Box<dyn Fn() -> Timestamp + Sync>,
+    random: Box<dyn Fn() -> u128 + Sync>,
+    seconds: std::sync::Arc<AtomicI64>,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let seconds = std::sync::Arc::new(AtomicI64::new(1_795_440_958));
+        let clock = std::sync::Arc::clone(&seconds);
+        let numbers = AtomicU64::new(1);
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            now: Box::new(move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()),
+            random: Box::new(move || u128::from(numbers.fetch_add(1, Ordering::SeqCst))),
+            seconds,
+        }
+    }
+
+    pub(crate) fn context<'a>(&'a self, observer: SharedObserver<'a>) -> Context<'a> {
+        Context { observer, now: &self.now, random: &self.random }
+    }
+
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub(crate) fn repository(&self) -> PathBuf {
+        let root = self.folder.path().join("repo");
+        super::super::init::init(&root, &self.context(&())).unwrap();
+        root
+    }
+}
+
+struct FailAt(&'static str);
+
+impl Observer for FailAt {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        if point == self.0 { Err(io::Error::other("injected")) } else { Ok(()) }
+    }
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn a_file_is_there_whole_or_not_at_all() {
+    let name = PackId::from_parts(1, 2).path();
+    for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let observer = FailAt(Box::leak(format!("pack.{step}").into_boxed_str()));
+        let failed = publish_bytes(fixture.context(&observer), &root, FileKind::Pack, &name, b"x");
+        assert!(failed.unwrap_err().to_string().contains("injected"), "{step}");
+        assert_eq!(files_below(&root), 1, "only config.toml is left after a failure at {step}");
+        publish_bytes(fixture.context(&()), &root, FileKind::Pack, &name, b"x").unwrap();
+        assert_eq!(fs::read(root.join(&name)).unwrap(), b"x");
+    }
+}
+
+#[test]
+fn nothing_but_the_configuration_is_ever_replaced() {
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let publish =
+        |kind, name: &str, bytes: &[u8]| publish_bytes(fixture.context(&()), &root, kind, name, bytes);
+    publish(FileKind::Index, "indexes/a", b"1").unwrap();
+    assert!(publish(FileKind::Index, "indexes/a", b"2").is_err());
+    assert_eq!(fs::read(root.join("indexes/a")).unwrap(), b"1");
+    publish(FileKind::Config, "config.toml", b"new").unwrap();
+    assert_eq!(fs::read(root.join("config.toml")).unwrap(), b"new");
+    assert_eq!(fs::read_dir(root.join("staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn staging_is_emptied_unless_it_leads_elsewhere() {
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let staging = root.join("staging");
+    fs::write(staging.join("left-over"), "x").unwrap();
+    fs::create_dir_all(staging.join("folder/deep")).unwrap();
+    clean_staging(&root).unwrap();
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
+
+    fs::remove_dir(&staging).unwrap();
+    clean_staging(&root).unwrap();
+    assert!(staging.is_dir());
+
+    #[cfg(unix)]
+    {
+        let elsewhere = fixture.folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("precious"), "x").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, staging.join("link")).unwrap();
+        clean_staging(&root).unwrap();
+        assert!(elsewhere.join("precious").exists());
+        fs::remove_dir(&staging).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &staging).unwrap();
+        assert!(matches!(clean_staging(&root), Err(PublishError::ForeignStaging { .. })));
+        assert!(elsewhere.join("precious").exists());
+    }
+    fs::remove_file(&staging).or_else(|_| fs::remove_dir(&staging)).unwrap();
+    fs::write(&staging, "a file").unwrap();
+    assert!(matches!(clean_staging(&root), Err(PublishError::ForeignStaging { .. })));
+}
