@@ -1,7 +1,9 @@
 //! The host side of msgvault: what captures, restores and serves an archive.
 
 pub mod archive;
+pub mod cli;
 pub mod context;
+pub mod decompress;
 pub mod home;
 pub mod platform;
 pub mod repo;

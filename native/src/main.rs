@@ -1,2 +1,7 @@
-//! temporary
-fn main() {}
+//! `msgvault`: backups of a msgvault archive.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    msgvault::cli::run()
+}

@@ -1,0 +1,103 @@
+//! The command line of `msgvault`: flags in, text or JSON out. Nothing else prints, and only here are the
+//! environment, the clock and the signals asked.
+
+mod backup;
+mod environment;
+mod failure;
+mod generate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use msgvault_verifier::cli::{Exit, Output, OutputArgs};
+
+use crate::home::Home;
+
+use environment::Machine;
+use failure::Failure;
+
+/// Incremental, verifiable backups of a msgvault archive
+#[derive(Parser)]
+#[command(name = "msgvault", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Where the archive and the repository are.
+#[derive(clap::Args)]
+struct PlaceArgs {
+    /// The archive home [default: `MSGVAULT_HOME`, else ~/.msgvault]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The configuration [default: config.toml in the archive home]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The backup repository [default: `MSGVAULT_REPO`, else [backup] repo of the configuration]
+    #[arg(long, global = true, value_name = "DIR")]
+    repo: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make, list, verify and restore backups
+    #[command(subcommand)]
+    Backup(backup::Command),
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What every command is given.
+struct Session {
+    place: PlaceArgs,
+    output: Output,
+    machine: Machine,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let machine = Machine::default();
+    let output = Output::new("msgvault", cli.output, environment::no_color());
+    let session = Session { place: cli.place, output, machine };
+    let done = match cli.command {
+        Command::Backup(command) => backup::run(&session, command),
+        Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
+        Command::Man => generate::man(&Cli::command()),
+    };
+    let exit = done.unwrap_or_else(|failure| {
+        session.output.error(&failure.message);
+        failure.exit
+    });
+    exit.into()
+}
+
+impl Session {
+    /// Resolves the archive home.
+    fn home(&self) -> Result<Home, Failure> {
+        let flags = crate::home::Flags { home: self.place.home.clone(), config: self.place.config.clone() };
+        Ok(Home::resolve(&flags, &environment::home_environment(), &environment::cwd()?)?)
+    }
+
+    /// The repository that is meant, and the home if it had to be asked.
+    fn repo(&self) -> Result<PathBuf, Failure> {
+        let given = self.place.repo.clone().or_else(environment::repo);
+        if let Some(repo) = given.filter(|repo| !repo.as_os_str().is_empty()) {
+            return Ok(repo);
+        }
+        self.home()?.repo.ok_or_else(|| {
+            let message = "no repository is named: give --repo DIR, set MSGVAULT_REPO, or write `repo` under [backup] in the home's config.toml";
+            Failure { exit: Exit::NoRepository, message: message.to_owned() }
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! `msgvault backup list`.
+
+use msgvault_verifier::cli::{Exit, print_overview};
+use msgvault_verifier::inspect::overview;
+use msgvault_verifier::repository::SelectError;
+
+use crate::cli::Session;
+use crate::cli::failure::Failure;
+
+pub(super) fn run(session: &Session) -> Result<Exit, Failure> {
+    let repository = session.open()?;
+    let overview = overview(&repository).map_err(SelectError::from)?;
+    print_overview(&session.output, &overview)?;
+    Ok(if overview.unreadable.is_empty() { Exit::Done } else { Exit::Problems })
+}

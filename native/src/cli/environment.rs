@@ -1,0 +1,92 @@
+//! The machine as the program finds it: environment, clock, randomness, signals.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use msgvault_verifier::Observer;
+use msgvault_verifier::cli::{Exit, Output, Progress};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::context::Context;
+use crate::home;
+
+use super::failure::Failure;
+
+/// Signals that were received so far.
+#[derive(Default)]
+pub(super) struct Machine {
+    stop: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Machine {
+    /// Lets the first SIGINT or SIGTERM stop a run in order, and the second end the program at once.
+    pub(super) fn catch_signals(&self) -> Result<(), Failure> {
+        for signal in [SIGINT, SIGTERM] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.stop))
+                .and_then(|_| signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), number))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&self.stop)))
+                .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// How the program ends when a signal stopped it.
+    pub(super) fn interrupted(&self) -> Option<Exit> {
+        let signal = self.signal.load(Ordering::Relaxed);
+        self.stop.load(Ordering::Relaxed).then(|| Exit::Interrupted(u8::try_from(signal).unwrap_or(2)))
+    }
+
+    /// Runs a stage that shows progress, stops on signals, and knows time and randomness.
+    pub(super) fn with_context<T>(
+        &self,
+        output: &Output,
+        run: impl FnOnce(&Context<'_>) -> T,
+    ) -> Result<T, Failure> {
+        self.catch_signals()?;
+        // Asked once, so that a machine without randomness is an error here and not a panic later.
+        getrandom::u64()
+            .map_err(|error| Failure::failed(format!("the system has no randomness: {error}")))?;
+        let progress = Progress::new(output, &self.stop);
+        let observer: &(dyn Observer + Sync) = &progress;
+        let context = Context { observer, now: &Timestamp::now, random: &random };
+        let done = run(&context);
+        progress.finish();
+        Ok(done)
+    }
+}
+
+pub(super) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+pub(super) fn home_environment() -> home::Environment {
+    home::Environment {
+        msgvault_home: std::env::var_os("MSGVAULT_HOME").map(PathBuf::from),
+        user_home: std::env::home_dir(),
+    }
+}
+
+pub(super) fn repo() -> Option<PathBuf> {
+    std::env::var_os("MSGVAULT_REPO").map(PathBuf::from)
+}
+
+pub(super) fn cwd() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::failed(format!("there is no working directory: {error}")))
+}
+
+/// 128 random bits.
+fn random() -> u128 {
+    let half = || u128::from(getrandom::u64().unwrap_or_default());
+    half() << 64 | half()
+}
+
+/// Lets time pass; what waits takes this as an argument, so that tests need not wait.
+pub(super) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
