@@ -1,3 +1,5 @@
 //! Sample archives and the tools that the end-to-end tests share.
 
+pub mod fixtures;
+pub mod programs;
 pub mod sample;

@@ -26,7 +26,8 @@ impl DirectoryStore {
 
 impl Store for DirectoryStore {
     fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
-        let failed = |error: io::Error| failure(folder, &error);
+        let shown = if folder.is_empty() { &*self.root.to_string_lossy() } else { folder };
+        let failed = |error: io::Error| failure(shown, &error);
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.root.join(folder)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -93,7 +94,7 @@ fn read_exact_at(_: &File, _: u64, _: &mut [u8]) -> io::Result<()> {
 }
 
 fn failure(path: &str, error: &io::Error) -> StoreError {
-    let path = if path.is_empty() { "the repository folder".to_owned() } else { path.to_owned() };
+    let path = path.to_owned();
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::Missing { path },
         _ => StoreError::Unreadable { path, reason: error.to_string() },

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Builds msgvault-verify as one static program and prints its path.
+set -eu
+cd "$(dirname "$0")"
+target="$(uname -m)-unknown-linux-gnu"
+profile="${PROFILE:-release}"
+RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --quiet --profile "$profile" -p msgvault-verifier --bin msgvault-verify --target "$target" \
+    --target-dir "${CARGO_TARGET_DIR:-target}/static"
+folder="$profile"
+[ "$profile" = dev ] && folder=debug
+echo "${CARGO_TARGET_DIR:-$PWD/target}/static/$target/$folder/msgvault-verify"

@@ -1,0 +1,97 @@
+//! The programs under test, run as a user runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What a program did.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// The JSON document on standard output.
+    ///
+    /// # Panics
+    ///
+    /// When standard output is not exactly one JSON document.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks that it succeeded.
+    ///
+    /// # Panics
+    ///
+    /// When it did not.
+    #[must_use]
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A program of the workspace, which the test command has built before.
+///
+/// # Panics
+///
+/// When it was not built.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test.parent().and_then(Path::parent).expect("the folder of built programs");
+    let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.is_file(), "{} is not built: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// `msgvault` with an environment of its own.
+pub fn msgvault() -> Command {
+    let mut command = Command::new(program("msgvault"));
+    for name in ["MSGVAULT_HOME", "MSGVAULT_REPO", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", "/nonexistent");
+    command
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub fn run(command: &mut Command) -> Outcome {
+    command.output().expect("the program can be started").into()
+}
+
+/// Runs `msgvault backup …` on a repository.
+pub fn backup<I, S>(repo: &Path, args: I) -> Outcome
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<std::ffi::OsStr>,
+{
+    run(msgvault().arg("backup").arg("--repo").arg(repo).args(args))
+}
+
+/// Runs `msgvault-verify REPO …`.
+pub fn verify<I, S>(repo: &Path, args: I) -> Outcome
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<std::ffi::OsStr>,
+{
+    run(Command::new(program("msgvault-verify")).arg(repo).args(args))
+}

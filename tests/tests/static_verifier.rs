@@ -1,0 +1,40 @@
+//! `msgvault-verify` runs anywhere: one static program, without C in what it is made of.
+
+use std::path::Path;
+use std::process::Command;
+
+use msgvault_tests::programs::run;
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
+    cargo
+}
+
+#[test]
+fn nothing_of_the_verifier_is_c() {
+    for features in [&["--no-default-features"][..], &[]] {
+        let tree = run(cargo()
+            .args(["tree", "-p", "msgvault-verifier", "-e", "normal,build", "--prefix", "none"])
+            .args(["--target", "x86_64-unknown-linux-gnu"])
+            .args(features))
+        .done();
+        assert!(tree.stdout.contains("ruzstd"), "{tree:?}");
+        for line in tree.stdout.lines() {
+            let name = line.split(' ').next().unwrap();
+            assert!(!name.ends_with("-sys") && !["cc", "libc", "cmake"].contains(&name), "{line}");
+        }
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn the_documented_command_builds_a_static_program() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("build-static.sh");
+    let built = run(Command::new("sh").arg(script).env("PROFILE", "dev").env_remove("RUSTFLAGS")).done();
+    let program = built.stdout.lines().last().unwrap();
+    let linked = run(Command::new("ldd").arg(program));
+    let says = linked.stdout + &linked.stderr;
+    assert!(says.contains("statically linked") || says.contains("not a dynamic executable"), "{says}");
+    assert!(run(Command::new(program).arg("--version")).done().stdout.starts_with("msgvault-verify "));
+}
