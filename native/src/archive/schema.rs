@@ -204,8 +204,9 @@ fn each_path<E: From<SchemaError>>(
     order: &str,
     mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
 ) -> Result<(), E> {
-    let sql =
-        format!("WITH {BEARING} SELECT MIN(id), hash, path FROM bearing GROUP BY hash, path ORDER BY {order}");
+    let sql = format!(
+        "WITH {BEARING} SELECT MIN(id), hash, path FROM bearing GROUP BY hash, path ORDER BY {order}"
+    );
     let mut statement = connection.prepare(&sql).map_err(SchemaError::from)?;
     let mut rows = statement.query([]).map_err(SchemaError::from)?;
     while let Some(row) = rows.next().map_err(SchemaError::from)? {

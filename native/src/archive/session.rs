@@ -161,7 +161,8 @@ impl Session {
         if is_wal(&writer).map_err(sqlite)? {
             copy_log(&reader, &source, pause)?;
         } else {
-            observer.warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
+            observer
+                .warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
         }
         reached(observer, "session.checkpointed")?;
         reader.execute_batch("BEGIN").map_err(sqlite)?;

@@ -18,7 +18,8 @@ fn never(_: Duration) {
 }
 
 fn insert(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.execute("INSERT INTO messages (sent_at, body) VALUES ('2026-01-01', hex(randomblob(5000)))", [])
+    connection
+        .execute("INSERT INTO messages (sent_at, body) VALUES ('2026-01-01', hex(randomblob(5000)))", [])
 }
 
 /// The scan: every page of the main file.
