@@ -175,10 +175,10 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
 /// (`docs/format.md` §10).
 pub fn recorded_paths<E: From<SchemaError>>(
     connection: &Connection,
-    mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
+    visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
 ) -> Result<(), E> {
     check_recorded_paths(connection)?;
-    each_path(connection, "hash, path", |id, path| visit(id, path))
+    each_path(connection, "hash, path", visit)
 }
 
 /// Checks that no two contents are at what can be one file.
@@ -204,8 +204,9 @@ fn each_path<E: From<SchemaError>>(
     order: &str,
     mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
 ) -> Result<(), E> {
-    let sql =
-        format!("WITH {BEARING} SELECT MIN(id), hash, path FROM bearing GROUP BY hash, path ORDER BY {order}");
+    let sql = format!(
+        "WITH {BEARING} SELECT MIN(id), hash, path FROM bearing GROUP BY hash, path ORDER BY {order}"
+    );
     let mut statement = connection.prepare(&sql).map_err(SchemaError::from)?;
     let mut rows = statement.query([]).map_err(SchemaError::from)?;
     while let Some(row) = rows.next().map_err(SchemaError::from)? {

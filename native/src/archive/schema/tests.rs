@@ -44,15 +44,10 @@ fn references_come_in_the_order_of_the_lists() {
 #[test]
 fn only_rows_with_hash_and_local_path_hold_content() {
     let (_dir, db) = archive();
-    for (id, (hash, path)) in [
-        ("no hash", ""),
-        ("", "x"),
-        ("web", "http://host/x"),
-        ("web", "HtTpS://host/x"),
-        ("web", "https://"),
-    ]
-    .into_iter()
-    .enumerate()
+    for (id, (hash, path)) in
+        [("no hash", ""), ("", "x"), ("web", "http://host/x"), ("web", "HtTpS://host/x"), ("web", "https://")]
+            .into_iter()
+            .enumerate()
     {
         attach(&db, i64::try_from(id).unwrap(), (hash, path), None);
     }
@@ -86,7 +81,8 @@ fn a_hash_that_is_none_names_its_row() {
         assert!(matches!(error, SchemaError::BadHash { row: 7, .. }), "{error}");
     }
     let (_dir, db) = archive();
-    db.execute_batch("INSERT INTO attachments (id, content_hash, storage_path) VALUES (8, x'aa', 'p')").unwrap();
+    db.execute_batch("INSERT INTO attachments (id, content_hash, storage_path) VALUES (8, x'aa', 'p')")
+        .unwrap();
     assert!(matches!(references(&db), Err(SchemaError::BadHash { row: 8, .. })));
 }
 
@@ -136,7 +132,8 @@ fn recorded_paths_are_all_paths_of_all_rows() {
         Ok(())
     })
     .unwrap();
-    let expected = [("aa", &*canonical("aa")), ("aa", "x/y"), ("aa", "x/y"), ("bb", &*canonical("bb")), ("bb", "t")];
+    let expected =
+        [("aa", &*canonical("aa")), ("aa", "x/y"), ("aa", "x/y"), ("bb", &*canonical("bb")), ("bb", "t")];
     assert_eq!(paths, expected.map(|(id, path)| (id.to_owned(), path.to_owned())));
 }
 
