@@ -2,6 +2,8 @@
 
 pub mod archive;
 pub mod context;
+pub mod decompress;
+pub mod freeze;
 pub mod home;
 pub mod platform;
 pub mod repo;
