@@ -1,6 +1,7 @@
 //! The live archive: its database pinned for a scan, what the schema tells, and the attachments' bytes.
 
 pub mod content;
+pub mod pack_index;
 pub mod schema;
 pub mod session;
 

@@ -9,6 +9,7 @@ mod dir_portable;
 #[cfg(unix)]
 mod dir_unix;
 mod durable;
+mod positioned;
 mod process;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub use dir_unix::Dir;
 pub use durable::{
     create_folder, create_new, publish_new, same_object, still_names, sync_file_system, sync_folder, touch,
 };
+pub use positioned::{read_exact_at, write_all_at};
 pub use process::{host_name, process_lives};
 
 /// What a name stands for; a symbolic link stands for itself.

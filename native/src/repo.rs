@@ -3,5 +3,5 @@
 
 pub mod init;
 pub mod lock;
-
+pub mod pack_writer;
 pub mod publish;

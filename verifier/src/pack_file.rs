@@ -101,7 +101,17 @@ impl<'s> PackFile<'s> {
         Ok(Self { source, entries: Arc::new(entries) })
     }
 
-    /// Opens a pack whose footer was read before.
+    /// A pack whose footer was read before.
+    pub fn with_footer(source: Box<dyn Source + 's>, footer: Arc<Vec<PackEntry>>) -> Self {
+        Self { source, entries: footer }
+    }
+
+    /// The entries by blob ID, to be kept beyond the opened file.
+    pub fn footer(&self) -> Arc<Vec<PackEntry>> {
+        Arc::clone(&self.entries)
+    }
+
+    /// Opens a pack of a repository whose footer was read before.
     pub(crate) fn with_entries(
         store: &'s dyn Store,
         id: PackId,

@@ -175,10 +175,10 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
 /// (`docs/format.md` §10).
 pub fn recorded_paths<E: From<SchemaError>>(
     connection: &Connection,
-    mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
+    visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
 ) -> Result<(), E> {
     check_recorded_paths(connection)?;
-    each_path(connection, "hash, path", |id, path| visit(id, path))
+    each_path(connection, "hash, path", visit)
 }
 
 /// Checks that no two contents are at what can be one file.

@@ -47,7 +47,8 @@ pub struct Pinned {
 /// The database file.
 ///
 /// Closing any descriptor of a file drops all of this process's POSIX locks on it, SQLite's too. So it is
-/// opened before SQLite opens the file, and stands last in the structs above: fields are dropped in order.
+/// opened before SQLite opens the file, and stands last in the structs above: fields are dropped in order, as
+/// long as nobody takes the structs apart.
 #[derive(Debug)]
 struct Source {
     file: File,
@@ -153,25 +154,36 @@ impl Session {
 
     /// Pins the database; writers that know the freeze pause meanwhile. `pause` waits.
     pub fn pin(self, observer: &dyn Observer, pause: &dyn Fn(Duration)) -> Result<Pinned, SessionError> {
-        let Self { writer, reader, source } = self;
-        let sqlite = |error| source.failed(error);
+        let sqlite = |error| self.source.failed(error);
         // The write lock is held across checkpoint and read mark, since a frame added between the two would
         // keep the reader off the main file, and a later checkpoint would change that file under the scan.
-        writer.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
-        if is_wal(&writer).map_err(sqlite)? {
-            copy_log(&reader, &source, pause)?;
+        self.writer.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+        if is_wal(&self.writer).map_err(sqlite)? {
+            self.copy_log(pause)?;
         } else {
             observer
                 .warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
         }
         reached(observer, "session.checkpointed")?;
-        reader.execute_batch("BEGIN").map_err(sqlite)?;
-        reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).map_err(sqlite)?;
+        self.reader.execute_batch("BEGIN").map_err(sqlite)?;
+        self.reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).map_err(sqlite)?;
         reached(observer, "session.marked")?;
-        writer.execute_batch("ROLLBACK").map_err(sqlite)?;
-        let (page_size, page_count) = geometry(&reader, &source)?;
-        drop(writer);
-        Ok(Pinned { reader, source, page_size, page_count })
+        self.writer.execute_batch("ROLLBACK").map_err(sqlite)?;
+        let (page_size, page_count) = geometry(&self.reader, &self.source)?;
+        Ok(Pinned { reader: self.reader, source: self.source, page_size, page_count })
+    }
+
+    /// Checkpoints beside the writer that holds the lock until every frame is in the main file.
+    fn copy_log(&self, pause: &dyn Fn(Duration)) -> Result<(), SessionError> {
+        for attempt in 0..CHECKPOINT_TRIES {
+            if attempt > 0 {
+                pause(CHECKPOINT_PAUSE);
+            }
+            if checkpoint(&self.reader, "PASSIVE").map_err(|error| self.source.failed(error))? {
+                return Ok(());
+            }
+        }
+        Err(SessionError::LogNotCopied { path: self.source.path.clone() })
     }
 }
 
@@ -212,9 +224,8 @@ impl Pinned {
 
     /// Ends the transaction, so that the log can be copied again, and then closes the file.
     pub fn close(self) -> Result<(), SessionError> {
-        let Self { reader, source, .. } = self;
-        reader.execute_batch("ROLLBACK").map_err(|error| source.failed(error))?;
-        reader.close().map_err(|(_, error)| source.failed(error))
+        self.reader.execute_batch("ROLLBACK").map_err(|error| self.source.failed(error))?;
+        self.reader.close().map_err(|(_, error)| self.source.failed(error))
     }
 }
 
@@ -272,19 +283,6 @@ fn reached(observer: &dyn Observer, point: &'static str) -> Result<(), SessionEr
 fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     Ok(mode.eq_ignore_ascii_case("wal"))
-}
-
-/// Checkpoints beside the writer that holds the lock until every frame is in the main file.
-fn copy_log(reader: &Connection, source: &Source, pause: &dyn Fn(Duration)) -> Result<(), SessionError> {
-    for attempt in 0..CHECKPOINT_TRIES {
-        if attempt > 0 {
-            pause(CHECKPOINT_PAUSE);
-        }
-        if checkpoint(reader, "PASSIVE").map_err(|error| source.failed(error))? {
-            return Ok(());
-        }
-    }
-    Err(SessionError::LogNotCopied { path: source.path.clone() })
 }
 
 /// Runs one checkpoint and says whether every frame of the log is in the main file.

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "flags and variables are optional")]
 fn path(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(text))
 }

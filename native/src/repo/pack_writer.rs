@@ -1,0 +1,227 @@
+//! Blobs into packs, on all cores, in the order in which they were handed over (`docs/format.md` §3).
+//!
+//! ```text
+//! producer -> queue -> workers: hash, compress -> assembler: append in order -> sealer: footer, fsync, publish
+//! ```
+//!
+//! The order decides where every blob lies, so packs hold the same bytes whatever the number of workers is.
+//! The producer waits when more than a fixed number of bytes is under way, and large contents pass through in
+//! pieces, so memory grows neither with the archive nor with its largest file.
+
+mod assembler;
+mod encoder;
+mod queue;
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::thread;
+
+use msgvault_verifier::format::id::{BlobId, PackId};
+use msgvault_verifier::format::index::IndexEntry;
+
+use super::publish::{PublishError, take_back};
+use crate::context::Context;
+use queue::{CloseAtEnd, FailAtPanic, Queue, Task};
+
+/// Contents of more bytes than this are handed over as streams.
+pub const STREAM_FROM: u64 = 16 << 20;
+/// Bytes under way between the producer and the packs.
+pub const BUDGET: u64 = 96 << 20;
+
+/// How packs are written.
+#[derive(Clone, Copy)]
+pub struct PackOptions<'a> {
+    /// The repository.
+    pub root: &'a Path,
+    /// Workers; 1 also means that no two contents are read at once.
+    pub jobs: usize,
+    /// The zstd level, 1 to 19.
+    pub level: i32,
+    /// Count only, and write nothing.
+    pub dry_run: bool,
+}
+
+/// What was written, durable but not yet in any index.
+#[derive(Debug, Default)]
+pub struct Packed {
+    /// The packs, in order.
+    pub packs: Vec<PackId>,
+    /// The blobs in them, by ascending ID.
+    pub entries: Vec<IndexEntry>,
+    /// Stored bytes of the blobs.
+    pub bytes_added: u64,
+}
+
+impl Packed {
+    /// Removes the packs again, which no index names yet.
+    pub fn take_back(&self, root: &Path) {
+        self.packs.iter().for_each(|pack| take_back(&root.join(pack.path())));
+    }
+}
+
+/// Why no packs were written; those that were published are taken back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError<E> {
+    /// The producer failed.
+    #[error(transparent)]
+    Produce(E),
+    /// What was handed over is not what was announced.
+    #[error(transparent)]
+    Source(SourceFault),
+    /// The repository could not be written.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// The compressor failed, which no content can bring about.
+    #[error("zstd cannot compress: {0}; this is a fault of the program or of the machine's memory")]
+    Compress(io::Error),
+    /// A thread panicked.
+    #[error("the program failed while it wrote packs; nothing was added to the repository")]
+    Panicked,
+    /// The observer said so.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// A content that is not what it should be, by the ticket that its hand-over gave.
+#[derive(Debug, thiserror::Error)]
+#[error("content {}: {what}", ticket.0)]
+pub struct SourceFault {
+    /// Which content.
+    pub ticket: Ticket,
+    /// What is wrong with it.
+    pub what: Fault,
+}
+
+/// What is wrong with a content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Its bytes hash to something else.
+    #[error("its bytes hash to {found} and should hash to {expected}")]
+    Hash {
+        /// What they should hash to.
+        expected: BlobId,
+        /// What they hash to.
+        found: BlobId,
+    },
+    /// It has more or fewer bytes than announced.
+    #[error("it changed its length of {expected} bytes while it was read")]
+    Length {
+        /// Bytes it should have.
+        expected: u64,
+    },
+    /// It is larger than a blob may be.
+    #[error("it has {len} bytes, more than the 4 GiB that a blob may have")]
+    TooLarge {
+        /// Bytes it has.
+        len: u64,
+    },
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::Error),
+}
+
+/// A hand-over, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// Writing stopped for a reason that `write_packs` returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the writing of packs stopped")]
+pub struct Stopped;
+
+/// A content that is read in pieces, perhaps more than once.
+pub trait Content: Send {
+    /// Opens it from its start.
+    fn open(&self) -> io::Result<Box<dyn Read + '_>>;
+}
+
+/// Where a producer hands blobs over.
+pub struct PackSink<'q, 'env> {
+    queue: &'q Queue<'env>,
+    reads_alone: bool,
+}
+
+impl<'env> PackSink<'_, 'env> {
+    /// Hands over a blob; waits while too many bytes are under way.
+    pub fn add(&self, raw: Vec<u8>) -> Result<Ticket, Stopped> {
+        self.queue.submit(Task::Bytes { raw, expected: None })
+    }
+
+    /// Hands over a blob that must have this ID.
+    pub fn add_expected(&self, raw: Vec<u8>, expected: BlobId) -> Result<Ticket, Stopped> {
+        self.queue.submit(Task::Bytes { raw, expected: Some(expected) })
+    }
+
+    /// Hands over a content of `len` bytes that is read in pieces; with one job, waits until it was read.
+    pub fn add_stream(
+        &self,
+        content: Box<dyn Content + 'env>,
+        len: u64,
+        expected: Option<BlobId>,
+    ) -> Result<Ticket, Stopped> {
+        let ticket = self.queue.submit(Task::Stream { content, len, expected })?;
+        if self.reads_alone {
+            self.queue.wait_for(ticket)?;
+        }
+        Ok(ticket)
+    }
+
+    /// The ID of a blob that was handed over; waits until it is known.
+    pub fn id_of(&self, ticket: Ticket) -> Result<BlobId, Stopped> {
+        self.queue.wait_for(ticket)
+    }
+}
+
+/// Runs `produce` and writes what it hands over into packs.
+///
+/// `known` says whether the repository holds a blob already; such a blob is hashed and not stored again. When
+/// this returns `Ok`, the packs are durable.
+pub fn write_packs<'env, R, E: From<Stopped>>(
+    context: Context<'env>,
+    options: PackOptions<'env>,
+    known: &'env (dyn Fn(&BlobId) -> bool + Sync),
+    produce: impl FnOnce(&PackSink<'_, 'env>) -> Result<R, E>,
+) -> Result<(R, Packed), PackError<E>> {
+    let queue = Queue::new(context.observer, BUDGET);
+    let jobs = options.jobs.max(1);
+    let (produced, assembled) = thread::scope(|scope| {
+        let queue = &queue;
+        let work = move || {
+            let _guard = FailAtPanic(queue);
+            encoder::work(queue, options.level, known);
+        };
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let assembler = scope.spawn(move || {
+            let _guard = FailAtPanic(queue);
+            assembler::assemble(queue, context, options)
+        });
+        let produced = {
+            let mut close = CloseAtEnd::of(queue);
+            let produced = produce(&PackSink { queue, reads_alone: jobs == 1 });
+            close.is_complete = produced.is_ok();
+            produced
+        };
+        // A panic was noted by its guard, and is taken here so that it does not spread.
+        for worker in workers {
+            drop(worker.join());
+        }
+        (produced, assembler.join())
+    });
+    let packed = assembled.unwrap_or_default();
+    match (queue.into_failure(), produced) {
+        (None, Ok(result)) => Ok((result, packed)),
+        (failure, produced) => {
+            packed.take_back(options.root);
+            Err(match (failure, produced) {
+                (Some(failure), _) => failure.into_error(),
+                (None, Err(error)) => PackError::Produce(error),
+                (None, Ok(_)) => PackError::Panicked,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

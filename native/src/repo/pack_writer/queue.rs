@@ -1,0 +1,288 @@
+//! What producer, workers and assembler share: tasks in order, their outcomes, the room there is, the first
+//! failure.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::format::pack::Encoding;
+
+use super::{Content, Fault, PackError, SourceFault, Stopped, Ticket};
+use crate::context::SharedObserver;
+use crate::repo::publish::PublishError;
+
+/// What a task occupies beside its bytes.
+const TASK_BYTES: u64 = 256;
+
+/// A content to be hashed and, unless it is known, stored.
+pub(super) enum Task<'env> {
+    Bytes { raw: Vec<u8>, expected: Option<BlobId> },
+    Stream { content: Box<dyn Content + 'env>, len: u64, expected: Option<BlobId> },
+}
+
+pub(super) struct Job<'env> {
+    pub(super) ticket: Ticket,
+    pub(super) task: Task<'env>,
+}
+
+/// What became of a task.
+pub(super) enum Outcome {
+    /// The repository holds it.
+    Known(BlobId),
+    /// It is to be stored so.
+    Stored { blob: Stored, bytes: Vec<u8> },
+    /// It comes in pieces.
+    Streamed(Receiver<Piece>),
+}
+
+/// How a blob is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) id: BlobId,
+    pub(super) raw_len: u64,
+    pub(super) encoding: Encoding,
+    pub(super) crc32c: u32,
+}
+
+/// A part of a stream. A stream that ends without `End` has failed.
+pub(super) enum Piece {
+    Bytes(Vec<u8>),
+    /// What came so far is taken back, since the raw bytes are to be stored instead.
+    Restart,
+    End(Stored),
+}
+
+/// Why everything stops.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The caller knows.
+    Producer,
+    /// Whoever stopped this thread says why.
+    Elsewhere,
+    Source(SourceFault),
+    Publish(PublishError),
+    Compress(io::Error),
+    Panicked,
+    Cancelled,
+}
+
+impl Failure {
+    pub(super) fn source(ticket: Ticket, what: Fault) -> Self {
+        Self::Source(SourceFault { ticket, what })
+    }
+
+    pub(super) fn into_error<E>(self) -> PackError<E> {
+        match self {
+            Self::Source(fault) => PackError::Source(fault),
+            Self::Publish(error) => PackError::Publish(error),
+            Self::Compress(error) => PackError::Compress(error),
+            Self::Cancelled => PackError::Cancelled,
+            Self::Producer | Self::Elsewhere | Self::Panicked => PackError::Panicked,
+        }
+    }
+}
+
+pub(super) struct Queue<'env> {
+    pub(super) observer: SharedObserver<'env>,
+    budget: u64,
+    state: Mutex<State<'env>>,
+    /// There is a task for a worker.
+    has_task: Condvar,
+    /// There is an outcome for the assembler.
+    has_outcome: Condvar,
+    /// There is room, or an ID, for the producer.
+    has_room: Condvar,
+}
+
+#[derive(Default)]
+struct State<'env> {
+    waiting: VecDeque<Job<'env>>,
+    outcomes: BTreeMap<u64, Outcome>,
+    /// The bytes that each task occupies, from the first that is not appended yet.
+    sizes: VecDeque<u64>,
+    in_flight: u64,
+    /// The IDs of the blobs that are appended, by ticket.
+    ids: Vec<BlobId>,
+    /// The blobs that this run has stored.
+    stored: HashSet<BlobId>,
+    submitted: u64,
+    closed: bool,
+    failure: Option<Failure>,
+}
+
+impl<'env> Queue<'env> {
+    pub(super) fn new(observer: SharedObserver<'env>, budget: u64) -> Self {
+        Self {
+            observer,
+            budget,
+            state: Mutex::default(),
+            has_task: Condvar::new(),
+            has_outcome: Condvar::new(),
+            has_room: Condvar::new(),
+        }
+    }
+
+    /// Hands over a task; waits for room. One task always fits.
+    pub(super) fn submit(&self, task: Task<'env>) -> Result<Ticket, Stopped> {
+        let bytes = match &task {
+            Task::Bytes { raw, .. } => u64::try_from(raw.len()).unwrap_or(u64::MAX),
+            Task::Stream { .. } => 0,
+        };
+        let size = bytes.saturating_add(TASK_BYTES);
+        self.stop_if_cancelled();
+        let mut state = self.wait_while(&self.has_room, |state| {
+            state.failure.is_none()
+                && state.in_flight > 0
+                && state.in_flight.saturating_add(size) > self.budget
+        });
+        if state.failure.is_some() {
+            return Err(Stopped);
+        }
+        let ticket = Ticket(state.submitted);
+        state.submitted += 1;
+        state.in_flight += size;
+        state.sizes.push_back(size);
+        state.waiting.push_back(Job { ticket, task });
+        self.has_task.notify_one();
+        Ok(ticket)
+    }
+
+    /// Waits until a blob is appended.
+    pub(super) fn wait_for(&self, ticket: Ticket) -> Result<BlobId, Stopped> {
+        let appended = |state: &State<'_>| {
+            usize::try_from(ticket.0).ok().and_then(|position| state.ids.get(position)).copied()
+        };
+        let state =
+            self.wait_while(&self.has_room, |state| state.failure.is_none() && appended(state).is_none());
+        if state.failure.is_some() { Err(Stopped) } else { appended(&state).ok_or(Stopped) }
+    }
+
+    /// The next task for a worker; `None` at the end.
+    pub(super) fn next_job(&self) -> Option<Job<'env>> {
+        self.stop_if_cancelled();
+        let mut state = self.wait_while(&self.has_task, |state| {
+            state.failure.is_none() && !state.closed && state.waiting.is_empty()
+        });
+        if state.failure.is_some() { None } else { state.waiting.pop_front() }
+    }
+
+    pub(super) fn finish(&self, ticket: Ticket, outcome: Outcome) {
+        let mut state = self.lock();
+        if state.failure.is_none() {
+            state.outcomes.insert(ticket.0, outcome);
+        }
+        self.has_outcome.notify_one();
+    }
+
+    /// The outcome of the next task in order; `None` at the end.
+    pub(super) fn next_outcome(&self, number: u64) -> Option<Outcome> {
+        self.stop_if_cancelled();
+        let mut state = self.wait_while(&self.has_outcome, |state| {
+            let all_done = state.closed && number >= state.submitted;
+            state.failure.is_none() && !all_done && !state.outcomes.contains_key(&number)
+        });
+        if state.failure.is_some() { None } else { state.outcomes.remove(&number) }
+    }
+
+    /// The next task in order is done with; its bytes make room for others.
+    pub(super) fn appended(&self, id: BlobId, is_new: bool) {
+        let mut state = self.lock();
+        state.ids.push(id);
+        if is_new {
+            state.stored.insert(id);
+        }
+        let size = state.sizes.pop_front().unwrap_or(0);
+        state.in_flight = state.in_flight.saturating_sub(size);
+        self.has_room.notify_one();
+    }
+
+    /// Whether this run has stored a blob.
+    pub(super) fn has_stored(&self, id: &BlobId) -> bool {
+        self.lock().stored.contains(id)
+    }
+
+    /// Stops everything; the first failure is the one that is reported.
+    pub(super) fn fail(&self, failure: Failure) {
+        if matches!(failure, Failure::Elsewhere) {
+            return;
+        }
+        let mut state = self.lock();
+        state.failure.get_or_insert(failure);
+        state.waiting.clear();
+        // Whoever sends into a stream that nobody will read must notice.
+        state.outcomes.clear();
+        self.wake_all();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.stop_if_cancelled();
+        self.lock().failure.is_some()
+    }
+
+    /// The failure that the caller does not know already.
+    pub(super) fn into_failure(self) -> Option<Failure> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.failure.filter(|failure| !matches!(failure, Failure::Producer))
+    }
+
+    fn stop_if_cancelled(&self) {
+        if self.observer.cancelled() {
+            self.fail(Failure::Cancelled);
+        }
+    }
+
+    fn wait_while<'q>(
+        &'q self,
+        change: &Condvar,
+        condition: impl Fn(&State<'env>) -> bool,
+    ) -> MutexGuard<'q, State<'env>> {
+        change.wait_while(self.lock(), |state| condition(state)).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_all(&self) {
+        self.has_task.notify_all();
+        self.has_outcome.notify_all();
+        self.has_room.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<'env>> {
+        // A panic elsewhere is reported by its own guard; the state is whole between statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the others that the producer is done, or that it failed, however it ends.
+pub(super) struct CloseAtEnd<'q, 'env> {
+    queue: &'q Queue<'env>,
+    pub(super) is_complete: bool,
+}
+
+impl<'q, 'env> CloseAtEnd<'q, 'env> {
+    pub(super) fn of(queue: &'q Queue<'env>) -> Self {
+        Self { queue, is_complete: false }
+    }
+}
+
+impl Drop for CloseAtEnd<'_, '_> {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.queue.fail(Failure::Producer);
+        }
+        self.queue.lock().closed = true;
+        self.queue.wake_all();
+    }
+}
+
+/// Stops the others when the thread panics, which would otherwise wait for it for ever.
+pub(super) struct FailAtPanic<'q, 'env>(pub(super) &'q Queue<'env>);
+
+impl Drop for FailAtPanic<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(Failure::Panicked);
+        }
+    }
+}

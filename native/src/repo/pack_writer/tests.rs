@@ -1,0 +1,322 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
+use msgvault_verifier::format::zstd_frame;
+use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::{Observer, PackFile, Ruzstd};
+
+use super::super::publish::tests::Fixture;
+use super::*;
+
+/// Bytes that no compressor shortens, the same for the same seed.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = std::iter::repeat_with(&mut next).take(len / 8 + 1).flatten().collect();
+    bytes.truncate(len);
+    bytes
+}
+
+fn words(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        (seed..).flat_map(|number| format!("message {number} of many; ").into_bytes()).take(len).collect();
+    bytes.truncate(len);
+    bytes
+}
+
+struct InMemory(Vec<u8>);
+
+impl Content for InMemory {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(Cursor::new(&self.0)))
+    }
+}
+
+enum Blob {
+    Whole(Vec<u8>),
+    Stream(Vec<u8>),
+}
+
+fn unknown(_: &BlobId) -> bool {
+    false
+}
+
+type Written = Result<(Vec<Ticket>, Packed), PackError<Stopped>>;
+
+fn write_as(
+    context: Context<'_>,
+    root: &Path,
+    jobs: usize,
+    known: &(dyn Fn(&BlobId) -> bool + Sync),
+    blobs: &[Blob],
+) -> Written {
+    let options = PackOptions { root, jobs, level: 3, dry_run: false };
+    write_packs(context, options, known, |sink| {
+        let hand_over = |blob: &Blob| match blob {
+            Blob::Whole(raw) => sink.add(raw.clone()),
+            Blob::Stream(raw) => {
+                sink.add_stream(Box::new(InMemory(raw.clone())), raw.len() as u64, Some(BlobId::of(raw)))
+            }
+        };
+        let tickets = blobs.iter().map(hand_over).collect::<Result<Vec<_>, _>>()?;
+        for (ticket, Blob::Whole(raw) | Blob::Stream(raw)) in tickets.iter().zip(blobs) {
+            assert_eq!(sink.id_of(*ticket)?, BlobId::of(raw));
+        }
+        Ok(tickets)
+    })
+}
+
+fn write(fixture: &Fixture, root: &Path, jobs: usize, blobs: &[Blob]) -> Packed {
+    write_as(fixture.context(&()), root, jobs, &unknown, blobs).unwrap().1
+}
+
+/// Reads every blob back, checking that frames keep to the rules for writers.
+fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u8>)> {
+    let store = DirectoryStore::new(root);
+    let mut blobs = BTreeMap::new();
+    for pack in &packed.packs {
+        let bytes = fs::read(root.join(pack.path())).unwrap();
+        let file = PackFile::open(&store, *pack).unwrap();
+        for entry in file.entries() {
+            if entry.encoding == Encoding::Zstd {
+                let frame = &bytes[usize::try_from(entry.offset).unwrap()..];
+                let header = zstd_frame::decode_header(frame, entry.raw_len).unwrap();
+                assert_eq!(header.content_size, Some(entry.raw_len));
+                assert!(header.window <= entry.raw_len.max(1024), "{header:?}");
+            }
+            let raw = file.read(entry, &Ruzstd, u64::MAX).unwrap();
+            assert!(blobs.insert(entry.id, (*entry, raw)).is_none(), "stored twice");
+        }
+    }
+    assert_eq!(packed.entries.len(), blobs.len());
+    assert!(packed.entries.is_sorted_by_key(|entry| entry.id));
+    assert_eq!(packed.bytes_added, blobs.values().map(|(entry, _)| entry.stored_len).sum::<u64>());
+    blobs
+}
+
+fn files(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+#[test]
+fn packs_hold_the_same_bytes_whatever_the_number_of_jobs() {
+    let mut blobs = Vec::new();
+    for seed in 0..40 {
+        blobs.push(Blob::Whole(noise(seed, 900_000)));
+        blobs.push(Blob::Whole(words(seed, 300_000)));
+        blobs.push(Blob::Whole(words(seed, usize::try_from(seed).unwrap())));
+        // Again, while the first may still be under way.
+        blobs.push(Blob::Whole(words(seed, 300_000)));
+    }
+    blobs.insert(7, Blob::Stream(noise(100, 17_000_000)));
+    blobs.insert(30, Blob::Stream(words(100, 17_000_000)));
+    blobs.push(Blob::Stream(words(3, 300_000)));
+
+    let packs = |jobs| {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let packed = write(&fixture, &root, jobs, &blobs);
+        let stored = read_back(&root, &packed);
+        assert_eq!(stored.len(), 122);
+        for Blob::Whole(raw) | Blob::Stream(raw) in &blobs {
+            assert!(stored.get(&BlobId::of(raw)).is_some_and(|(_, found)| found == raw));
+        }
+        assert_eq!(fs::read_dir(root.join("staging")).unwrap().count(), 0);
+        packed.packs.iter().map(|pack| fs::read(root.join(pack.path())).unwrap()).collect::<Vec<_>>()
+    };
+    let (alone, many) = (packs(1), packs(4));
+    assert!(alone.len() > 1 && alone == many);
+    assert!(alone.iter().rev().skip(1).all(|pack| pack.len() as u64 >= SEAL_LEN));
+}
+
+#[test]
+fn a_stream_is_stored_like_the_same_bytes_in_memory() {
+    let contents = [
+        words(1, 0),
+        words(1, 1023),
+        words(1, 1024),
+        noise(1, 1024),
+        noise(2, 300_000),
+        words(2, 256 << 10),
+        words(3, 3_000_000),
+        [noise(4, 3_000_000), vec![0; 80_000]].concat(),
+        [noise(5, 3_000_000), vec![0; 120_000]].concat(),
+    ];
+    for content in contents {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let whole = write(&fixture, &root, 2, &[Blob::Whole(content.clone())]);
+        let streamed = write(&fixture, &root, 2, &[Blob::Stream(content.clone())]);
+        let id = BlobId::of(&content);
+        let of = |packed| read_back(&root, packed).remove(&id).unwrap();
+        let ((whole, raw), (streamed, streamed_raw)) = (of(&whole), of(&streamed));
+        assert!(raw == content && streamed_raw == content);
+        assert_eq!(whole.encoding, streamed.encoding, "{} bytes", content.len());
+    }
+}
+
+#[test]
+fn what_is_known_is_hashed_and_not_stored() {
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let (old, new) = (words(1, 5000), words(2, 5000));
+    let old_id = BlobId::of(&old);
+    let known = |id: &BlobId| *id == old_id;
+    let blobs = [Blob::Whole(old.clone()), Blob::Whole(new.clone()), Blob::Stream(old.clone())];
+    let (_, packed) = write_as(fixture.context(&()), &root, 2, &known, &blobs).unwrap();
+    assert_eq!(packed.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), [BlobId::of(&new)]);
+
+    let all_known = [Blob::Whole(old.clone()), Blob::Stream(old)];
+    let (_, packed) = write_as(fixture.context(&()), &root, 2, &known, &all_known).unwrap();
+    assert!(packed.packs.is_empty() && packed.entries.is_empty(), "no pack is sealed empty");
+}
+
+type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
+
+#[test]
+fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
+    struct Broken;
+    impl Content for Broken {
+        fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+            Err(io::Error::other("the disk is gone"))
+        }
+    }
+    let raw = words(1, 2_000_000);
+    let wrong = BlobId::of(b"other");
+    let stream = |sink: &PackSink<'_, '_>, len, expected| {
+        sink.add_stream(Box::new(InMemory(raw.clone())), len, expected)
+    };
+    let cases: [(HandOver<'_>, &str); 7] = [
+        (&|sink| sink.add_expected(raw.clone(), wrong), "should hash to"),
+        (&|sink| stream(sink, 2_000_000, Some(wrong)), "should hash to"),
+        (&|sink| stream(sink, 1_999_999, Some(BlobId::of(&raw))), "changed its length"),
+        (&|sink| stream(sink, 2_000_001, Some(BlobId::of(&raw))), "changed its length"),
+        (&|sink| stream(sink, 5, None), "changed its length"),
+        (&|sink| stream(sink, (1 << 32) + 1, None), "more than the 4 GiB"),
+        (&|sink| sink.add_stream(Box::new(Broken), 5, None), "the disk is gone"),
+    ];
+    for (hand_over, expected) in cases {
+        for jobs in [1, 3] {
+            let fixture = Fixture::new();
+            let root = fixture.repository();
+            let options = PackOptions { root: &root, jobs, level: 3, dry_run: false };
+            let result = write_packs(fixture.context(&()), options, &unknown, |sink| {
+                sink.add(noise(1, 40_000_000))?;
+                let ticket = hand_over(sink)?;
+                sink.id_of(ticket).map(drop)
+            });
+            let Err(PackError::Source(fault)) = result else { panic!("{result:?}") };
+            assert_eq!(fault.ticket, Ticket(1));
+            assert!(fault.to_string().contains(expected), "{fault}");
+            assert_eq!(files(&root).len(), 1, "published packs are taken back");
+        }
+    }
+}
+
+#[test]
+fn a_failure_at_any_step_leaves_no_pack() {
+    struct FailAt(&'static str, AtomicU64);
+    impl Observer for FailAt {
+        fn reached(&self, point: &'static str) -> io::Result<()> {
+            // At the second pack, so that there is one to take back.
+            let fails = point == self.0 && self.1.fetch_add(1, Ordering::SeqCst) == 1;
+            if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+    let blobs: Vec<Blob> = (0..80).map(|seed| Blob::Whole(noise(seed, 1_000_000))).collect();
+    for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let observer = FailAt(Box::leak(format!("pack.{step}").into_boxed_str()), AtomicU64::new(0));
+        let result = write_as(fixture.context(&observer), &root, 2, &unknown, &blobs);
+        assert!(matches!(result, Err(PackError::Publish(_))), "{step}: {result:?}");
+        assert_eq!(files(&root).len(), 1, "{step}");
+    }
+}
+
+#[test]
+fn a_worker_that_panics_is_an_error_and_no_hang() {
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let panics = |_: &BlobId| -> bool { panic!("a fault that was put there by the test") };
+    let blobs: Vec<Blob> = (0..200).map(|seed| Blob::Whole(noise(seed, 1_000_000))).collect();
+    let result = write_as(fixture.context(&()), &root, 2, &panics, &blobs);
+    assert!(matches!(result, Err(PackError::Panicked)), "{result:?}");
+    assert_eq!(files(&root).len(), 1);
+}
+
+#[test]
+fn the_producer_s_own_error_is_returned() {
+    #[derive(Debug, PartialEq)]
+    struct Own;
+    impl From<Stopped> for Own {
+        fn from(_: Stopped) -> Self {
+            Self
+        }
+    }
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false };
+    let result: Result<((), Packed), _> = write_packs(fixture.context(&()), options, &unknown, |sink| {
+        sink.add(noise(1, 40_000_000))?;
+        Err(Own)
+    });
+    assert!(matches!(result, Err(PackError::Produce(Own))));
+    assert_eq!(files(&root).len(), 1);
+}
+
+#[test]
+fn cancelling_stops_between_blobs() {
+    struct Stop(AtomicBool);
+    impl Observer for Stop {
+        fn cancelled(&self) -> bool {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false };
+    let stop = Stop(AtomicBool::new(false));
+    let result: Result<((), Packed), _> = write_packs(fixture.context(&stop), options, &unknown, |sink| {
+        let ticket = sink.add(noise(1, 40_000_000))?;
+        sink.id_of(ticket)?;
+        stop.0.store(true, Ordering::SeqCst);
+        loop {
+            sink.add(noise(2, 1000))?;
+        }
+        #[allow(unreachable_code)]
+        Ok::<(), Stopped>(())
+    });
+    assert!(matches!(result, Err(PackError::Cancelled)), "{result:?}");
+    assert_eq!(files(&root).len(), 1);
+}
+
+#[test]
+fn a_dry_run_counts_and_writes_nothing() {
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let raw = noise(1, 5000);
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: true };
+    let (_, packed) =
+        write_packs::<_, Stopped>(fixture.context(&()), options, &unknown, |sink| sink.add(raw.clone()))
+            .unwrap();
+    assert_eq!((packed.bytes_added, packed.entries.len()), (5000, 1));
+    assert_eq!(files(&root).len(), 1);
+}
