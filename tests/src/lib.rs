@@ -1,5 +1,6 @@
 //! Sample archives and the tools that the end-to-end tests share.
 
+pub mod damage;
 pub mod fixtures;
 pub mod programs;
 pub mod sample;
