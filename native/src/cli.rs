@@ -6,6 +6,8 @@ mod environment;
 mod failure;
 mod generate;
 
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,16 +60,21 @@ enum Command {
 }
 
 /// What every command is given.
-struct Session {
+struct Session<'p> {
     place: PlaceArgs,
     output: Output,
-    machine: Machine,
+    machine: Machine<'p>,
 }
 
-/// Runs the program.
-pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    let machine = Machine::default();
+/// What happens when a run reaches a durable step; an error is handled as the system's own.
+pub type Point = dyn Fn(&'static str) -> io::Result<()> + Sync;
+
+/// Runs the program with these arguments, the first of which is its name.
+///
+/// `point` is called at every durable step: nothing happens there but in tests, which stop or fail a run.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
+    let machine = Machine::new(point);
     let output = Output::new("msgvault", cli.output, environment::no_color());
     let session = Session { place: cli.place, output, machine };
     let done = match cli.command {
@@ -82,7 +89,7 @@ pub fn run() -> ExitCode {
     exit.into()
 }
 
-impl Session {
+impl Session<'_> {
     /// Resolves the archive home.
     fn home(&self) -> Result<Home, Failure> {
         let flags = crate::home::Flags { home: self.place.home.clone(), config: self.place.config.clone() };

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    msgvault::cli::run()
+    msgvault::cli::run(std::env::args_os(), &|_| Ok(()))
 }

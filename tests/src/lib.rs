@@ -4,3 +4,4 @@ pub mod damage;
 pub mod fixtures;
 pub mod programs;
 pub mod sample;
+pub mod scene;

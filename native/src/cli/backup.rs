@@ -29,7 +29,7 @@ pub(super) enum Command {
     Verify(VerifyArgs),
 }
 
-pub(super) fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init => init::run(session),
         Command::List => list::run(session),
@@ -37,7 +37,7 @@ pub(super) fn run(session: &Session, command: Command) -> Result<Exit, Failure> 
     }
 }
 
-impl Session {
+impl Session<'_> {
     fn open(&self) -> Result<OpenRepository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }

@@ -1,28 +1,34 @@
 //! The machine as the program finds it: environment, clock, randomness, signals.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use msgvault_verifier::Observer;
 use msgvault_verifier::cli::{Exit, Output, Progress};
+use msgvault_verifier::{Observer, Phase};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::context::Context;
 use crate::home;
 
+use super::Point;
 use super::failure::Failure;
 
-/// Signals that were received so far.
-#[derive(Default)]
-pub(super) struct Machine {
+/// Signals that were received so far, and what happens at durable steps.
+pub(super) struct Machine<'p> {
     stop: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
+    point: &'p Point,
 }
 
-impl Machine {
+impl<'p> Machine<'p> {
+    pub(super) fn new(point: &'p Point) -> Self {
+        Self { stop: Arc::default(), signal: Arc::default(), point }
+    }
+
     /// Lets the first SIGINT or SIGTERM stop a run in order, and the second end the program at once.
     pub(super) fn catch_signals(&self) -> Result<(), Failure> {
         for signal in [SIGINT, SIGTERM] {
@@ -52,8 +58,8 @@ impl Machine {
         getrandom::u64()
             .map_err(|error| Failure::failed(format!("the system has no randomness: {error}")))?;
         let progress = Progress::new(output, &self.stop);
-        let observer: &(dyn Observer + Sync) = &progress;
-        let context = Context { observer, now: &Timestamp::now, random: &random };
+        let observer = Watched { progress: &progress, point: self.point };
+        let context = Context { observer: &observer, now: &Timestamp::now, random: &random };
         let done = run(&context);
         progress.finish();
         Ok(done)
@@ -78,6 +84,34 @@ pub(super) fn repo() -> Option<PathBuf> {
 pub(super) fn cwd() -> Result<PathBuf, Failure> {
     std::env::current_dir()
         .map_err(|error| Failure::failed(format!("there is no working directory: {error}")))
+}
+
+/// Shows progress, and lets tests in at durable steps.
+struct Watched<'a> {
+    progress: &'a Progress<'a>,
+    point: &'a Point,
+}
+
+impl Observer for Watched<'_> {
+    fn cancelled(&self) -> bool {
+        self.progress.cancelled()
+    }
+
+    fn begin(&self, phase: Phase, total: u64) {
+        self.progress.begin(phase, total);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.progress.advance(bytes);
+    }
+
+    fn warn(&self, message: &str) {
+        self.progress.warn(message);
+    }
+
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        (self.point)(point)
+    }
 }
 
 /// 128 random bits.

@@ -14,7 +14,7 @@ struct Made {
     created_at: String,
 }
 
-pub(super) fn run(session: &Session) -> Result<Exit, Failure> {
+pub(super) fn run(session: &Session<'_>) -> Result<Exit, Failure> {
     let root = session.repo()?;
     let config = session.machine.with_context(&session.output, |context| init(&root, context))??;
     let made = Made {

@@ -7,7 +7,7 @@ use msgvault_verifier::repository::SelectError;
 use crate::cli::Session;
 use crate::cli::failure::Failure;
 
-pub(super) fn run(session: &Session) -> Result<Exit, Failure> {
+pub(super) fn run(session: &Session<'_>) -> Result<Exit, Failure> {
     let repository = session.open()?;
     let overview = overview(&repository).map_err(SelectError::from)?;
     print_overview(&session.output, &overview)?;

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Runs all checks and tests, after installing what they need. Ends with the number of tests.
+set -eu
+cd "$(dirname "$0")"
+. ./setup.sh
+need cc build-essential
+need git git
+need curl curl
+need file file
+need ip iproute2
+install_missing
+need_rust
+
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+step() {
+    echo "== $*" >&2
+}
+
+step formatting
+cargo fmt --all --check
+step clippy
+cargo clippy --quiet --workspace --all-targets -- -D warnings
+step documentation
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+step programs
+cargo build --quiet --workspace
+step tests
+failed=0
+cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || true
+if [ -x web/test.sh ]; then
+    step page
+    web/test.sh 2>&1 | tee -a "$log" || true
+fi
+
+# Every runner's summary line counts; a run whose summary is missing has failed.
+passed="$(sed -n 's/^test result: .* \([0-9]*\) passed; .*/\1/p; s/^\([0-9]*\) passed, [0-9]* failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')"
+failed="$(sed -n 's/^test result: .* \([0-9]*\) failed; .*/\1/p; s/^[0-9]* passed, \([0-9]*\) failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')"
+if grep -qE '^error(\[|:)|^error: test failed|could not compile' "$log" && [ "$failed" -eq 0 ]; then
+    echo "A test program did not run to its end; see above." >&2
+    failed=1
+fi
+if [ -x web/test.sh ] && ! grep -qE '^[0-9]+ passed, [0-9]+ failed' "$log"; then
+    echo "The page's tests did not run to their end; see above." >&2
+    failed=$((failed + 1))
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

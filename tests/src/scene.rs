@@ -1,0 +1,120 @@
+//! An archive, a repository beside it, and what a user does with them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::programs::{Outcome, msgvault, run};
+use crate::sample::{self, Churn, Options};
+
+/// An archive home and a repository in a folder that goes away with it.
+#[derive(Debug)]
+pub struct Scene {
+    folder: TempDir,
+}
+
+impl Scene {
+    /// Makes a sample archive and an empty repository.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub fn new(options: &Options) -> Self {
+        let scene = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        sample::make(&scene.home(), options).expect("a sample archive");
+        let _ = scene.backup(&["init"]).done();
+        scene
+    }
+
+    /// The archive home.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.home().join("msgvault.db")
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    /// A path beside both.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command on this archive and this repository, to be completed.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = msgvault();
+        command.arg("backup").args(args).arg("--home").arg(self.home()).arg("--repo").arg(self.repo());
+        command
+    }
+
+    /// Runs `msgvault backup …`.
+    pub fn backup(&self, args: &[&str]) -> Outcome {
+        run(&mut self.command(args))
+    }
+
+    /// Makes a snapshot and gives its ID.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn create(&self, args: &[&str]) -> String {
+        let document = self.backup(&[&["create", "--json"], args].concat()).done().json();
+        document["snapshot_id"].as_str().expect("an ID").to_owned()
+    }
+
+    /// Restores a snapshot to a new folder beside the archive.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn restore(&self, snapshot: &str, name: &str) -> PathBuf {
+        let target = self.beside(name);
+        let _ = self.backup(&["restore", snapshot, "--target", &target.to_string_lossy()]).done();
+        target
+    }
+
+    /// A day in the archive's life; afterwards the database file holds everything.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn churn(&self, churn: &Churn) {
+        sample::churn(&self.home(), churn).expect("a day of churn");
+    }
+
+    /// Keeps a copy of the database as it is now.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn keep(&self, name: &str) -> PathBuf {
+        let copy = self.beside(name);
+        fs::copy(self.database(), &copy).expect("a copy of the database");
+        copy
+    }
+}
+
+/// Checks that two files hold the same bytes.
+///
+/// # Panics
+///
+/// When they do not.
+pub fn assert_same_bytes(actual: &Path, expected: &Path, what: &str) {
+    let read = |path: &Path| fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (actual, expected) = (read(actual), read(expected));
+    let first = actual.iter().zip(&expected).position(|(a, b)| a != b);
+    assert!(
+        actual == expected,
+        "{what}: {} and {} bytes, first difference at {first:?}",
+        actual.len(),
+        expected.len()
+    );
+}

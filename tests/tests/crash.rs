@@ -1,0 +1,172 @@
+//! Killed or failing at any durable step, a backup leaves a repository that verifies, and a restore leaves the old
+//! database or the new one.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use msgvault_tests::programs::{Outcome, program, run};
+use msgvault_tests::sample::{Churn, Options};
+use msgvault_tests::scene::{Scene, assert_same_bytes};
+
+const MOMENTS: u64 = 50;
+
+fn options() -> Options {
+    Options { size: 400 << 10, ..Options::default() }
+}
+
+/// Runs `msgvault backup …` so that it comes to grief at a step.
+fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
+    let mut command = Command::new(program("fault-driver"));
+    command.args([kind, &at.to_string(), "backup"]).args(args);
+    command.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo());
+    run(command.env_remove("MSGVAULT_HOME").env_remove("MSGVAULT_REPO"))
+}
+
+/// How many durable steps a run has.
+fn steps(scene: &Scene, args: &[&str]) -> u64 {
+    let outcome = grief(scene, "count", 0, args).done();
+    let steps = outcome.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
+    assert!(steps > 10, "{outcome:?}");
+    steps
+}
+
+/// Up to `MOMENTS` steps, spread over the run by a fixed rule, the first and the last among them.
+fn moments(steps: u64) -> Vec<u64> {
+    let mut moments: Vec<u64> = (0..MOMENTS).map(|n| 1 + n * (steps - 1) / (MOMENTS - 1)).collect();
+    moments.dedup();
+    moments
+}
+
+fn verifies(scene: &Scene) {
+    let report = scene.backup(&["verify", "--all", "--json"]).done().json();
+    assert_eq!(report["verdict"], "intact");
+}
+
+#[test]
+fn a_killed_create_leaves_a_repository_that_verifies() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    scene.churn(&Churn::default());
+    let all = steps(&scene, &["create", "--force-unlock"]);
+    let mut killed = 0;
+    for (number, moment) in moments(all).into_iter().enumerate() {
+        scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
+        killed += u32::from(grief(&scene, "kill", moment, &["create", "--force-unlock"]).code == -1);
+        verifies(&scene);
+    }
+    assert!(killed > 20, "only {killed} runs were killed");
+    scene.create(&["--force-unlock"]);
+    let kept = scene.keep("kept.db");
+    assert_same_bytes(&scene.restore("latest", "restored").join("msgvault.db"), &kept, "after all that");
+    verifies(&scene);
+    let left: Vec<_> = fs::read_dir(scene.repo().join("staging")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn after_each_kill_the_next_create_succeeds() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    let all = steps(&scene, &["create", "--force-unlock"]);
+    for moment in moments(all).into_iter().step_by(5) {
+        scene.churn(&Churn { day: u32::try_from(moment).unwrap() + 2, ..Churn::default() });
+        grief(&scene, "kill", moment, &["create", "--force-unlock"]);
+        scene.create(&["--force-unlock"]);
+        let kept = scene.keep("kept.db");
+        assert_same_bytes(&scene.restore("latest", "restored").join("msgvault.db"), &kept, "next");
+        fs::remove_dir_all(scene.beside("restored")).unwrap();
+    }
+    verifies(&scene);
+}
+
+#[test]
+fn a_full_or_broken_disk_fails_a_create_and_nothing_else() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    scene.churn(&Churn::default());
+    let all = steps(&scene, &["create", "--dry-run"]).max(steps(&scene, &["create"]));
+    for (number, moment) in moments(all).into_iter().enumerate() {
+        scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
+        let kind = if number % 2 == 0 { "full" } else { "broken" };
+        let before = scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().unwrap().len();
+        let outcome = grief(&scene, kind, moment, &["create"]);
+        let after = scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().unwrap().len();
+        assert_eq!(after, before + usize::from(outcome.code == 0), "step {moment}: {outcome:?}");
+        if outcome.code != 0 {
+            assert_eq!((outcome.code, outcome.stderr.lines().count()), (1, 1), "step {moment}: {outcome:?}");
+        }
+        verifies(&scene);
+        assert!(fs::read_dir(scene.repo().join("locks")).unwrap().next().is_none(), "step {moment}");
+    }
+}
+
+#[test]
+fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
+    let scene = Scene::new(&options());
+    let first = scene.create(&[]);
+    let old = scene.keep("old.db");
+    scene.churn(&Churn { grow: 20, ..Churn::default() });
+    scene.create(&[]);
+    let new = scene.keep("new.db");
+    let target = scene.beside("target");
+    let text = target.to_string_lossy().into_owned();
+    let restore = ["restore", "--overwrite", "--target", &text];
+    let reset = || {
+        let _ = fs::remove_dir_all(&target);
+        let _ = scene.backup(&["restore", &first, "--target", &text]).done();
+    };
+    reset();
+    let all = steps(&scene, &restore);
+    let mut killed = 0;
+    for moment in moments(all) {
+        reset();
+        killed += u32::from(grief(&scene, "kill", moment, &restore).code == -1);
+        assert_old_or_new(&target.join("msgvault.db"), &old, &new);
+        let _ = scene.backup(&restore).done();
+        assert_same_bytes(&target.join("msgvault.db"), &new, "the next restore");
+        let left: Vec<String> = fs::read_dir(&target)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name.contains(".restore-"))
+            .collect();
+        assert!(left.is_empty(), "step {moment}: {left:?}");
+    }
+    assert!(killed > 20, "only {killed} runs were killed");
+    verifies(&scene);
+}
+
+#[test]
+fn a_failing_restore_leaves_the_old_database() {
+    let scene = Scene::new(&options());
+    let first = scene.create(&[]);
+    let old = scene.keep("old.db");
+    scene.churn(&Churn { grow: 20, ..Churn::default() });
+    scene.create(&[]);
+    let new = scene.keep("new.db");
+    let target = scene.beside("target");
+    let text = target.to_string_lossy().into_owned();
+    let _ = scene.backup(&["restore", &first, "--target", &text]).done();
+    let restore = ["restore", "--overwrite", "--target", &text];
+    let all = {
+        let twin = scene.beside("twin").to_string_lossy().into_owned();
+        let _ = scene.backup(&["restore", &first, "--target", &twin]).done();
+        steps(&scene, &["restore", "--overwrite", "--target", &twin])
+    };
+    for moment in moments(all) {
+        let outcome = grief(&scene, "full", moment, &restore);
+        let expected = if outcome.code == 0 { &new } else { &old };
+        if outcome.code == 0 || fs::read(target.join("msgvault.db")).unwrap() != fs::read(&new).unwrap() {
+            assert_same_bytes(&target.join("msgvault.db"), expected, &format!("step {moment}: {outcome:?}"));
+        }
+        let _ = scene.backup(&["restore", &first, "--overwrite", "--target", &text]).done();
+    }
+}
+
+fn assert_old_or_new(actual: &Path, old: &Path, new: &Path) {
+    let bytes = fs::read(actual).unwrap();
+    assert!(
+        bytes == fs::read(old).unwrap() || bytes == fs::read(new).unwrap(),
+        "neither the old nor the new"
+    );
+}
