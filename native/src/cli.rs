@@ -67,12 +67,12 @@ struct Session<'p> {
 }
 
 /// What happens when a run reaches a durable step; an error is handled as the system's own.
-pub type Point = dyn Fn(&'static str) -> io::Result<()> + Sync;
+pub type Point<'p> = dyn Fn(&'static str) -> io::Result<()> + Sync + 'p;
 
 /// Runs the program with these arguments, the first of which is its name.
 ///
 /// `point` is called at every durable step: nothing happens there but in tests, which stop or fail a run.
-pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point) -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> ExitCode {
     let cli = Cli::parse_from(arguments);
     let machine = Machine::new(point);
     let output = Output::new("msgvault", cli.output, environment::no_color());

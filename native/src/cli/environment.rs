@@ -21,11 +21,11 @@ use super::failure::Failure;
 pub(super) struct Machine<'p> {
     stop: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
-    point: &'p Point,
+    point: &'p Point<'p>,
 }
 
 impl<'p> Machine<'p> {
-    pub(super) fn new(point: &'p Point) -> Self {
+    pub(super) fn new(point: &'p Point<'p>) -> Self {
         Self { stop: Arc::default(), signal: Arc::default(), point }
     }
 
@@ -89,7 +89,7 @@ pub(super) fn cwd() -> Result<PathBuf, Failure> {
 /// Shows progress, and lets tests in at durable steps.
 struct Watched<'a> {
     progress: &'a Progress<'a>,
-    point: &'a Point,
+    point: &'a Point<'a>,
 }
 
 impl Observer for Watched<'_> {
