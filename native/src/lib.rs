@@ -7,3 +7,4 @@ pub mod freeze;
 pub mod home;
 pub mod platform;
 pub mod repo;
+pub mod restore;
