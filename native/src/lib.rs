@@ -8,3 +8,4 @@ pub mod freeze;
 pub mod home;
 pub mod platform;
 pub mod repo;
+pub mod restore;

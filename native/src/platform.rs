@@ -21,7 +21,8 @@ pub use dir_portable::Dir;
 #[cfg(unix)]
 pub use dir_unix::Dir;
 pub use durable::{
-    create_folder, create_new, publish_new, same_object, still_names, sync_file_system, sync_folder, touch,
+    SYNCS_FILE_SYSTEMS, create_folder, create_new, publish_new, same_object, still_names, sync_file_system,
+    sync_folder, touch,
 };
 pub use positioned::{read_exact_at, write_all_at};
 pub use process::{host_name, process_lives};

@@ -88,6 +88,9 @@ pub(super) fn rename_at<Fd: std::os::fd::AsFd>(
     Err(rustix::io::Errno::NOSYS.into())
 }
 
+/// Whether a whole file system can be made durable at once.
+pub const SYNCS_FILE_SYSTEMS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// Everything written to the file system that holds `file` becomes durable at once; `false` where that
 /// cannot be asked for, and files must be synchronized one by one.
 #[cfg(unix)]

@@ -1,0 +1,99 @@
+//! Reading many blobs, pack by pack and in the order in which they lie there.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use msgvault_verifier::PackFile;
+use msgvault_verifier::format::id::{BlobId, PackId};
+use msgvault_verifier::format::pack::PackEntry;
+use msgvault_verifier::repository::{BlobError, BlobFault};
+
+use crate::context::SharedObserver;
+
+use super::Source;
+use super::error::RestoreError;
+
+/// The blobs that are wanted of one pack, each with what it is wanted for.
+pub(super) struct PackWork<T> {
+    pack: PackId,
+    /// Positions in the repository's index.
+    blobs: Vec<(usize, T)>,
+}
+
+/// Groups blobs by pack. Fails when no index names one of them.
+pub(super) fn by_pack<T>(
+    repository: &Source,
+    wanted: impl IntoIterator<Item = (BlobId, T)>,
+) -> Result<Vec<PackWork<T>>, RestoreError> {
+    let index = repository.index();
+    let mut packs: BTreeMap<PackId, Vec<(u64, usize, T)>> = BTreeMap::new();
+    for (blob, purpose) in wanted {
+        let found = index.position(&blob).and_then(|position| Some((position, index.at(position)?)));
+        let Some((position, location)) = found else {
+            return Err(BlobError { blob, pack: None, fault: BlobFault::NotIndexed }.into());
+        };
+        packs.entry(location.pack).or_default().push((location.offset, position, purpose));
+    }
+    let work = packs.into_iter().map(|(pack, mut blobs)| {
+        blobs.sort_by_key(|(offset, position, _)| (*offset, *position));
+        PackWork {
+            pack,
+            blobs: blobs.into_iter().map(|(_, position, purpose)| (position, purpose)).collect(),
+        }
+    });
+    Ok(work.collect())
+}
+
+/// Visits the wanted blobs of one pack, each after its footer entry was compared with the index.
+pub(super) fn each_blob<T>(
+    repository: &Source,
+    observer: SharedObserver<'_>,
+    work: &PackWork<T>,
+    mut visit: impl FnMut(&T, &PackFile<'_>, &PackEntry) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let mut file = None;
+    for (position, purpose) in &work.blobs {
+        if observer.cancelled() {
+            return Err(RestoreError::Cancelled);
+        }
+        let Some(location) = repository.index().at(*position) else { continue };
+        let failed = |fault: BlobFault| BlobError { blob: location.id, pack: Some(work.pack), fault };
+        if file.is_none() {
+            let opened = PackFile::open(repository.store(), work.pack);
+            file = Some(opened.map_err(|error| failed(error.into()))?);
+        }
+        let Some(file) = &file else { continue };
+        let entry = location.check(file.find(&location.id)).map_err(failed)?;
+        visit(purpose, file, entry)?;
+    }
+    Ok(())
+}
+
+/// Hands a blob to `sink`, piece by piece; the pieces are only worth something once this returns `Ok`.
+pub(super) fn stream(
+    repository: &Source,
+    observer: SharedObserver<'_>,
+    file: &PackFile<'_>,
+    entry: &PackEntry,
+    mut sink: impl FnMut(&[u8]) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let mut failure = None;
+    let streamed = file.stream(entry, repository.decompressor(), &mut |piece| {
+        let taken = if observer.cancelled() { Err(RestoreError::Cancelled) } else { sink(piece) };
+        match taken {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    match (failure, streamed) {
+        (Some(error), _) => Err(error),
+        (None, Ok(())) => Ok(()),
+        (None, Err(fault)) => {
+            let pack = repository.index().find(&entry.id).map(|location| location.pack);
+            Err(BlobError { blob: entry.id, pack, fault: fault.into() }.into())
+        }
+    }
+}

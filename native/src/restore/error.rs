@@ -1,0 +1,143 @@
+//! Why a restore stops.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::repository::{BlobError, OpenError};
+use msgvault_verifier::snapshot::SnapshotError;
+
+use crate::archive::pack_index::IndexFault;
+use crate::archive::schema::SchemaError;
+use crate::context::Context;
+use crate::repo::lock::LockError;
+
+use super::target::TargetError;
+
+/// Why a restore stops. Whatever it says, an old database in the target is as it was, unless it says that
+/// the snapshot is restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The repository is locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The snapshot cannot be made whole.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A blob cannot be had.
+    #[error("{0}; `msgvault backup verify` lists everything that is damaged")]
+    Blob(#[from] BlobError),
+    /// A blob is not what the snapshot says of it.
+    #[error("blob {blob} has {found} bytes where {expected} are needed for {what}: the snapshot is damaged")]
+    WrongLength {
+        /// The blob.
+        blob: BlobId,
+        /// What it is for.
+        what: &'static str,
+        /// Bytes that the snapshot needs or states.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// A page is not what the snapshot says of it.
+    #[error("page {page} of the database, in blob {blob}, does not match its hash: the snapshot is damaged")]
+    Page {
+        /// The page, from 0.
+        page: u64,
+        /// The blob that holds it.
+        blob: BlobId,
+    },
+    /// A document disclosure is not one.
+    #[error("the disclosure {name:?} in blob {blob} is not what it should be: the snapshot is damaged")]
+    Disclosure {
+        /// Its name.
+        name: String,
+        /// Its content.
+        blob: BlobId,
+    },
+    /// The target is no place for a restore.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The target cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The restored database does not answer as an archive does.
+    #[error("the restored database: {0}")]
+    Schema(#[from] SchemaError),
+    /// The restored database's tables of packed attachments cannot be used.
+    #[error("the restored database: {0}")]
+    PackIndex(#[from] IndexFault),
+    /// SQLite cannot read the restored database.
+    #[error("the restored database cannot be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The database refers to an attachment that the snapshot does not have.
+    #[error("the database refers to attachment {id}, which the snapshot does not hold: it is damaged")]
+    NotListed {
+        /// The attachment.
+        id: BlobId,
+    },
+    /// The snapshot has an attachment that the database does not refer to.
+    #[error("the snapshot holds attachment {id}, to which the database does not refer: it is damaged")]
+    NotReferenced {
+        /// The attachment.
+        id: BlobId,
+    },
+    /// The restored database is not the one that was counted at capture.
+    #[error("the restored database counts {found}, the snapshot says {expected}: it is damaged")]
+    Proof {
+        /// What the manifest says.
+        expected: String,
+        /// What the database says.
+        found: String,
+    },
+    /// SQLite's own check found something.
+    #[error("SQLite finds the restored database damaged, as it was when it was captured: {findings}")]
+    Integrity {
+        /// The first findings.
+        findings: String,
+    },
+    /// The caller stopped the run.
+    #[error("the restore was stopped; nothing that was there before is lost")]
+    Cancelled,
+    /// An injected fault.
+    #[error("the restore failed at {point}: {source}")]
+    Fault {
+        /// Where.
+        point: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread panicked.
+    #[error("a part of the restore failed unexpectedly, which is a defect of this program")]
+    Panicked,
+    /// The threads cannot be started.
+    #[error("no threads can be started: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// A file or folder of the target that cannot be handled.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct WriteError {
+    /// What was being done.
+    pub action: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl WriteError {
+    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+}
+
+/// Tells the observer, which may inject a fault.
+pub(super) fn reached(context: &Context<'_>, point: &'static str) -> Result<(), RestoreError> {
+    context.observer.reached(point).map_err(|source| RestoreError::Fault { point, source })
+}

@@ -1,0 +1,53 @@
+//! The other files: staged with their modes, to be renamed into place at the end.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use msgvault_verifier::Phase;
+
+use super::Run;
+use super::blobs::{each_blob, stream};
+use super::error::{RestoreError, reached};
+use super::preflight::Plan;
+
+/// Writes the staged files and makes the folders that they will be in.
+pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
+    let observer = run.context.observer;
+    let bytes = run.snapshot.extras.iter().fold(0u64, |sum, extra| sum.saturating_add(extra.size));
+    observer.begin(Phase::Extras, bytes);
+    run.workers.each(&plan.extras, |work| {
+        each_blob(run.repository, observer, work, |n, pack, entry| {
+            let Some(extra) = run.snapshot.extras.get(*n) else { return Ok(()) };
+            let name = run.staging.file('e', *n)?;
+            let mut file = run.staging.create_file(&name)?;
+            stream(run.repository, observer, pack, entry, |piece| {
+                file.write_all(piece).map_err(|source| run.staging.failed("write", &name, source))?;
+                observer.advance(piece.len() as u64);
+                Ok(())
+            })?;
+            let path = extra.path.relative();
+            set_mode(&file, extra.mode)
+                .map_err(|source| run.staging.failed("set the mode of", path, source))?;
+            run.staging.sync_file(&name, &file)?;
+            Ok(run.staging.create_parent(path)?)
+        })
+    })?;
+    reached(run.context, "restore.extras.staged")
+}
+
+/// Gives the permission bits; a file without any would be of no use to anybody.
+#[cfg(unix)]
+fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = match mode & 0o777 {
+        0 => 0o600,
+        mode => mode,
+    };
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
+fn set_mode(_: &File, _: u32) -> io::Result<()> {
+    Ok(())
+}

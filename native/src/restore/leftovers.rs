@@ -1,0 +1,147 @@
+//! The names of what a restore puts into its target for a while, and what an interrupted one left there.
+
+use std::io;
+
+use msgvault_verifier::format::id::FileId;
+use msgvault_verifier::format::path::RelativePath;
+
+use crate::platform::{Dir, Kind};
+
+/// The database.
+pub(super) const DATABASE: &str = "msgvault.db";
+/// What SQLite keeps beside a database.
+pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// The folder of files that have no place yet.
+const FILES: &str = "files";
+const MARK: &str = ".restore-";
+
+/// The name of the staged database.
+pub(super) fn staged_database(id: FileId) -> String {
+    format!("{DATABASE}{MARK}{id}")
+}
+
+/// The name of an old sidecar that was set aside.
+pub(super) fn aside(sidecar: &str, id: FileId) -> String {
+    format!("{DATABASE}{sidecar}{MARK}{id}")
+}
+
+/// The name of the folder of staged files.
+pub(super) fn files(id: FileId) -> String {
+    format!("{FILES}{MARK}{id}")
+}
+
+/// Whether a restore made this name.
+pub(super) fn is_leftover(name: &str) -> bool {
+    id_of(name).is_some()
+}
+
+fn id_of(name: &str) -> Option<FileId> {
+    let (stem, mut tail) = name.split_once(MARK)?;
+    if stem == DATABASE {
+        // SQLite's own files beside the staged database.
+        tail = SIDECARS.iter().find_map(|sidecar| tail.strip_suffix(sidecar)).unwrap_or(tail);
+    } else if stem != FILES && !SIDECARS.iter().any(|sidecar| stem.strip_prefix(DATABASE) == Some(sidecar)) {
+        return None;
+    }
+    tail.parse().ok()
+}
+
+/// Removes what interrupted restores left, and says how many names that were.
+///
+/// A sidecar that was set aside belongs to the old database as long as the staged one beside it was not
+/// renamed into its place, and then it goes back.
+pub(super) fn sweep(dir: &Dir) -> io::Result<usize> {
+    let names: Vec<String> = dir.entries()?.into_iter().filter_map(|entry| entry.text).collect();
+    let mut swept = 0;
+    for sidecar in SIDECARS {
+        let prefix = format!("{DATABASE}{sidecar}{MARK}");
+        for name in names.iter().filter(|name| name.starts_with(&prefix)) {
+            let Some(id) = id_of(name) else { continue };
+            if names.contains(&staged_database(id)) {
+                put_back(dir, &path(name)?, &path(&format!("{DATABASE}{sidecar}"))?)?;
+            }
+        }
+    }
+    for name in names.iter().filter(|name| is_leftover(name)) {
+        swept += usize::from(remove(dir, &path(name)?)?);
+    }
+    Ok(swept)
+}
+
+fn put_back(dir: &Dir, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
+    match dir.rename_new(from, to) {
+        // Somebody used the old database meanwhile, and made a new one.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        renamed => renamed,
+    }
+}
+
+/// Removes a file, or a folder with the files in it; anything else is not a restore's and stays.
+pub(super) fn remove(dir: &Dir, name: &RelativePath) -> io::Result<bool> {
+    let kind = match dir.stat(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        stat => stat?.kind,
+    };
+    match kind {
+        Kind::File => dir.remove_file(name)?,
+        Kind::Folder => {
+            for entry in dir.open_dir(name)?.entries()? {
+                if let Some(text) = entry.text {
+                    dir.remove_file(&path(&format!("{name}/{text}"))?)?;
+                }
+            }
+            dir.remove_dir(name)?;
+        }
+        Kind::Link | Kind::Other => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// A name that this program made up.
+pub(super) fn path(name: &str) -> io::Result<RelativePath> {
+    RelativePath::parse(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidFilename, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01m849xq3wk3s4p8ybcf4313en";
+
+    #[test]
+    fn only_exactly_these_names_are_leftovers() {
+        for name in ["msgvault.db", "msgvault.db-wal", "msgvault.db-shm", "msgvault.db-journal", "files"] {
+            assert!(is_leftover(&format!("{name}.restore-{ID}")), "{name}");
+        }
+        assert!(is_leftover(&format!("msgvault.db.restore-{ID}-wal")));
+        for name in [
+            "msgvault.db".to_owned(),
+            "msgvault.db.restore-".to_owned(),
+            format!("notes.restore-{ID}"),
+            format!("msgvault.db-x.restore-{ID}"),
+            format!("msgvault.db.restore-{}", ID.to_uppercase()),
+            format!("msgvault.db.restore-{ID}.txt"),
+            format!("files.restore-{ID}-wal"),
+        ] {
+            assert!(!is_leftover(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_goes_back_while_its_database_is_still_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| std::fs::write(folder.path().join(name), name).unwrap();
+        let exists = |name: &str| folder.path().join(name).exists();
+        let other = "01m849xq3wk3s4p8ybcf4313em";
+        write("msgvault.db");
+        write(&format!("msgvault.db.restore-{ID}"));
+        write(&format!("msgvault.db-wal.restore-{ID}"));
+        write(&format!("msgvault.db-shm.restore-{other}"));
+        std::fs::create_dir(folder.path().join(format!("files.restore-{ID}"))).unwrap();
+        write(&format!("files.restore-{ID}/a1"));
+        let dir = Dir::open(folder.path()).unwrap();
+        assert_eq!(sweep(&dir).unwrap(), 3);
+        assert!(exists("msgvault.db") && exists("msgvault.db-wal") && !exists("msgvault.db-shm"));
+        assert_eq!(dir.entries().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,95 @@
+//! The proof that the staged database is the captured one: it counts what was counted then.
+
+use std::path::Path;
+
+use msgvault_verifier::Phase;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::archive::{pack_index, schema};
+
+use super::Run;
+use super::error::{RestoreError, reached};
+
+/// How many of SQLite's findings are told.
+const FINDINGS: usize = 3;
+
+/// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
+/// not restored. Returns whether there was anything to empty.
+pub(super) fn prove(run: &Run<'_>, integrity_check: bool) -> Result<bool, RestoreError> {
+    run.context.observer.begin(Phase::Proof, 0);
+    let database = open(run)?;
+    schema::check_tables(&database)?;
+    let found = schema::stats(&database)?.to_json();
+    let expected = run.snapshot.manifest.stats_json();
+    if found != expected {
+        return Err(RestoreError::Proof { expected, found });
+    }
+    if integrity_check {
+        check_integrity(&database)?;
+    }
+    let names_packs = pack_index::names_packs(&database)?;
+    drop(database);
+    if names_packs {
+        empty_pack_tables(run)?;
+    }
+    reached(run.context, "restore.proven")?;
+    Ok(names_packs)
+}
+
+/// Opens the staged database as a file that never changes, so that not a byte is written beside or into it.
+pub(super) fn open(run: &Run<'_>) -> Result<Connection, RestoreError> {
+    let uri = format!("file:{}?immutable=1", percent_encoded(&run.staging.database_path()));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(Path::new(&uri), flags)
+}
+
+fn empty_pack_tables(run: &Run<'_>) -> Result<(), RestoreError> {
+    let mut database = connect(&run.staging.database_path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Nobody else knows the file, and so no shared memory is made beside it.
+    database.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+    pack_index::empty(&mut database)?;
+    database.close().map_err(|(_, error)| RestoreError::Sqlite(error))?;
+    let name = run.staging.database();
+    let synced = run.staging.dir().open_file_to_change(name).and_then(|file| file.sync_all());
+    Ok(synced.map_err(|source| run.staging.failed("make durable", name, source))?)
+}
+
+/// The database comes from a repository, and its schema could be written to do harm: no trigger or view of it
+/// runs, and nothing in it reaches functions with side effects.
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, RestoreError> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    Ok(connection)
+}
+
+fn check_integrity(database: &Connection) -> Result<(), RestoreError> {
+    let mut statement = database.prepare(&format!("PRAGMA integrity_check({FINDINGS})"))?;
+    let findings = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    if findings == ["ok"] {
+        return Ok(());
+    }
+    Err(RestoreError::Integrity { findings: findings.join("; ") })
+}
+
+/// A path as part of a `file:` URI.
+fn percent_encoded(path: &Path) -> String {
+    use std::fmt::Write;
+    let mut encoded = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' => {
+                encoded.push(char::from(*byte));
+            }
+            other => {
+                // Writing to a string never fails.
+                let _ = write!(encoded, "%{other:02x}");
+            }
+        }
+    }
+    encoded
+}

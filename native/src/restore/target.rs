@@ -1,0 +1,219 @@
+//! Where a restore goes, and where it must not go.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use msgvault_verifier::format::extras::ExtraFile;
+
+use crate::context::Context;
+use crate::freeze::ownership::{OwnershipError, PresentLocks};
+use crate::freeze::record::{self, RecordError};
+use crate::platform::{self, Dir, Kind};
+
+use super::RestoreRequest;
+use super::error::{RestoreError, WriteError, reached};
+use super::leftovers::{self, DATABASE};
+
+/// Why a folder is no place for a restore. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// It is a symbolic link.
+    #[error("the target {} is a symbolic link; name the folder that it leads to", path.display())]
+    Link {
+        /// The target.
+        path: PathBuf,
+    },
+    /// It is a file.
+    #[error("the target {} is no folder", path.display())]
+    NotAFolder {
+        /// The target.
+        path: PathBuf,
+    },
+    /// There is something in it.
+    #[error(
+        "the target {} is not empty; name another one, or give --overwrite to replace files of the same names and keep the others",
+        path.display()
+    )]
+    NotEmpty {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A daemon uses it.
+    #[error("the target {} is the home of a running daemon; stop the daemon or name another folder", path.display())]
+    LiveHome {
+        /// The target.
+        path: PathBuf,
+    },
+    /// It is the repository or lies in it.
+    #[error("the target {} lies in the repository; name a folder elsewhere", path.display())]
+    InRepository {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The repository lies in it.
+    #[error("the target {} holds the repository; name a folder elsewhere", path.display())]
+    AboveRepository {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A folder, or something else that is no file, is where a file must go.
+    #[error("{} is no regular file, and a file of the snapshot must go there; move it away", path.display())]
+    Occupied {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// It cannot be told whether a daemon uses it.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Somebody works in it.
+    #[error(transparent)]
+    Ownership(#[from] OwnershipError),
+    /// It cannot be looked at.
+    #[error("the target {} cannot be used: {source}", path.display())]
+    Unusable {
+        /// The target.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A target that was looked at and not changed.
+pub(super) struct Place {
+    path: PathBuf,
+    existing: Option<Dir>,
+    locks: Option<PresentLocks>,
+}
+
+/// A target that is held.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) dir: Dir,
+    /// Its path, without symbolic links.
+    pub(super) path: PathBuf,
+    /// Keeps daemons and writers out, if there ever were any.
+    _locks: Option<PresentLocks>,
+}
+
+/// Looks at the target and refuses it before anything is changed.
+pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError> {
+    // Without a slash or dot at the end, behind which a link would be followed.
+    let path: PathBuf = request.target.components().collect();
+    let unusable = |source| TargetError::Unusable { path: path.clone(), source };
+    let existing = match std::fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unusable(error)),
+        Ok(found) if found.is_symlink() => return Err(TargetError::Link { path }),
+        Ok(found) if !found.is_dir() => return Err(TargetError::NotAFolder { path }),
+        Ok(_) => Some(Dir::open_no_follow(&path).map_err(unusable)?),
+    };
+    check_relations(&path, request)?;
+    let mut locks = None;
+    if let Some(dir) = &existing {
+        if record::live(&path)?.is_some() {
+            return Err(TargetError::LiveHome { path });
+        }
+        locks = Some(PresentLocks::take(&path)?);
+        check_content(dir, &path, request.overwrite)?;
+    }
+    Ok(Place { path, existing, locks })
+}
+
+/// Compares the target with the repository and with live homes, as objects of the file system.
+fn check_relations(path: &Path, request: &RestoreRequest<'_>) -> Result<(), TargetError> {
+    let unusable = |source| TargetError::Unusable { path: path.to_owned(), source };
+    let same = |one: &Path, other: &Path| platform::same_object(one, other).unwrap_or(false);
+    let root = request.lock.root;
+    if request.live_homes.iter().any(|home| same(home, path)) {
+        return Err(TargetError::LiveHome { path: path.to_owned() });
+    }
+    let from = std::path::absolute(path).map_err(unusable)?;
+    let nearest = from.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    if nearest.iter().flat_map(|nearest| nearest.ancestors()).any(|ancestor| same(ancestor, root)) {
+        return Err(TargetError::InRepository { path: path.to_owned() });
+    }
+    let root = root.canonicalize().map_err(unusable)?;
+    if root.ancestors().any(|ancestor| same(ancestor, path)) {
+        return Err(TargetError::AboveRepository { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<(), TargetError> {
+    let unusable = |source| TargetError::Unusable { path: path.to_owned(), source };
+    let names = dir.entries().map_err(unusable)?;
+    let is_ours = |text: Option<&str>| text.is_some_and(leftovers::is_leftover);
+    if !overwrite && names.iter().any(|name| !is_ours(name.text.as_deref())) {
+        return Err(TargetError::NotEmpty { path: path.to_owned() });
+    }
+    check_free(dir, path, DATABASE)
+}
+
+/// A file or a link can be replaced; a folder cannot.
+fn check_free(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
+    let occupied = match leftovers::path(name).and_then(|name| dir.stat(&name)) {
+        Ok(stat) => !matches!(stat.kind, Kind::File | Kind::Link),
+        // Whatever hinders the look hinders the staging too, which is in time.
+        Err(_) => false,
+    };
+    if occupied { Err(TargetError::Occupied { path: path.join(name) }) } else { Ok(()) }
+}
+
+impl Place {
+    /// Checks that nothing is in the way of the other files.
+    pub(super) fn check_extras(&self, extras: &[ExtraFile]) -> Result<(), TargetError> {
+        let Some(dir) = &self.existing else { return Ok(()) };
+        extras.iter().try_for_each(|extra| check_free(dir, &self.path, extra.path.relative().as_str()))
+    }
+
+    /// Makes the target where it is missing, and takes away what interrupted restores left.
+    pub(super) fn prepare(
+        self,
+        context: &Context<'_>,
+        request: &RestoreRequest<'_>,
+    ) -> Result<Target, RestoreError> {
+        let Self { path, existing, locks } = self;
+        let dir = match existing {
+            Some(dir) => dir,
+            None => create(&path)?,
+        };
+        check_relations(&path, request)?;
+        reached(context, "restore.target")?;
+        let failed = |action| {
+            let path = path.clone();
+            move |source| WriteError { action, path, source }
+        };
+        leftovers::sweep(&dir).map_err(failed("clean up after an earlier restore in"))?;
+        let real = path.canonicalize().map_err(failed("find"))?;
+        let is_same = Dir::open(&real).and_then(|named| named.is_same(&dir)).map_err(failed("open"))?;
+        if !is_same {
+            return Err(failed("hold")(io::Error::other("it was replaced meanwhile")).into());
+        }
+        Ok(Target { dir, path: real, _locks: locks })
+    }
+}
+
+impl Target {
+    /// A folder that nobody else knows.
+    pub(super) fn scratch(dir: Dir, path: PathBuf) -> Self {
+        Self { dir, path, _locks: None }
+    }
+}
+
+/// Creates a folder and those above it, durably.
+fn create(path: &Path) -> Result<Dir, WriteError> {
+    let failed = |source| WriteError::new("create", path, source);
+    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
+    while let Some(folder) = missing.pop() {
+        platform::create_folder(folder).map_err(failed)?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        platform::sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    }
+    Dir::open_no_follow(path).map_err(failed)
+}
+
+/// The folder above the first component of a relative path is the working directory.
+fn is_there(folder: &Path) -> bool {
+    folder.as_os_str().is_empty() || folder.symlink_metadata().is_ok()
+}

@@ -1,0 +1,100 @@
+mod fixtures;
+mod hostile;
+mod interrupted;
+mod targets;
+mod tiny;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use msgvault_verifier::Observer;
+use tempfile::TempDir;
+
+use super::*;
+use crate::context::SharedObserver;
+
+/// Restores with the given observer.
+fn restore(
+    observer: SharedObserver<'_>,
+    root: &Path,
+    snapshot: &SnapshotId,
+    target: &Path,
+    change: impl FnOnce(&mut RestoreRequest<'_>),
+) -> Result<RestoreReport, RestoreError> {
+    static CALLS: AtomicU64 = AtomicU64::new(1);
+    let random = || u128::from(CALLS.fetch_add(1, Ordering::Relaxed));
+    let context = Context { observer, now: &|| Timestamp::UNIX_EPOCH, random: &random };
+    let lock = LockRequest {
+        root,
+        operation: "restore",
+        host: "here",
+        pid: 1,
+        force: false,
+        pause: &|_| panic!("waited"),
+    };
+    let (overwrite, integrity_check) = (false, false);
+    let mut request =
+        RestoreRequest { lock, snapshot, target, overwrite, integrity_check, jobs: 2, live_homes: &[] };
+    change(&mut request);
+    run(&context, &request)
+}
+
+/// What stands in a folder and below it: files by path with mode and content.
+fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let mode = metadata.permissions().mode() & 0o7777;
+            if metadata.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, (mode, fs::read(&path).unwrap_or_default()));
+            }
+        }
+    }
+    files
+}
+
+/// Copies the files of a folder.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// Fails when a point is reached for the `n`th time, from 1.
+struct FailAt {
+    point: &'static str,
+    n: u64,
+    seen: AtomicU64,
+}
+
+impl FailAt {
+    fn new(point: &'static str, n: u64) -> Self {
+        Self { point, n, seen: AtomicU64::new(0) }
+    }
+}
+
+impl Observer for FailAt {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        if point == self.point && self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.n {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
