@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod cli;
 pub mod context;
+pub mod create;
 pub mod decompress;
 pub mod freeze;
 pub mod home;

@@ -218,7 +218,8 @@ fn extend<S: Store, D: Decompressor>(
     }
 }
 
-fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError> {
+/// Checks that both maps have the geometry that the manifest states, and that every page is mapped.
+pub fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError> {
     let db = &manifest.db;
     let stated = (PageSize::new(db.page_size), db.page_count);
     let mismatch = |what, reason: String| Err(SnapshotError::Mismatch { what, reason });

@@ -8,7 +8,7 @@ const OBJECT: &str = "the attachment list";
 const MAGIC: [u8; 4] = *b"MVAL";
 
 /// One attachment's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attachment {
     /// The SHA-256 of the content, which is also its blob.
     pub id: BlobId,

@@ -1,0 +1,272 @@
+//! Files beside database and attachments (`docs/format.md` §8).
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use msgvault_verifier::Phase;
+use msgvault_verifier::format::extras::{self, ExtraFile};
+use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::format::path::{ExtraPath, PathError, RelativePath};
+
+use super::{Capture, CreateError};
+use crate::platform::{Dir, Kind};
+use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket};
+
+/// Why another file cannot be captured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtrasError {
+    /// A symbolic link; what it leads to would be another file after a restore.
+    #[error("{} is a symbolic link, which a backup cannot hold; replace it by the file itself", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A name that the format cannot hold.
+    #[error("{} has a name that is no UTF-8, which a backup cannot hold; rename it", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A name that not every file system can hold.
+    #[error("{source}, so a restore could fail elsewhere; rename it")]
+    BadPath {
+        /// The rule that is broken.
+        source: PathError,
+    },
+    /// Two names that are one to some file systems.
+    #[error("{first} and {second} are one file to some file systems; rename one")]
+    SamePath {
+        /// One name.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// There is no configuration to be captured.
+    #[error("--include-config asks for the configuration, and none was loaded; name it with --config")]
+    NoConfig,
+    /// It cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The captured files.
+pub(super) struct CapturedExtras {
+    /// The tree; none when nothing was captured.
+    pub(super) tree: Option<BlobId>,
+    /// Files.
+    pub(super) files: u64,
+    /// Bytes of the files.
+    pub(super) bytes: u64,
+}
+
+/// The files that were handed over, in order.
+#[derive(Default)]
+pub(super) struct HandedOver(Vec<(Ticket, PathBuf)>);
+
+impl HandedOver {
+    /// Names the file that a fault is about, if it is about one.
+    pub(super) fn explain(&self, fault: SourceFault) -> Result<ExtrasError, SourceFault> {
+        let position = self.0.binary_search_by_key(&fault.ticket, |(ticket, _)| *ticket);
+        let Some((_, path)) = position.ok().and_then(|position| self.0.get(position)) else {
+            return Err(fault);
+        };
+        Ok(unreadable(path)(match fault.what {
+            Fault::Unreadable(error) => error,
+            other => io::Error::other(other.to_string()),
+        }))
+    }
+}
+
+/// A file to be captured.
+struct Found {
+    dir: Arc<Dir>,
+    /// Its path below `dir`.
+    source: RelativePath,
+    /// Its path for messages.
+    full: PathBuf,
+    target: ExtraPath,
+    mode: u32,
+}
+
+impl Content for Found {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.dir.open_file(&self.source)?))
+    }
+}
+
+impl Capture<'_> {
+    pub(super) fn capture_extras(
+        &self,
+        sink: &PackSink<'_, '_>,
+        handed_over: &mut HandedOver,
+    ) -> Result<CapturedExtras, CreateError> {
+        self.context.observer.begin(Phase::Extras, 0);
+        let found = self.find_extras()?;
+        let mut files = Vec::with_capacity(found.len());
+        for file in found {
+            self.stop_if_cancelled()?;
+            let (path, mode, full) = (file.target.clone(), file.mode, file.full.clone());
+            let (ticket, size) = self.hand_over_extra(file, sink)?;
+            handed_over.0.push((ticket, full));
+            files.push((ticket, path, mode, size));
+        }
+        let files = files
+            .into_iter()
+            .map(|(ticket, path, mode, size)| Ok(ExtraFile { path, mode, size, blob: sink.id_of(ticket)? }));
+        let files = files.collect::<Result<Vec<_>, CreateError>>()?;
+        let tree = if files.is_empty() {
+            None
+        } else {
+            let ticket = sink.add(extras::encode(&files))?;
+            Some(sink.id_of(ticket)?)
+        };
+        let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+        Ok(CapturedExtras { tree, files: u64::try_from(files.len()).unwrap_or(u64::MAX), bytes })
+    }
+
+    fn hand_over_extra(&self, file: Found, sink: &PackSink<'_, '_>) -> Result<(Ticket, u64), CreateError> {
+        let full = file.full.clone();
+        let opened = file.dir.open_file(&file.source).map_err(unreadable(&full))?;
+        let len = opened.metadata().map_err(unreadable(&full))?.len();
+        if len >= STREAM_FROM {
+            return Ok((sink.add_stream(Box::new(file), len, None)?, len));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+        // What is appended meanwhile belongs to the next snapshot.
+        opened.take(len).read_to_end(&mut bytes).map_err(unreadable(&full))?;
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.context.observer.advance(size);
+        Ok((sink.add(bytes)?, size))
+    }
+
+    /// Finds everything that is to be captured, sorted by path, no two of which are one file anywhere.
+    fn find_extras(&self) -> Result<Vec<Found>, ExtrasError> {
+        let home = self.request.home;
+        let mut search = Search { root: home.data_dir.clone(), found: Vec::new() };
+        let data_dir = Arc::new(Dir::open(&home.data_dir).map_err(unreadable(&home.data_dir))?);
+        search.folder(&data_dir, "deletions")?;
+        if self.request.include_tokens {
+            search.folder(&data_dir, "tokens")?;
+            search.client_secrets(&data_dir)?;
+        }
+        if self.request.include_config {
+            let config = home.config_file.as_deref().ok_or(ExtrasError::NoConfig)?;
+            search.config(config)?;
+        }
+        search.finish()
+    }
+}
+
+struct Search {
+    root: PathBuf,
+    found: Vec<Found>,
+}
+
+impl Search {
+    /// Everything below a folder; a missing one holds nothing.
+    fn folder(&mut self, data_dir: &Arc<Dir>, name: &str) -> Result<(), ExtrasError> {
+        let mut folders = vec![name.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let full = self.root.join(&folder);
+            let path = relative(&folder)?;
+            match data_dir.stat(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && folder == name => return Ok(()),
+                Ok(stat) if stat.kind == Kind::Link => return Err(ExtrasError::Link { path: full }),
+                Ok(_) => {}
+                Err(error) => return Err(unreadable(&full)(error)),
+            }
+            let opened = data_dir.open_dir(&path).map_err(unreadable(&full))?;
+            for entry in opened.entries().map_err(unreadable(&full))? {
+                let Some(text) = entry.text else {
+                    return Err(ExtrasError::NotText { path: full.join(entry.name) });
+                };
+                let path = format!("{folder}/{text}");
+                if self.entry(data_dir, &path)? {
+                    folders.push(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `client_secret*.json` beside the database.
+    fn client_secrets(&mut self, data_dir: &Arc<Dir>) -> Result<(), ExtrasError> {
+        for entry in data_dir.entries().map_err(unreadable(&self.root))? {
+            let is_secret = |name: &&String| name.starts_with("client_secret") && has_json_suffix(name);
+            if let Some(name) = entry.text.as_ref().filter(is_secret) {
+                self.entry(data_dir, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration that was loaded, wherever it is, as `config.toml`.
+    fn config(&mut self, path: &Path) -> Result<(), ExtrasError> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        let not_text = || ExtrasError::NotText { path: path.to_owned() };
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(not_text)?;
+        let dir = Arc::new(Dir::open(folder).map_err(unreadable(folder))?);
+        self.file(&dir, relative(name)?, path.to_owned(), "config.toml").map(drop)
+    }
+
+    /// Takes a file; says whether it is a folder instead. What is neither is left out.
+    fn entry(&mut self, data_dir: &Arc<Dir>, path: &str) -> Result<bool, ExtrasError> {
+        // Checked as it stands, before cleaning could join two components.
+        let full = self.root.join(path);
+        self.file(data_dir, relative(path)?, full, path)
+    }
+
+    fn file(
+        &mut self,
+        dir: &Arc<Dir>,
+        source: RelativePath,
+        full: PathBuf,
+        target: &str,
+    ) -> Result<bool, ExtrasError> {
+        let stat = dir.stat(&source).map_err(unreadable(&full))?;
+        match stat.kind {
+            Kind::Link => return Err(ExtrasError::Link { path: full }),
+            Kind::Folder => return Ok(true),
+            Kind::Other => return Ok(false),
+            Kind::File => {}
+        }
+        let target = ExtraPath::parse(target).map_err(|source| ExtrasError::BadPath { source })?;
+        self.found.push(Found { dir: Arc::clone(dir), source, full, target, mode: stat.mode & 0o777 });
+        Ok(false)
+    }
+
+    fn finish(mut self) -> Result<Vec<Found>, ExtrasError> {
+        self.found.sort_by(|a, b| a.target.cmp(&b.target));
+        let mut seen: HashMap<String, &str> = HashMap::with_capacity(self.found.len());
+        for file in &self.found {
+            let path = file.target.relative();
+            if let Some(first) = seen.insert(path.folded(), path.as_str()) {
+                let (first, second) = (first.to_owned(), path.as_str().to_owned());
+                return Err(ExtrasError::SamePath { first, second });
+            }
+        }
+        Ok(self.found)
+    }
+}
+
+fn has_json_suffix(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "json")
+}
+
+fn relative(path: &str) -> Result<RelativePath, ExtrasError> {
+    RelativePath::parse(path).map_err(|source| ExtrasError::BadPath { source })
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ExtrasError {
+    let path = path.to_owned();
+    move |source| ExtrasError::Unreadable { path, source }
+}

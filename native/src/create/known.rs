@@ -1,0 +1,57 @@
+//! Which blobs need not be stored again.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use msgvault_verifier::PackFile;
+use msgvault_verifier::format::id::{BlobId, PackId};
+
+use super::Repo;
+
+/// The blobs that the repository really holds: an index names them, their pack is there, and its footer agrees.
+///
+/// A pack's footer is read once, when the first of its blobs is asked for. One bit a blob is remembered.
+pub(super) struct KnownBlobs<'r> {
+    repository: &'r Repo,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    opened: HashSet<PackId>,
+    confirmed: Vec<u64>,
+}
+
+impl<'r> KnownBlobs<'r> {
+    pub(super) fn of(repository: &'r Repo) -> Self {
+        Self { repository, state: Mutex::default() }
+    }
+
+    /// Whether a blob is held. A pack that cannot be read holds nothing, so that its blobs are stored again.
+    pub(super) fn holds(&self, id: &BlobId) -> bool {
+        let index = self.repository.index();
+        let Some(position) = index.position(id) else { return false };
+        let Some(location) = index.at(position) else { return false };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.opened.insert(location.pack) {
+            state.confirmed.resize(index.len().div_ceil(64), 0);
+            self.confirm(location.pack, &mut state.confirmed);
+        }
+        state.confirmed.get(position / 64).is_some_and(|word| (word >> (position % 64)) & 1 == 1)
+    }
+
+    /// Marks every blob for which the pack's footer says what the index says.
+    fn confirm(&self, pack: PackId, confirmed: &mut [u64]) {
+        let index = self.repository.index();
+        let Ok(file) = PackFile::open(self.repository.store(), pack) else { return };
+        for entry in file.entries() {
+            let Some(position) = index.position(&entry.id) else { continue };
+            let agrees = index
+                .at(position)
+                .is_some_and(|location| location.pack == pack && location.check(Some(entry)).is_ok());
+            if let Some(word) = confirmed.get_mut(position / 64).filter(|_| agrees) {
+                *word |= 1 << (position % 64);
+            }
+        }
+    }
+}

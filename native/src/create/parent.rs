@@ -1,0 +1,131 @@
+//! The snapshot that a new one builds upon.
+
+use std::ops::Range;
+
+use msgvault_verifier::Observer;
+use msgvault_verifier::format::attachment_list::Attachment;
+use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::format::manifest::{Manifest, ManifestError};
+use msgvault_verifier::format::page_map::{self, MapKind};
+use msgvault_verifier::repository::LoadError;
+use msgvault_verifier::snapshot::{
+    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_attachments, load_manifest,
+};
+
+use super::known::KnownBlobs;
+use super::{CreateError, CreateRequest, Repo, cache};
+use crate::context::Context;
+
+/// A chain of more deltas is not begun.
+const MAX_DEPTH: u64 = 29;
+/// The largest page map that is read, in bytes.
+const MAX_MAP_LEN: u64 = 1 << 32;
+
+/// The greatest snapshot that can be read, and what is needed of it.
+pub(super) struct Parent {
+    /// Its manifest.
+    pub(super) manifest: Manifest,
+    /// Its maps; none when it has no database or when they are damaged.
+    pub(super) maps: Option<Maps>,
+    /// Its attachments; none when the lists are damaged.
+    pub(super) attachments: Option<Vec<Attachment>>,
+    /// Whether the rules still allow a delta on it.
+    pub(super) allows_delta: bool,
+}
+
+/// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the more.
+pub(super) fn find(
+    repository: &Repo,
+    context: &Context<'_>,
+    request: &CreateRequest<'_>,
+) -> Result<Option<Parent>, CreateError> {
+    let observer = context.observer;
+    for (path, error) in repository.damaged_indexes() {
+        observer.warn(&format!("{path} is of no use: {error}; what it names is stored again"));
+    }
+    let listing = repository.listing().map_err(CreateError::Listing)?;
+    for id in listing.snapshots.iter().rev() {
+        match load_manifest(repository, id) {
+            Ok(manifest) => return Ok(Some(load(repository, manifest, observer, request))),
+            Err(
+                error @ SnapshotError::Load {
+                    error: LoadError::Manifest(ManifestError::TooNew { .. }), ..
+                },
+            ) => return Err(CreateError::Parent(error)),
+            Err(error) => observer.warn(&format!("{error}; the new snapshot does not build upon it")),
+        }
+    }
+    Ok(None)
+}
+
+fn load(
+    repository: &Repo,
+    manifest: Manifest,
+    observer: &dyn Observer,
+    request: &CreateRequest<'_>,
+) -> Parent {
+    let id = &manifest.snapshot_id;
+    let maps = match load_maps(repository, &manifest, request) {
+        Ok(maps) => Some(maps),
+        Err(SnapshotError::Logical) => None,
+        Err(error) => {
+            observer.warn(&format!("snapshot {id}: {error}; all pages are captured anew"));
+            None
+        }
+    };
+    let attachments = load_attachments(repository, &manifest)
+        .inspect_err(|error| observer.warn(&format!("snapshot {id}: {error}; all are listed anew")))
+        .ok();
+    let allows_delta = maps.is_some() && allows_delta(repository, &manifest);
+    Parent { manifest, maps, attachments, allows_delta }
+}
+
+/// Loads the maps; the hashes come from the cache if they are proven to be the same.
+fn load_maps(
+    repository: &Repo,
+    manifest: &Manifest,
+    request: &CreateRequest<'_>,
+) -> Result<Maps, SnapshotError> {
+    let cached = cache::read(&request.home.cache_dir, &repository.config().repo_id, manifest);
+    if let Some((hashes, map)) = cached.zip(manifest.db.page_map)
+        && let Ok(bytes) = repository.blob(&map, MAX_MAP_LEN)
+        && let Ok((MapKind::Keyframe, pages)) = page_map::decode(&bytes)
+    {
+        let maps = Maps { pages, hashes };
+        if check_maps(manifest, &maps).is_ok() {
+            return Ok(maps);
+        }
+    }
+    ChainReader::default().load(repository, manifest)
+}
+
+/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their keyframe.
+fn allows_delta(repository: &Repo, manifest: &Manifest) -> bool {
+    if manifest.db.map_chain_depth >= MAX_DEPTH {
+        return false;
+    }
+    let stored_len = |id| repository.index().find(id).map_or(u64::MAX, |location| location.stored_len);
+    let Ok(chain) = chain_objects(repository, manifest) else { return false };
+    match chain.split_last() {
+        Some(((_, keyframe, _), deltas)) => {
+            let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
+            sum <= stored_len(keyframe)
+        }
+        None => false,
+    }
+}
+
+impl Parent {
+    /// Its name.
+    pub(super) fn id(&self) -> &SnapshotId {
+        &self.manifest.snapshot_id
+    }
+
+    /// The pages whose blobs the repository has lost, ascending.
+    pub(super) fn lost_pages(&self, known: &KnownBlobs<'_>) -> Vec<Range<u64>> {
+        let Some(maps) = &self.maps else { return Vec::new() };
+        let runs = maps.pages.runs.iter();
+        let lost = runs.filter(|run| maps.pages.blob(run).is_none_or(|blob| !known.holds(blob)));
+        lost.map(|run| run.start_page..run.end_page()).collect()
+    }
+}
