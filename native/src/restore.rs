@@ -24,6 +24,7 @@ use msgvault_verifier::format::manifest::DocumentDerivatives;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::decompress::Zstd;
@@ -59,7 +60,7 @@ pub struct RestoreRequest<'a> {
 }
 
 /// What was restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RestoreReport {
     /// The snapshot.
     pub snapshot: SnapshotId,

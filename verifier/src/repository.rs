@@ -30,6 +30,7 @@ pub struct Repository<S, D> {
     store: S,
     decompressor: D,
     config: RepoConfig,
+    listing: Result<Listing, StoreError>,
     index: BlobIndex,
     damaged_indexes: Vec<(String, IndexError)>,
     /// The footer that was read last: the objects of one snapshot lie side by side.
@@ -157,9 +158,12 @@ pub struct Listing {
 impl<S: Store, D: Decompressor> Repository<S, D> {
     /// Opens a repository and reads all its index files.
     ///
-    /// A damaged index file is kept for the report; blobs that only it names are not to be found.
+    /// A damaged index file is kept for the report; blobs that only it names are not to be found. The snapshots
+    /// are listed first: a backup that ends meanwhile has published its index before its manifest, so that no
+    /// snapshot is seen without its blobs.
     pub fn open(store: S, decompressor: D) -> Result<Self, OpenError> {
         let config = read_config(&store)?;
+        let listing = list_snapshots(&store);
         let mut index = BlobIndex::default();
         let mut damaged_indexes = Vec::new();
         for name in index_names(&store) {
@@ -169,7 +173,15 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
             }
         }
         index.finish();
-        Ok(Self { store, decompressor, config, index, damaged_indexes, last_footer: Mutex::new(None) })
+        Ok(Self {
+            store,
+            decompressor,
+            config,
+            listing,
+            index,
+            damaged_indexes,
+            last_footer: Mutex::new(None),
+        })
     }
 
     /// The files.
@@ -197,19 +209,9 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         &self.damaged_indexes
     }
 
-    /// The names of all snapshots.
+    /// The snapshots that there were when the repository was opened.
     pub fn listing(&self) -> Result<Listing, StoreError> {
-        let mut listing = Listing::default();
-        for entry in self.store.list("snapshots")? {
-            let Some(stem) = entry.name.strip_suffix(MANIFEST_SUFFIX) else { continue };
-            match stem.parse() {
-                Ok(id) if !entry.is_folder => listing.snapshots.push(id),
-                _ => listing.misnamed.push(entry.name),
-            }
-        }
-        listing.snapshots.sort();
-        listing.misnamed.sort();
-        Ok(listing)
+        self.listing.clone()
     }
 
     /// The snapshot that a user means: a full ID, a prefix that only one has, or `latest`.
@@ -264,6 +266,20 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         }
         Ok(file)
     }
+}
+
+fn list_snapshots(store: &dyn Store) -> Result<Listing, StoreError> {
+    let mut listing = Listing::default();
+    for entry in store.list("snapshots")? {
+        let Some(stem) = entry.name.strip_suffix(MANIFEST_SUFFIX) else { continue };
+        match stem.parse() {
+            Ok(id) if !entry.is_folder => listing.snapshots.push(id),
+            _ => listing.misnamed.push(entry.name),
+        }
+    }
+    listing.snapshots.sort();
+    listing.misnamed.sort();
+    Ok(listing)
 }
 
 /// Reads and checks `config.toml`.

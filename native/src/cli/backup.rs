@@ -1,10 +1,14 @@
 //! `msgvault backup`.
 
+mod create;
 mod init;
 mod list;
+mod restore;
 mod verify;
 
-use msgvault_verifier::cli::{Exit, VerifyArgs};
+use std::path::Path;
+
+use msgvault_verifier::cli::Exit;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 
@@ -23,17 +27,23 @@ type OpenRepository = Repository<DirectoryStore, Zstd>;
 pub(super) enum Command {
     /// Make an empty repository
     Init,
+    /// Make a snapshot of the archive
+    Create(create::CreateArgs),
     /// List the snapshots of a repository, newest last
     List,
     /// Verify snapshots
-    Verify(VerifyArgs),
+    Verify(verify::Args),
+    /// Restore a snapshot to a folder, and prove it
+    Restore(restore::RestoreArgs),
 }
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init => init::run(session),
+        Command::Create(args) => create::run(session, &args),
         Command::List => list::run(session),
         Command::Verify(args) => verify::run(session, &args),
+        Command::Restore(args) => restore::run(session, &args),
     }
 }
 
@@ -43,24 +53,17 @@ impl Session<'_> {
     }
 }
 
+/// This process, as it asks for a lock.
+fn lock_request<'a>(root: &'a Path, operation: &'a str, host: &'a str) -> LockRequest<'a> {
+    LockRequest { root, operation, host, pid: std::process::id().into(), force: false, pause: &pause }
+}
+
 /// Takes a shared lock for a reader; says so when a read-only medium has none.
-fn lock_shared(
-    context: &Context<'_>,
-    repository: &OpenRepository,
-    operation: &str,
-) -> Result<Shared, LockError> {
+fn lock_shared(context: &Context<'_>, root: &Path, operation: &str) -> Result<Shared, LockError> {
     let host = platform::host_name();
-    let request = LockRequest {
-        root: repository.store().root(),
-        operation,
-        host: &host,
-        pid: std::process::id().into(),
-        force: false,
-        pause: &pause,
-    };
-    let lock = lock::shared(context, &request)?;
+    let lock = lock::shared(context, &lock_request(root, operation, &host))?;
     if let Shared::Unlocked(reason) = &lock {
-        context.observer.warn(&format!("reading without a lock: {reason}"));
+        context.observer.warn(&format!("the repository is read without a lock: {reason}"));
     }
     Ok(lock)
 }

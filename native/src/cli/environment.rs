@@ -47,6 +47,12 @@ impl<'p> Machine<'p> {
         self.stop.load(Ordering::Relaxed).then(|| Exit::Interrupted(u8::try_from(signal).unwrap_or(2)))
     }
 
+    /// What ended a run: its error, or the signal that made it stop.
+    pub(super) fn failure(&self, error: impl Into<Failure>) -> Failure {
+        let failure = error.into();
+        Failure { exit: self.interrupted().unwrap_or(failure.exit), ..failure }
+    }
+
     /// Runs a stage that shows progress, stops on signals, and knows time and randomness.
     pub(super) fn with_context<T>(
         &self,

@@ -3,11 +3,16 @@
 use std::io;
 
 use msgvault_verifier::cli::{Exit, VerifyError};
-use msgvault_verifier::repository::{OpenError, SelectError};
+use msgvault_verifier::format::manifest::ManifestError;
+use msgvault_verifier::repository::{LoadError, OpenError, SelectError};
+use msgvault_verifier::snapshot::SnapshotError;
 
+use crate::create::CreateError;
+use crate::freeze::FreezeError;
 use crate::home::HomeError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;
+use crate::restore::RestoreError;
 
 /// One line for people and the exit code.
 pub(super) struct Failure {
@@ -39,9 +44,44 @@ macro_rules! failures {
 failures! {
     HomeError => |_| Exit::Failed,
     InitError => |_| Exit::Failed,
-    LockError => |error| if matches!(error, LockError::Held { .. } | LockError::Shared { .. }) { Exit::Locked } else { Exit::Failed },
+    LockError => of_lock,
     OpenError => Exit::of_open,
     SelectError => Exit::of_select,
     VerifyError => VerifyError::exit,
+    FreezeError => |_| Exit::Failed,
+    CreateError => of_create,
+    RestoreError => of_restore,
     io::Error => |_| Exit::Failed,
+}
+
+fn of_lock(error: &LockError) -> Exit {
+    match error {
+        LockError::Held { .. } | LockError::Shared { .. } => Exit::Locked,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_create(error: &CreateError) -> Exit {
+    match error {
+        CreateError::Lock(error) => of_lock(error),
+        CreateError::Repository(error) => Exit::of_open(error),
+        CreateError::Parent(error) => of_snapshot(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_restore(error: &RestoreError) -> Exit {
+    match error {
+        RestoreError::Lock(error) => of_lock(error),
+        RestoreError::Open(error) => Exit::of_open(error),
+        RestoreError::Snapshot(error) => of_snapshot(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_snapshot(error: &SnapshotError) -> Exit {
+    match error {
+        SnapshotError::Load { error: LoadError::Manifest(ManifestError::TooNew { .. }), .. } => Exit::TooNew,
+        _ => Exit::Failed,
+    }
 }

@@ -130,7 +130,8 @@ impl RepoConfig {
 }
 
 fn malformed(error: toml::de::Error) -> ConfigError {
-    ConfigError::Malformed { reason: error.to_string().trim_end().replace('\n', " / ") }
+    // Without the excerpt: a link could have led to a file that is nobody's business.
+    ConfigError::Malformed { reason: error.message().to_owned() }
 }
 
 #[cfg(test)]

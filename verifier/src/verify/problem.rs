@@ -72,6 +72,7 @@ codes! {
     ExtraSizeMismatch = "extra-size-mismatch": "A file of the extras has another size than the tree states.",
     ArtifactMismatch = "artifact-mismatch": "An auxiliary artifact or a metadata blob is not what the manifest states.",
     StatsMismatch = "stats-mismatch": "The counts in the manifest contradict each other.",
+    RestoreFailed = "restore-failed": "A trial restore of the snapshot did not prove itself.",
 }
 
 impl Serialize for ProblemCode {
@@ -111,7 +112,7 @@ impl Problem {
     }
 
     /// A problem of a snapshot without a blob.
-    pub(super) fn of_snapshot(id: &SnapshotId, code: ProblemCode, detail: impl Into<String>) -> Self {
+    pub fn of_snapshot(id: &SnapshotId, code: ProblemCode, detail: impl Into<String>) -> Self {
         let file = Some(id.path());
         Self { snapshot: Some(id.clone()), code, file, blob: None, pack: None, detail: detail.into() }
     }

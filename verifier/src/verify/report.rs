@@ -79,15 +79,42 @@ impl Report {
         totals: Totals,
         complete: bool,
     ) -> Self {
-        let report = |id: SnapshotId| {
-            let count = problems.iter().filter(|problem| problem.snapshot.as_ref() == Some(&id)).count();
-            SnapshotReport { verdict: verdict(count, complete), id, problems: count }
+        let unjudged = |id: SnapshotId| SnapshotReport { id, verdict: Verdict::Unchecked, problems: 0 };
+        let mut report = Self {
+            version: env!("CARGO_PKG_VERSION"),
+            repo_id: config.repo_id.to_string(),
+            depth,
+            all,
+            complete,
+            verdict: Verdict::Unchecked,
+            snapshots: snapshots.into_iter().map(unjudged).collect(),
+            problems,
+            totals,
         };
-        let snapshots = snapshots.into_iter().map(report).collect();
-        let repo_id = config.repo_id.to_string();
-        let verdict = verdict(problems.len(), complete);
-        let version = env!("CARGO_PKG_VERSION");
-        Self { version, repo_id, depth, all, complete, verdict, snapshots, problems, totals }
+        report.judge();
+        report
+    }
+
+    /// Adds a problem that another check found.
+    pub fn add(&mut self, problem: Problem) {
+        self.problems.push(problem);
+        self.problems.sort();
+        self.judge();
+    }
+
+    /// Notes that not everything was checked.
+    pub fn cut_short(&mut self) {
+        self.complete = false;
+        self.judge();
+    }
+
+    fn judge(&mut self) {
+        for snapshot in &mut self.snapshots {
+            let own = |problem: &&Problem| problem.snapshot.as_ref() == Some(&snapshot.id);
+            snapshot.problems = self.problems.iter().filter(own).count();
+            snapshot.verdict = verdict(snapshot.problems, self.complete);
+        }
+        self.verdict = verdict(self.problems.len(), self.complete);
     }
 
     /// The report in words. Text from the repository is escaped.

@@ -1,22 +1,66 @@
 //! `msgvault backup verify`.
 
 use msgvault_verifier::cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
-use msgvault_verifier::verify::Report;
+use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 
+use super::OpenRepository;
 use crate::cli::Session;
 use crate::cli::failure::Failure;
 use crate::context::Context;
+use crate::restore::{self, RestoreError};
 
-pub(super) fn run(session: &Session<'_>, args: &VerifyArgs) -> Result<Exit, Failure> {
-    let work = |context: &Context<'_>| with_jobs(args.jobs, || verify(session, args, context));
+#[derive(clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    verify: VerifyArgs,
+    /// Also write each snapshot's database to scratch space and prove it as a restore does
+    #[arg(long, conflicts_with = "quick")]
+    restore_check: bool,
+}
+
+pub(super) fn run(session: &Session<'_>, args: &Args) -> Result<Exit, Failure> {
+    let work = |context: &Context<'_>| with_jobs(args.verify.jobs, || verify(session, args, context));
     let report = session.machine.with_context(&session.output, work)???;
     let exit = print_report(&session.output, &report)?;
     Ok(session.machine.interrupted().unwrap_or(exit))
 }
 
-fn verify(session: &Session<'_>, args: &VerifyArgs, context: &Context<'_>) -> Result<Report, Failure> {
+fn verify(session: &Session<'_>, args: &Args, context: &Context<'_>) -> Result<Report, Failure> {
     let repository = session.open()?;
-    let scope = resolve_scope(&repository, args)?;
-    let _lock = super::lock_shared(context, &repository, "verify")?;
-    Ok(check_all(&repository, &scope, args.depth(), context.observer))
+    let scope = resolve_scope(&repository, &args.verify)?;
+    let _lock = super::lock_shared(context, repository.store().root(), "verify")?;
+    let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
+    if args.restore_check {
+        rehearse(&repository, &mut report, args.verify.jobs, context)?;
+    }
+    Ok(report)
+}
+
+/// Restores the database of every snapshot that is intact so far, and adds what that brings to light.
+fn rehearse(
+    repository: &OpenRepository,
+    report: &mut Report,
+    jobs: usize,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let intact = report.snapshots.iter().filter(|snapshot| snapshot.verdict == Verdict::Intact);
+    let ids: Vec<_> = intact.map(|snapshot| snapshot.id.clone()).collect();
+    for id in ids {
+        let scratch = tempfile::tempdir().map_err(|error| {
+            Failure::failed(format!("no scratch space can be had for --restore-check: {error}"))
+        })?;
+        match restore::rehearse(context, repository, &id, scratch.path(), jobs) {
+            Ok(()) => {}
+            Err(RestoreError::Cancelled) => {
+                report.cut_short();
+                break;
+            }
+            Err(error @ (RestoreError::Write(_) | RestoreError::Threads(_))) => return Err(error.into()),
+            Err(error) => {
+                let problem = Problem::of_snapshot(&id, ProblemCode::RestoreFailed, error.to_string());
+                report.add(problem);
+            }
+        }
+    }
+    Ok(())
 }

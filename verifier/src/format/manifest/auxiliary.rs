@@ -72,7 +72,7 @@ impl Manifest {
 }
 
 /// What a document disclosure counts; only its shape is checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DocumentDerivatives {
     /// 1 or 2.
     pub schema_version: u64,

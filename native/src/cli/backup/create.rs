@@ -1,0 +1,104 @@
+//! `msgvault backup create`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use msgvault_verifier::cli::Exit;
+use msgvault_verifier::text::{escape, human_bytes};
+
+use crate::cli::Session;
+use crate::cli::environment::pause;
+use crate::cli::failure::Failure;
+use crate::create::{self, CreateReport, CreateRequest};
+use crate::{freeze, platform};
+
+#[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(in crate::cli) struct CreateArgs {
+    /// A label for people
+    #[arg(long, default_value = "", hide_default_value = true)]
+    tag: String,
+    /// Capture the archive's configuration, which can hold secrets
+    #[arg(long)]
+    include_config: bool,
+    /// Capture tokens and client secrets
+    #[arg(long)]
+    include_tokens: bool,
+    /// Store secrets readable for everybody who can read the repository
+    #[arg(long)]
+    allow_plaintext_secrets: bool,
+    /// Threads that hash and compress; 0 is one a CPU, 1 never reads two files at once
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+    /// Compression level, 1 to 19; 0 is the default [default: the configuration's, else 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
+    zstd_level: Option<i32>,
+    /// Break a lock of another backup, even if it may be alive
+    #[arg(long)]
+    force_unlock: bool,
+    /// Find out what would be stored, and store nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(session: &Session<'_>, args: &CreateArgs) -> Result<Exit, Failure> {
+    let home = session.home()?;
+    let repo = session.repo()?;
+    let host = platform::host_name();
+    let request = CreateRequest {
+        home: &home,
+        repo: &repo,
+        tag: &args.tag,
+        include_config: args.include_config,
+        include_tokens: args.include_tokens,
+        allow_plaintext_secrets: args.allow_plaintext_secrets,
+        jobs: args.jobs,
+        zstd_level: args.zstd_level.or(home.zstd_level).unwrap_or_default(),
+        force_unlock: args.force_unlock,
+        dry_run: args.dry_run,
+        version: env!("CARGO_PKG_VERSION"),
+        host: &host,
+        pid: std::process::id().into(),
+        pause: &pause,
+    };
+    let mut freezer = freeze::acquire(&home.data_dir)?;
+    let created = session
+        .machine
+        .with_context(&session.output, |context| create::run(context, &request, freezer.as_mut()))?;
+    let report = created.map_err(|error| session.machine.failure(error))?;
+    session.output.result(&report, || text(&report))?;
+    Ok(Exit::Done)
+}
+
+fn text(report: &CreateReport) -> String {
+    let mut out = match &report.snapshot_id {
+        Some(id) => format!("created snapshot {id}"),
+        None => "would create a snapshot; nothing was stored".to_owned(),
+    };
+    let _ = write!(
+        out,
+        "\n  database     {}, {} of {} pages changed",
+        human_bytes(report.pages.bytes),
+        report.pages.changed,
+        report.pages.total
+    );
+    let _ = write!(
+        out,
+        "\n  attachments  {} ({}), {} new",
+        report.attachments.blobs,
+        human_bytes(report.attachments.bytes),
+        report.attachments.new
+    );
+    let _ = write!(out, "\n  other files  {}", report.extras.files);
+    let _ = write!(
+        out,
+        "\n  added        {} in {} packs",
+        human_bytes(report.bytes_added),
+        report.new_packs.len()
+    );
+    if !report.tag.is_empty() {
+        let _ = write!(out, "\n  tag          {}", escape(&report.tag));
+    }
+    let _ = write!(out, "\n  took         {:.1} s", report.duration_seconds);
+    out
+}

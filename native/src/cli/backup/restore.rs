@@ -1,0 +1,89 @@
+//! `msgvault backup restore`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use msgvault_verifier::cli::Exit;
+use msgvault_verifier::text::human_bytes;
+
+use crate::cli::Session;
+use crate::cli::failure::Failure;
+use crate::freeze::record;
+use crate::platform;
+use crate::restore::{self, RestoreReport, RestoreRequest};
+
+#[derive(Args)]
+pub(in crate::cli) struct RestoreArgs {
+    /// A snapshot ID, the beginning of one, or `latest` (the default)
+    #[arg(value_name = "SNAPSHOT")]
+    snapshot: Option<String>,
+    /// The folder that becomes an archive home
+    #[arg(long, value_name = "DIR")]
+    target: PathBuf,
+    /// Replace files of the same names in a target that is not empty
+    #[arg(long)]
+    overwrite: bool,
+    /// Let SQLite check the restored database from end to end
+    #[arg(long)]
+    integrity_check: bool,
+    /// Threads that read and write; 0 is one a CPU, 1 never reads two files at once
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+}
+
+pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let repository = session.open()?;
+    let snapshot = repository.select(args.snapshot.as_deref().unwrap_or("latest"))?;
+    let root = repository.store().root().to_owned();
+    let host = platform::host_name();
+    let live_homes = live_homes(session)?;
+    let request = RestoreRequest {
+        lock: super::lock_request(&root, "restore", &host),
+        snapshot: &snapshot,
+        target: &args.target,
+        overwrite: args.overwrite,
+        integrity_check: args.integrity_check,
+        jobs: args.jobs,
+        live_homes: &live_homes,
+    };
+    let restored =
+        session.machine.with_context(&session.output, |context| restore::run(context, &request))?;
+    let report = restored.map_err(|error| session.machine.failure(error))?;
+    session.output.result(&report, || text(&report))?;
+    Ok(Exit::Done)
+}
+
+/// The folders of the configured home, when a daemon serves it.
+fn live_homes(session: &Session<'_>) -> Result<Vec<PathBuf>, Failure> {
+    // Whoever restores onto a new machine has no home, or a broken one.
+    let Ok(home) = session.home() else { return Ok(Vec::new()) };
+    let live = record::live(&home.data_dir).map_err(Failure::failed)?;
+    Ok(if live.is_some() { vec![home.home, home.data_dir] } else { Vec::new() })
+}
+
+fn text(report: &RestoreReport) -> String {
+    let mut out = format!(
+        "restored snapshot {} to {}\n  database     {}\n  attachments  {} ({}) in {} files\n  other files  {}",
+        report.snapshot,
+        report.target.display(),
+        human_bytes(report.database_bytes),
+        report.attachments,
+        human_bytes(report.attachment_bytes),
+        report.attachment_files,
+        report.extras,
+    );
+    if report.integrity_checked {
+        out += "\n  SQLite found the database sound from end to end";
+    }
+    if report.pack_tables_emptied {
+        out += "\n  the database is the captured one but for its two tables of packed attachments, which are empty now: every attachment is a file of its own";
+    }
+    for disclosure in &report.disclosures {
+        out += "\n  the snapshot tells of texts derived from documents, which are not restored:";
+        for (name, count) in &disclosure.counts {
+            let _ = write!(out, " {name} {count}");
+        }
+    }
+    out
+}
