@@ -18,12 +18,12 @@ use super::*;
 use crate::context::SharedObserver;
 
 /// Restores with the given observer.
-fn restore(
+fn restore<'a>(
     observer: SharedObserver<'_>,
-    root: &Path,
-    snapshot: &SnapshotId,
-    target: &Path,
-    change: impl FnOnce(&mut RestoreRequest<'_>),
+    root: &'a Path,
+    snapshot: &'a SnapshotId,
+    target: &'a Path,
+    change: impl FnOnce(&mut RestoreRequest<'a>),
 ) -> Result<RestoreReport, RestoreError> {
     static CALLS: AtomicU64 = AtomicU64::new(1);
     let random = || u128::from(CALLS.fetch_add(1, Ordering::Relaxed));

@@ -1,1 +1,203 @@
+//! Snapshots whose parts do not fit, although every hash is right.
 
+use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::snapshot::SnapshotError;
+use rusqlite::Connection;
+
+use crate::archive::samples::attach;
+use crate::archive::schema::{SchemaError, canonical_path};
+
+use super::tiny::Tiny;
+use super::*;
+
+/// Restores over an old archive, which must not change.
+fn refused(tiny: &Tiny) -> RestoreError {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = tiny.write(&root);
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join("msgvault.db"), "old").unwrap();
+    let before = tree(&home);
+    let error = restore(&(), &root, &snapshot, &home, |request| request.overwrite = true).unwrap_err();
+    let mut after = tree(&home);
+    after.retain(|path, _| !path.starts_with("attachments/"));
+    assert_eq!(after, before, "{error}");
+    assert!(!folder.path().join("outside").exists(), "{error}");
+    error
+}
+
+fn with_attachment_at(path: &str) -> Tiny {
+    let content = b"content".to_vec();
+    let mut tiny = Tiny::new("delete", |db| attach(db, 1, (&BlobId::of(&content).to_string(), path), None));
+    tiny.attachments = vec![content];
+    tiny
+}
+
+#[test]
+fn numbers_that_differ_from_the_manifest_are_no_proof() {
+    let mut tiny = Tiny::sample();
+    tiny.stats = tiny.stats.replace(r#""messages":1"#, r#""messages":2"#);
+    assert!(matches!(refused(&tiny), RestoreError::Proof { .. }));
+    tiny.stats = r#"{"of":"another program"}"#.to_owned();
+    assert!(matches!(refused(&tiny), RestoreError::Proof { .. }));
+}
+
+#[test]
+fn a_page_must_have_its_hash() {
+    let mut tiny = Tiny::sample();
+    tiny.wrong_pages = vec![3];
+    assert!(matches!(refused(&tiny), RestoreError::Page { page: 3, .. }));
+}
+
+#[test]
+fn attachments_are_exactly_those_of_the_database() {
+    let mut tiny = Tiny::sample();
+    tiny.attachments.push(b"nobody wants it".to_vec());
+    assert!(matches!(refused(&tiny), RestoreError::NotReferenced { .. }));
+    tiny.attachments.truncate(1);
+    assert!(matches!(refused(&tiny), RestoreError::NotListed { .. }));
+}
+
+#[test]
+fn attachment_paths_stay_below_the_attachments() {
+    for path in ["../outside", "/outside", "a/../../../outside", "a./b", "a\u{0}b"] {
+        let error = refused(&with_attachment_at(path));
+        let unsafe_path = matches!(error, RestoreError::Schema(SchemaError::UnsafePath { .. }));
+        assert!(unsafe_path, "{path:?}: {error}");
+    }
+    restore_and_read(&with_attachment_at("./a//b"), "attachments/a/b");
+}
+
+fn restore_and_read(tiny: &Tiny, path: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = tiny.write(&root);
+    let home = folder.path().join("home");
+    restore(&(), &root, &snapshot, &home, |_| ()).unwrap();
+    fs::read(home.join(path)).unwrap()
+}
+
+#[test]
+fn extras_stay_off_the_archive_and_in_the_target() {
+    for path in
+        ["../outside", "/outside", "msgvault.db", "attachments/x", "MSGVAULT.DB-wal", "x/../../outside"]
+    {
+        let mut tiny = Tiny::sample();
+        tiny.extras = vec![(path, 0o600, b"x")];
+        assert!(matches!(refused(&tiny), RestoreError::Snapshot(SnapshotError::Object { .. })), "{path}");
+    }
+    let mut tiny = Tiny::sample();
+    tiny.extras = vec![("a", 0o600, b"x"), ("A", 0o600, b"y")];
+    assert!(matches!(refused(&tiny), RestoreError::Snapshot(_)));
+    // A file where another one needs a folder.
+    tiny.extras = vec![("a", 0o600, b"x"), ("a/b", 0o600, b"y")];
+    assert!(matches!(refused(&tiny), RestoreError::Write(_)));
+}
+
+#[test]
+fn what_is_no_database_is_not_published() {
+    let mut tiny = Tiny::sample();
+    tiny.database = b"no database ".repeat(4096);
+    let error = refused(&tiny);
+    assert!(matches!(error, RestoreError::Sqlite(_) | RestoreError::Schema(_)), "{error}");
+}
+
+#[test]
+fn triggers_and_views_of_a_restored_schema_never_run() {
+    let mut tiny = Tiny::new("delete", |db| {
+        packed(db);
+        db.execute_batch(
+            "CREATE TRIGGER harm AFTER DELETE ON attachment_packs BEGIN
+                INSERT INTO messages (sent_at) VALUES ('by the trigger'); END;",
+        )
+        .unwrap();
+    });
+    let database = open_restored(&tiny);
+    let messages: i64 = database.query_row("SELECT COUNT(*) FROM messages", [], |row| row.get(0)).unwrap();
+    assert_eq!(messages, 0);
+
+    tiny = Tiny::new("delete", |db| {
+        db.execute_batch("ALTER TABLE labels RENAME TO hidden; CREATE VIEW labels AS SELECT * FROM hidden")
+            .unwrap();
+    });
+    assert!(matches!(refused(&tiny), RestoreError::Schema(SchemaError::NotAnArchive { .. })));
+}
+
+/// Puts rows into the tables of packed attachments.
+fn packed(db: &Connection) {
+    db.execute_batch(
+        "CREATE TABLE attachment_pack_index (blob_hash TEXT PRIMARY KEY, pack_id TEXT, pack_offset, stored_len,
+            raw_len, flags, crc32c);
+         CREATE TABLE attachment_packs (pack_id TEXT PRIMARY KEY, entry_count, stored_bytes, created_at TEXT);
+         INSERT INTO attachment_pack_index VALUES ('aa', 'p', 6, 1, 1, 0, 0);
+         INSERT INTO attachment_packs VALUES ('p', 1, 1, '');",
+    )
+    .unwrap();
+}
+
+/// The database that a snapshot restores to, with its tables of packed attachments emptied.
+fn open_restored(tiny: &Tiny) -> Connection {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = tiny.write(&root);
+    let home = folder.path().join("home");
+    let report = restore(&(), &root, &snapshot, &home, |request| request.integrity_check = true).unwrap();
+    assert!(report.pack_tables_emptied && report.integrity_checked);
+    assert_eq!(tree(&home).len(), 1 + tiny.attachments.len());
+    let copy = tempfile::NamedTempFile::new().unwrap();
+    fs::copy(home.join("msgvault.db"), copy.path()).unwrap();
+    let mut memory = Connection::open_in_memory().unwrap();
+    memory.execute("ATTACH ?1 AS restored", [copy.path().to_str().unwrap()]).map(drop).unwrap();
+    let tables = ["messages", "attachments", "attachment_pack_index", "attachment_packs"];
+    let transaction = memory.transaction().unwrap();
+    for table in tables {
+        transaction
+            .execute_batch(&format!("CREATE TABLE main.{table} AS SELECT * FROM restored.{table}"))
+            .unwrap();
+    }
+    transaction.commit().unwrap();
+    memory.execute_batch("DETACH restored").unwrap();
+    memory
+}
+
+#[test]
+fn tables_of_packed_attachments_are_emptied_because_everything_is_loose_then() {
+    for journal_mode in ["wal", "delete"] {
+        let content = b"content".to_vec();
+        let id = BlobId::of(&content);
+        let mut tiny = Tiny::new(journal_mode, |db| {
+            attach(db, 1, (&id.to_string(), &canonical_path(&id)), None);
+            packed(db);
+        });
+        tiny.attachments = vec![content];
+        let database = open_restored(&tiny);
+        for table in ["attachment_pack_index", "attachment_packs"] {
+            let sql = format!("SELECT COUNT(*) FROM {table}");
+            assert_eq!(database.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_rehearsal_proves_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let mut tiny = Tiny::sample();
+    let snapshot = tiny.write(&root);
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let context = Context { observer: &(), now: &|| Timestamp::UNIX_EPOCH, random: &|| 1 };
+    let rehearse_all = |root: &Path, snapshot: &SnapshotId| {
+        let repository = Repository::open(DirectoryStore::new(root), Zstd).unwrap();
+        let result = rehearse(&context, &repository, snapshot, &scratch, 1);
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+        result
+    };
+    rehearse_all(&root, &snapshot).unwrap();
+
+    tiny.stats = "{}".to_owned();
+    let root = folder.path().join("another");
+    let snapshot = tiny.write(&root);
+    assert!(matches!(rehearse_all(&root, &snapshot), Err(RestoreError::Proof { .. })));
+}

@@ -1,1 +1,149 @@
+//! Restores that fail on the way.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use super::tiny::Tiny;
+use super::*;
+
+/// Points up to the one at which the database is renamed, in order; what fails there changes nothing.
+const BEFORE_THE_LAST_STEP: [&str; 10] = [
+    "restore.target",
+    "restore.database.created",
+    "restore.database.written",
+    "restore.attachment.written",
+    "restore.attachments.written",
+    "restore.extras.staged",
+    "restore.proven",
+    "restore.synced",
+    "restore.extra.renamed",
+    "restore.sidecar.set-aside",
+];
+const LAST: [&str; 3] = ["restore.database.renaming", "restore.published", "restore.durable"];
+
+/// A home with an old archive in it, whose files have the names of the new one's.
+fn old_home(folder: &Path) -> PathBuf {
+    let home = folder.join("home");
+    fs::create_dir_all(home.join("deletions")).unwrap();
+    for name in
+        ["msgvault.db", "msgvault.db-wal", "msgvault.db-shm", "config.toml", "deletions/a.json", "mine"]
+    {
+        fs::write(home.join(name), format!("old {name}")).unwrap();
+    }
+    home
+}
+
+fn without_attachments(home: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut files = tree(home);
+    files.retain(|path, _| !path.starts_with("attachments/"));
+    files
+}
+
+/// Collects the points that are reached.
+#[derive(Default)]
+struct Points(Mutex<BTreeSet<&'static str>>);
+
+impl Observer for Points {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        self.0.lock().unwrap().insert(point);
+        Ok(())
+    }
+}
+
+#[test]
+fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restore_works() {
+    for point in BEFORE_THE_LAST_STEP.into_iter().chain([LAST[0]]) {
+        for n in 1..=2 {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join("repo");
+            let snapshot = Tiny::sample().write(&root);
+            let home = old_home(folder.path());
+            let before = tree(&home);
+            let observer = FailAt::new(point, n);
+            let failed = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
+            if observer.seen.load(Ordering::Relaxed) < n {
+                failed.unwrap();
+                continue;
+            }
+            assert!(matches!(failed, Err(RestoreError::Fault { .. })), "{point}: {failed:?}");
+            assert_eq!(without_attachments(&home), before, "{point}");
+
+            restore(&(), &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
+            assert!(!home.join("msgvault.db-wal").exists() && home.join("mine").exists());
+            assert_eq!(fs::read(home.join("config.toml")).unwrap(), b"new config");
+        }
+    }
+}
+
+#[test]
+fn a_failure_after_the_last_step_has_restored() {
+    for point in &LAST[1..] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repo");
+        let tiny = Tiny::sample();
+        let snapshot = tiny.write(&root);
+        let home = old_home(folder.path());
+        let observer = FailAt::new(point, 1);
+        restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true).unwrap_err();
+        assert!(fs::read(home.join("msgvault.db")).unwrap() == tiny.database, "{point}");
+        assert_eq!(fs::read(home.join("config.toml")).unwrap(), b"new config");
+        assert!(!home.join("msgvault.db-wal").exists());
+    }
+}
+
+#[test]
+fn all_points_are_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    let points = Points::default();
+    let home = old_home(folder.path());
+    restore(&points, &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
+    let mut reached = points.0.into_inner().unwrap();
+    reached.retain(|point| point.starts_with("restore."));
+    assert_eq!(reached, BEFORE_THE_LAST_STEP.into_iter().chain(LAST).collect());
+}
+
+#[test]
+fn a_stop_is_obeyed_in_every_phase() {
+    /// Says to stop once a phase has begun.
+    struct StopIn(Phase, std::sync::atomic::AtomicBool);
+    impl Observer for StopIn {
+        fn begin(&self, phase: Phase, _: u64) {
+            if phase == self.0 {
+                self.1.store(true, Ordering::Relaxed);
+            }
+        }
+        fn cancelled(&self) -> bool {
+            self.1.load(Ordering::Relaxed)
+        }
+    }
+    for phase in
+        [Phase::Plan, Phase::Database, Phase::Attachments, Phase::Extras, Phase::Proof, Phase::Publish]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repo");
+        let snapshot = Tiny::sample().write(&root);
+        let home = old_home(folder.path());
+        let before = tree(&home);
+        let observer = StopIn(phase, false.into());
+        let stopped = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
+        assert!(matches!(stopped, Err(RestoreError::Cancelled)), "{phase:?}: {stopped:?}");
+        assert_eq!(without_attachments(&home), before, "{phase:?}");
+        assert_eq!(fs::read_dir(root.join("locks")).unwrap().count(), 0, "{phase:?}");
+    }
+}
+
+#[test]
+fn leftovers_of_a_crash_are_swept_and_do_not_count_as_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    let home = folder.path().join("home");
+    let ulid = "01m849xq3wk3s4p8ybcf4313en";
+    fs::create_dir_all(home.join(format!("files.restore-{ulid}"))).unwrap();
+    fs::write(home.join(format!("files.restore-{ulid}/a0")), "half").unwrap();
+    fs::write(home.join(format!("msgvault.db.restore-{ulid}")), "half").unwrap();
+    restore(&(), &root, &snapshot, &home, |_| ()).unwrap();
+    assert!(tree(&home).keys().all(|path| !path.contains(".restore-")));
+}

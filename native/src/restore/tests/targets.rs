@@ -1,1 +1,128 @@
+//! Where a restore must not go.
 
+use std::os::unix::fs::symlink;
+
+use crate::freeze::ownership::Ownership;
+
+use super::tiny::Tiny;
+use super::*;
+
+/// A folder with a repository in `backups/repo` and what else the story needs.
+fn world() -> (TempDir, PathBuf, SnapshotId) {
+    let world = tempfile::tempdir().unwrap();
+    let root = world.path().join("backups/repo");
+    let snapshot = Tiny::sample().write(&root);
+    fs::create_dir(world.path().join("empty")).unwrap();
+    fs::create_dir(world.path().join("used")).unwrap();
+    fs::write(world.path().join("used/mine.txt"), "mine").unwrap();
+    fs::write(world.path().join("file"), "").unwrap();
+    symlink("empty", world.path().join("link")).unwrap();
+    symlink("backups", world.path().join("way")).unwrap();
+    symlink("nothing", world.path().join("dangling")).unwrap();
+    (world, root, snapshot)
+}
+
+fn is_refused_unchanged(target: &str, overwrite: bool, expected: impl FnOnce(&TargetError) -> bool) {
+    let (world, root, snapshot) = world();
+    let before = tree(world.path());
+    let path = world.path().join(target);
+    let refused = restore(&(), &root, &snapshot, &path, |request| request.overwrite = overwrite);
+    match refused {
+        Err(RestoreError::Target(error)) => assert!(expected(&error), "{target}: {error}"),
+        other => panic!("{target}: {other:?}"),
+    }
+    assert_eq!(tree(world.path()), before, "{target}");
+}
+
+#[test]
+fn bad_targets_are_refused_before_anything_changes() {
+    use TargetError as T;
+    is_refused_unchanged("used", false, |error| matches!(error, T::NotEmpty { .. }));
+    is_refused_unchanged("file", true, |error| matches!(error, T::NotAFolder { .. }));
+    is_refused_unchanged("file/below", true, |error| matches!(error, T::Unusable { .. }));
+    for link in ["link", "link/", "link/.", "dangling"] {
+        is_refused_unchanged(link, true, |error| matches!(error, T::Link { .. }));
+    }
+    for inside in ["backups/repo", "backups/repo/packs", "backups/repo/new/deep", "way/repo/new"] {
+        is_refused_unchanged(inside, true, |error| matches!(error, T::InRepository { .. }));
+    }
+    for above in ["backups", "", "."] {
+        is_refused_unchanged(above, true, |error| matches!(error, T::AboveRepository { .. }));
+    }
+}
+
+#[test]
+fn good_targets_become_homes() {
+    for (target, overwrite) in
+        [("empty", false), ("new", false), ("new/deep/er", false), ("used", true), ("link/new", false)]
+    {
+        let (world, root, snapshot) = world();
+        let path = world.path().join(target);
+        let report = restore(&(), &root, &snapshot, &path, |request| request.overwrite = overwrite).unwrap();
+        assert_eq!(report.target, path.canonicalize().unwrap());
+        assert_eq!((report.attachments, report.attachment_files, report.extras), (2, 3, 2));
+        let tree = tree(&path);
+        assert_eq!(tree["config.toml"], (0o640, b"new config".to_vec()));
+        assert_eq!(tree["deletions/a.json"], (0o600, b"new a".to_vec()));
+        assert_eq!(tree["attachments/mail/first.txt"], (0o600, b"first".to_vec()));
+        assert_eq!(tree.len(), 6 + usize::from(target == "used"), "{:?}", tree.keys());
+    }
+}
+
+#[test]
+fn a_live_home_is_refused_however_it_is_named() {
+    let (world, root, snapshot) = world();
+    let home = [world.path().join("link")];
+    let empty = world.path().join("empty");
+    let refused = restore(&(), &root, &snapshot, &empty, |request| request.live_homes = &home);
+    assert!(matches!(refused, Err(RestoreError::Target(TargetError::LiveHome { .. }))));
+
+    // A daemon that nobody told us about holds its locks.
+    let used = world.path().join("used");
+    let daemon = Ownership::take(&used).unwrap();
+    let refused = restore(&(), &root, &snapshot, &used, |request| request.overwrite = true);
+    assert!(matches!(refused, Err(RestoreError::Target(TargetError::Ownership(_)))));
+    drop(daemon);
+    restore(&(), &root, &snapshot, &used, |request| request.overwrite = true).unwrap();
+}
+
+#[test]
+fn a_folder_where_a_file_must_go_is_not_moved_away() {
+    for name in ["msgvault.db", "config.toml", "deletions/a.json"] {
+        let (world, root, snapshot) = world();
+        let used = world.path().join("used");
+        fs::create_dir_all(used.join(name)).unwrap();
+        fs::write(used.join(name).join("mine"), "").unwrap();
+        let before = tree(&used);
+        let refused = restore(&(), &root, &snapshot, &used, |request| request.overwrite = true);
+        assert!(matches!(refused, Err(RestoreError::Target(TargetError::Occupied { .. }))), "{name}");
+        assert_eq!(tree(&used), before);
+    }
+}
+
+#[test]
+fn no_link_inside_the_target_is_followed() {
+    for (name, replaced) in [
+        ("config.toml", true),
+        ("msgvault.db", true),
+        ("attachments/mail/first.txt", true),
+        ("deletions", false),
+        ("attachments", false),
+        ("attachments/mail", false),
+    ] {
+        let (world, root, snapshot) = world();
+        let (used, outside) = (world.path().join("used"), world.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "secret").unwrap();
+        let link = used.join(name);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(if replaced { outside.join("secret") } else { outside.clone() }, &link).unwrap();
+        let restored = restore(&(), &root, &snapshot, &used, |request| request.overwrite = true);
+        assert_eq!(restored.is_ok(), replaced, "{name}: {restored:?}");
+        assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{name}");
+        if !replaced {
+            assert!(!used.join("msgvault.db").exists(), "{name}");
+        }
+    }
+}
