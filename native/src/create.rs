@@ -23,12 +23,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use msgvault_verifier::Phase;
 use msgvault_verifier::format::manifest::Options;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::repository::{OpenError, Repository, read_config};
 use msgvault_verifier::snapshot::SnapshotError;
 use msgvault_verifier::store::{DirectoryStore, StoreError};
-use msgvault_verifier::{Observer, Phase};
 
 use crate::archive::content::{self, ContentError};
 use crate::archive::schema::References;
@@ -38,7 +38,7 @@ use crate::decompress::Zstd;
 use crate::freeze::{self, FreezeError, Freezer};
 use crate::home::Home;
 use crate::repo::lock::{self, Lock, LockError, LockRequest};
-use crate::repo::pack_writer::{PackError, PackOptions, PackSink, Packed, SourceFault, Stopped, write_packs};
+use crate::repo::pack_writer::{PackError, PackOptions, PackSink, SourceFault, Stopped, write_packs};
 use crate::repo::publish::{PublishError, clean_staging};
 
 use attachments::CapturedAttachments;
@@ -57,6 +57,7 @@ type Repo = Repository<DirectoryStore, Zstd>;
 
 /// What is to be captured, from where, into which repository.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct CreateRequest<'a> {
     /// The archive.
     pub home: &'a Home,

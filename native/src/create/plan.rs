@@ -169,6 +169,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "one range is meant")]
     fn long_ranges_get_blobs_of_their_own_and_short_ones_share() {
         let table: [(&[Range<u64>], &[usize]); 8] = [
             (&[], &[]),

@@ -1,0 +1,250 @@
+//! What goes wrong, and what is left then.
+
+use std::fs;
+use std::io;
+
+use msgvault_verifier::Observer;
+use msgvault_verifier::format::id::PackId;
+
+use super::archive::{Archive, StopAt, noise};
+use super::*;
+use crate::freeze::FreezeError;
+
+/// Every point of a run where it can be stopped, in order.
+const POINTS: [&str; 20] = [
+    "lock.create",
+    "session.checkpointed",
+    "session.marked",
+    "pack.create",
+    "pack.write",
+    "pack.sync",
+    "pack.publish",
+    "pack.sync-folder",
+    "pack.done",
+    "index.create",
+    "index.write",
+    "index.sync",
+    "index.publish",
+    "index.sync-folder",
+    "index.done",
+    "config.publish",
+    "manifest.create",
+    "manifest.sync",
+    "manifest.publish",
+    "manifest.sync-folder",
+];
+
+#[test]
+fn a_failure_anywhere_leaves_a_repository_that_verifies_and_takes_the_next_snapshot() {
+    for point in POINTS {
+        for cancels in [false, true] {
+            let archive = Archive::new();
+            archive.write_messages(0..200);
+            archive.attach(b"one");
+            if point != "config.publish" {
+                archive.create();
+                archive.write_messages(200..300);
+            }
+            let before = archive.repository().listing().unwrap();
+            let stop = StopAt::new(point, cancels);
+            let result = archive.create_as(&stop, |_| {});
+            assert!(stop.was_reached(), "{point}");
+            if let Err(error) = result {
+                let is_told = if cancels {
+                    matches!(error, CreateError::Cancelled)
+                } else {
+                    error.to_string().contains("space")
+                        || point.starts_with("session")
+                        || point.starts_with("lock")
+                };
+                assert!(is_told, "{point}: {error}");
+                assert_eq!(archive.repository().listing().unwrap(), before, "{point}");
+            } else {
+                assert!(cancels, "{point} failed and nobody noticed");
+            }
+            for folder in ["staging", "locks"] {
+                assert_eq!(
+                    fs::read_dir(archive.root().join(folder)).unwrap().count(),
+                    0,
+                    "{point}: {folder}"
+                );
+            }
+            archive.verify();
+            archive.pass(1);
+            archive.check(&archive.create());
+        }
+    }
+}
+
+#[test]
+fn bad_attachments_fail_and_are_named() {
+    type Spoil = fn(&std::path::Path);
+    let spoils: [Spoil; 3] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::write(path, "changed").unwrap(),
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        },
+    ];
+    for content in [b"small".to_vec(), noise(1, 17_000_000)] {
+        for spoil in spoils {
+            for known in [false, true] {
+                let archive = Archive::new();
+                archive.write_messages(0..5);
+                let id = archive.attach(&content);
+                if known {
+                    archive.create();
+                }
+                let hex = id.to_string();
+                spoil(&archive.path(&format!("attachments/{}/{hex}", &hex[..2])));
+                let error = archive.try_create(|_| {}).unwrap_err();
+                assert!(matches!(error, CreateError::Content(_)), "{error}");
+                let text = error.to_string();
+                assert!(text.contains(&hex) && text.contains("row 1"), "{text}");
+                archive.verify();
+                assert_eq!(fs::read_dir(archive.root().join("staging")).unwrap().count(), 0);
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_among_the_extras_is_refused() {
+    for place in ["deletions", "deletions/link", "tokens/sub/link", "client_secret.json", "config.toml"] {
+        let archive = Archive::new();
+        archive.write_messages(0..5);
+        archive.write("elsewhere/file", b"[backup]\n");
+        archive.write("config.toml", b"");
+        let path = archive.path(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&path);
+        std::os::unix::fs::symlink(archive.path("elsewhere/file"), &path).unwrap();
+        let error = archive
+            .try_create(|request| {
+                request.include_config = true;
+                request.include_tokens = true;
+                request.allow_plaintext_secrets = true;
+            })
+            .unwrap_err();
+        assert!(matches!(error, CreateError::Extras(ExtrasError::Link { .. })), "{place}: {error}");
+    }
+}
+
+#[test]
+fn names_that_are_one_file_elsewhere_are_refused() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    archive.write("deletions/a.json", b"1");
+    archive.write("deletions/A.json", b"2");
+    if fs::read_dir(archive.path("deletions")).unwrap().count() == 2 {
+        let error = archive.try_create(|_| {}).unwrap_err();
+        assert!(matches!(error, CreateError::Extras(ExtrasError::SamePath { .. })), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_an_error_when_it_was_asked_for() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    let error = archive.try_create(|request| {
+        request.include_config = true;
+        request.allow_plaintext_secrets = true;
+    });
+    assert!(matches!(error, Err(CreateError::Extras(ExtrasError::NoConfig))));
+}
+
+#[test]
+fn what_the_repository_lost_is_stored_again() {
+    let archive = Archive::new();
+    archive.write_messages(0..400);
+    archive.attach(&noise(1, 5000));
+    let first = archive.create();
+    let packs: Vec<PackId> = first.new_packs.clone();
+    // The maps and lists of the second snapshot are in another pack than pages and attachments.
+    archive.write_messages(400..401);
+    archive.create();
+    for pack in packs {
+        fs::remove_file(archive.root().join(pack.path())).unwrap();
+    }
+    let report = archive.create();
+    assert!(!report.warnings.is_empty());
+    // The lost snapshots stay damaged; the new one is whole.
+    let repository = archive.repository();
+    let id = report.snapshot_id.unwrap();
+    let snapshot = msgvault_verifier::snapshot::Snapshot::load(&repository, &id).unwrap();
+    for blob in snapshot.maps.pages.blobs.iter().chain(snapshot.attachments.iter().map(|item| &item.id)) {
+        repository.blob(blob, u64::MAX).unwrap();
+    }
+}
+
+#[test]
+fn a_lock_that_was_lost_publishes_no_manifest() {
+    struct Thief(std::path::PathBuf);
+    impl Observer for Thief {
+        fn reached(&self, point: &'static str) -> io::Result<()> {
+            if point == "index.done" { fs::write(self.0.join("locks/exclusive.json"), "{}") } else { Ok(()) }
+        }
+    }
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    let error = archive.create_as(&Thief(archive.root().to_owned()), |_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Lock(LockError::Lost { .. })), "{error}");
+    assert!(archive.repository().listing().unwrap().snapshots.is_empty());
+    fs::remove_file(archive.root().join("locks/exclusive.json")).unwrap();
+    archive.check(&archive.create());
+}
+
+#[test]
+fn a_freeze_that_ended_early_spoils_the_snapshot() {
+    struct Late;
+    impl Freezer for Late {
+        fn begin(&mut self) -> Result<(), FreezeError> {
+            Ok(())
+        }
+        fn end(&mut self) -> Result<(), FreezeError> {
+            Err(FreezeError::DaemonRunning { pid: 1, version: String::new() })
+        }
+    }
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    let error = archive.create_with(&(), &mut Late, |_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Freeze(_)), "{error}");
+    assert!(archive.repository().listing().unwrap().snapshots.is_empty());
+}
+
+#[test]
+fn damage_in_the_last_snapshot_does_not_stop_the_next() {
+    let archive = Archive::new();
+    archive.write_messages(0..100);
+    let first = archive.create();
+    archive.write_messages(100..110);
+    let second = archive.create();
+    let manifest = archive.root().join(second.snapshot_id.unwrap().path());
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("a \\u003ctag", "another")).unwrap();
+    let third = archive.create();
+    assert_eq!(third.parent_id, first.snapshot_id);
+    assert!(third.warnings[0].contains("does not build upon it"), "{:?}", third.warnings);
+    fs::remove_file(manifest).unwrap();
+    archive.check(&third);
+}
+
+#[test]
+fn there_must_be_a_repository_and_nobody_else_in_it() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    fs::rename(archive.root(), archive.path("unplugged")).unwrap();
+    let error = archive.try_create(|_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Repository(OpenError::Missing(_))), "{error}");
+    fs::rename(archive.path("unplugged"), archive.root()).unwrap();
+    let record = r#"{"hostname":"far","pid":1,"operation":"verify","acquired_at":"2026-11-23T13:35:58Z"}"#;
+    fs::write(archive.root().join("locks/exclusive.json"), record).unwrap();
+    let lock = fs::File::options().write(true).open(archive.root().join("locks/exclusive.json")).unwrap();
+    lock.set_modified(archive.now()).unwrap();
+    let error = archive.try_create(|_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Lock(LockError::Held { .. })), "{error}");
+    lock.set_modified(archive.now()).unwrap();
+    archive.try_create(|request| request.force_unlock = true).unwrap();
+}
