@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::platform;
+
 /// What the command line says about the home.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -108,6 +110,18 @@ pub enum HomeError {
         /// What stands before `://`; the rest can hold a password.
         scheme: String,
     },
+    /// The repository would be captured.
+    #[error(
+        "the repository {} lies in {}, which is captured: name a folder outside of the archive",
+        repo.display(),
+        folder.display()
+    )]
+    RepoInside {
+        /// The repository.
+        repo: PathBuf,
+        /// The captured folder.
+        folder: PathBuf,
+    },
     /// A `file:` URI that names no file.
     #[error("[data] database_url {url:?} {reason}")]
     BadUri {
@@ -163,6 +177,25 @@ impl Home {
             config_file,
         })
     }
+
+    /// Refuses a repository in a folder that is captured: it would be a part of its own snapshots.
+    pub fn refuse_inside(&self, repo: &Path) -> Result<(), HomeError> {
+        let captured = ["attachments", "deletions", "tokens"].map(|name| self.data_dir.join(name));
+        let inside = captured.into_iter().find(|folder| {
+            let same = |above: &Path| platform::same_object(above, folder).unwrap_or(false);
+            repo.ancestors().any(same) || above_missing(repo).is_some_and(|real| real.ancestors().any(same))
+        });
+        match inside {
+            Some(folder) => Err(HomeError::RepoInside { repo: repo.to_owned(), folder }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The real path of the nearest folder above `path` that exists, so that links and `..` lead nowhere else.
+fn above_missing(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    absolute.ancestors().find_map(|above| above.canonicalize().ok())
 }
 
 /// What relative paths and `~` in a configuration start from.

@@ -35,8 +35,11 @@ fn model_of(map: &PageMap) -> Model {
     model
 }
 
+/// Pages from one on, so many, and where they lie.
+type Piece = (u64, u32, Option<(u8, u64)>);
+
 /// Pieces that cover `0..pages`, each held (in one of a few blobs) or not.
-fn pieces(pages: u64) -> impl Strategy<Value = Vec<(u64, u32, Option<(u8, u64)>)>> {
+fn pieces(pages: u64) -> impl Strategy<Value = Vec<Piece>> {
     let piece = (1..9u32, prop::option::weighted(0.6, (0..6u8, 0..4u64)));
     prop::collection::vec(piece, 0..40).prop_map(move |list| {
         let mut start = 0;
@@ -56,7 +59,7 @@ fn pieces(pages: u64) -> impl Strategy<Value = Vec<(u64, u32, Option<(u8, u64)>)
     })
 }
 
-fn map(pages: u64, pieces: &[(u64, u32, Option<(u8, u64)>)], base: u8, complete: bool) -> PageMap {
+fn map(pages: u64, pieces: &[Piece], base: u8, complete: bool) -> PageMap {
     let runs = pieces.iter().filter_map(|(start_page, page_count, place)| {
         let (fill, pages_in) = place.or(complete.then_some((0, 0)))?;
         Some(Run {

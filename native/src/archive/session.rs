@@ -126,8 +126,13 @@ pub enum SessionError {
         source: rusqlite::Error,
     },
     /// The tables are not an archive's.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
+    #[error("{}: {source}", path.display())]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with them.
+        source: SchemaError,
+    },
     /// An injected fault.
     #[error("the backup was stopped at {point}: {source}")]
     Stopped {
@@ -258,7 +263,7 @@ impl Source {
     fn check<T>(&self, result: Result<T, SchemaError>) -> Result<T, SessionError> {
         result.map_err(|error| match error {
             SchemaError::Sqlite(error) => self.failed(error),
-            other => SessionError::Schema(other),
+            source => SessionError::Schema { path: self.path.clone(), source },
         })
     }
 

@@ -192,7 +192,10 @@ fn what_is_no_archive_says_so_and_stays_as_it_was() {
     let empty = dir.path().join("empty.db");
     std::fs::write(&empty, "").unwrap();
     let error = Session::open(&empty).unwrap_err();
-    assert!(matches!(error, SessionError::Schema(SchemaError::NotAnArchive { .. })), "{error}");
+    assert!(
+        matches!(error, SessionError::Schema { source: SchemaError::NotAnArchive { .. }, .. }),
+        "{error}"
+    );
     assert_eq!(std::fs::metadata(&empty).unwrap().len(), 0);
 }
 

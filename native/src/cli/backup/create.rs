@@ -44,6 +44,7 @@ pub(in crate::cli) struct CreateArgs {
 pub(super) fn run(session: &Session<'_>, args: &CreateArgs) -> Result<Exit, Failure> {
     let home = session.home()?;
     let repo = session.repo()?;
+    home.refuse_inside(&repo)?;
     let host = platform::host_name();
     let request = CreateRequest {
         home: &home,

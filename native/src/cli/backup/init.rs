@@ -16,6 +16,10 @@ struct Made {
 
 pub(super) fn run(session: &Session<'_>) -> Result<Exit, Failure> {
     let root = session.repo()?;
+    // A repository can be made where no archive is.
+    if let Ok(home) = session.home() {
+        home.refuse_inside(&root)?;
+    }
     let config = session.machine.with_context(&session.output, |context| init(&root, context))??;
     let made = Made {
         repo: root.display().to_string(),
