@@ -63,7 +63,7 @@ impl Fixture {
     /// # Panics
     ///
     /// When the expectation cannot be read.
-    pub fn restored(&self, snapshot: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    pub fn restored(&self, snapshot: &str) -> [Vec<(String, String)>; 2] {
         let read = |kind: &str| {
             let path = self.expected.join(format!("{snapshot}.{kind}"));
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -76,7 +76,7 @@ impl Fixture {
         let mut modes: Vec<_> = read("modes").lines().map(split).collect();
         files.sort();
         modes.sort();
-        (files, modes)
+        [files, modes]
     }
 
     /// Copies the repository to a folder.

@@ -5,3 +5,4 @@ pub mod fixtures;
 pub mod programs;
 pub mod sample;
 pub mod scene;
+pub mod tree;

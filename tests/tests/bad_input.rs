@@ -182,6 +182,9 @@ fn databases_that_are_none() {
     refused_without_trace(&scene, &["create"], FAILED, &["msgvault.db", "table"]);
     fs::write(&database, good).unwrap();
     scene.create(&[]);
+    // Six tables need more than one page, so that a database of one page is no archive.
+    let single = Scene::new(&Options { single_page: true, ..small() });
+    refused_without_trace(&single, &["create"], FAILED, &["msgvault.db", "no table messages"]);
 }
 
 #[test]

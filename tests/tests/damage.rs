@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use msgvault::decompress::Zstd;
 use msgvault_tests::damage::{Damage, files};
 use msgvault_tests::fixtures;
+use msgvault_tests::programs::backup;
+use msgvault_tests::sample::{Churn, Options};
+use msgvault_tests::scene::Scene;
 use msgvault_verifier::cli::check_all;
 use msgvault_verifier::format::id::{BlobId, PackId, SnapshotId};
 use msgvault_verifier::repository::{OpenError, Repository};
@@ -191,4 +194,54 @@ fn a_damaged_keyframe_costs_its_whole_chain_and_nothing_else() {
     copy.remove(&pack.path());
     let report = verify(&copy).unwrap();
     assert_eq!(damaged(&report), *expected);
+}
+
+#[test]
+fn restore_fails_before_the_old_database_is_touched_and_others_still_restore() {
+    let scene = Scene::new(&Options { size: 300 << 10, ..Options::default() });
+    let mut snapshots = vec![scene.create(&[])];
+    for day in 1..4 {
+        scene.churn(&Churn { day, ..Churn::default() });
+        snapshots.push(scene.create(&[]));
+    }
+    let target = scene.beside("target");
+    let text = target.to_string_lossy().into_owned();
+    let _ = scene.backup(&["restore", &snapshots[0], "--target", &text]).done();
+    let old = std::fs::read(target.join("msgvault.db")).unwrap();
+    let mut store = MemoryStore::default();
+    store.copy_from(&DirectoryStore::new(scene.repo()), "").unwrap();
+    let all = files(&store);
+    for path in all.iter().filter(|path| !path.starts_with("locks/")) {
+        for damage in Damage::ALL {
+            let mut copy = store.clone();
+            if path == "config.toml" || !damage.apply(&mut copy, path) {
+                continue;
+            }
+            let report = verify(&copy).unwrap();
+            let repo = scene.beside("damaged");
+            write_out(&copy, &repo);
+            for snapshot in &report.snapshots {
+                let outcome =
+                    backup(&repo, ["restore", snapshot.id.as_str(), "--overwrite", "--target", &text]);
+                let case = format!("{path} {damage:?} {} {outcome:?}", snapshot.id);
+                assert_eq!(outcome.code == 0, snapshot.verdict == Verdict::Intact, "{case}");
+                if outcome.code != 0 {
+                    assert!(std::fs::read(target.join("msgvault.db")).unwrap() == old, "{case}");
+                }
+                let _ = scene.backup(&["restore", &snapshots[0], "--overwrite", "--target", &text]).done();
+            }
+            std::fs::remove_dir_all(repo).unwrap();
+        }
+    }
+}
+
+fn write_out(store: &MemoryStore, folder: &std::path::Path) {
+    for name in ["locks", "staging", "snapshots", "packs", "indexes", "keys"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    for path in store.paths() {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, store.file(path).unwrap()).unwrap();
+    }
 }

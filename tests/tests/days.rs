@@ -136,7 +136,7 @@ fn archives_with_little_in_them() {
     let tables = [
         Options { attachments: Some(0), attachment_rows: Some(0), ..Options::default() },
         Options { messages: Some(0), ..Options::default() },
-        Options { single_page: true, ..Options::default() },
+        Options { messages: Some(0), attachments: Some(0), attachment_rows: Some(0), ..Options::default() },
         Options { namespaced: true, ..Options::default() },
     ];
     for options in tables {

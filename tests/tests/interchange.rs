@@ -5,6 +5,7 @@ use std::path::Path;
 
 use msgvault_tests::fixtures::{self, Fixture};
 use msgvault_tests::programs::{backup, verify};
+use msgvault_tests::tree::hashes_and_modes;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::page_hash::PageHashObject;
@@ -147,5 +148,28 @@ fn list_tells_what_the_go_program_tells() {
             }
         }
         assert_eq!(expected.as_array().unwrap().len(), listed["snapshots"].as_array().unwrap().len());
+    }
+}
+
+#[test]
+fn every_snapshot_restores_to_exactly_what_the_go_program_restores() {
+    for fixture in fixtures::all() {
+        let folder = tempfile::tempdir().unwrap();
+        let repo = folder.path().join("repo");
+        fixture.copy_to(&repo);
+        for (number, snapshot) in fixture.snapshots().iter().enumerate() {
+            let target = folder.path().join("restored");
+            let jobs = if number % 2 == 0 { "1" } else { "0" };
+            let text = target.to_string_lossy();
+            let _ =
+                backup(&repo, ["restore", snapshot, "--target", &text, "--jobs", jobs, "--integrity-check"])
+                    .done();
+            let [files, modes] = hashes_and_modes(&target).unwrap();
+            let [expected_files, expected_modes] = fixture.restored(snapshot);
+            assert_eq!(files, expected_files, "{} {snapshot}", fixture.name);
+            assert_eq!(modes, expected_modes, "{} {snapshot}", fixture.name);
+            fs::remove_dir_all(target).unwrap();
+        }
+        let _ = backup(&repo, ["verify", "--all", "--restore-check"]).done();
     }
 }
