@@ -135,7 +135,8 @@ impl<'a> Staged<'a> {
 
     /// Makes the file durable under its name in the repository.
     ///
-    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken back.
+    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken back,
+    /// again except `config.toml`, which whole in either version is better than missing.
     pub fn publish(mut self, name: &str) -> Result<(), PublishError> {
         let points = self.kind.points();
         let target = self.root.join(name);
