@@ -112,6 +112,23 @@ fn a_full_or_broken_disk_fails_a_create_and_nothing_else() {
 }
 
 #[test]
+fn a_signal_stops_a_create_in_order() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    scene.churn(&Churn::default());
+    let before = scene.backup(&["list", "--json"]).done().json();
+    for (kind, code) in [("interrupt", 130), ("terminate", 143)] {
+        let outcome = grief(&scene, kind, 2, &["create"]);
+        assert_eq!((outcome.code, outcome.stderr.lines().count()), (code, 1), "{outcome:?}");
+        for folder in ["staging", "locks"] {
+            assert!(fs::read_dir(scene.repo().join(folder)).unwrap().next().is_none(), "{folder}");
+        }
+        assert_eq!(scene.backup(&["list", "--json"]).done().json()["snapshots"], before["snapshots"]);
+        verifies(&scene);
+    }
+}
+
+#[test]
 fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
     let scene = Scene::new(&options());
     let first = scene.create(&[]);

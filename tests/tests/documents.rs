@@ -1,0 +1,125 @@
+//! The documents say what the programs do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use msgvault_tests::programs::{msgvault, run, verify};
+use msgvault_tests::sample::{Churn, Options};
+use msgvault_tests::scene::Scene;
+use msgvault_verifier::verify::ProblemCode;
+use serde_json::Value;
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs")
+}
+
+#[test]
+fn every_problem_code_is_explained_once() {
+    let text = fs::read_to_string(docs().join("verify.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let mut explained: Vec<&str> = rows.map(|(code, _)| code).collect();
+    explained.sort_unstable();
+    let mut codes: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(explained, codes);
+}
+
+/// Checks a document against a schema as far as ours go: types, required and known properties, items, references.
+fn fits(document: &Value, schema: &Value, root: &Value, path: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let pointer = reference.strip_prefix('#').unwrap();
+        return fits(document, root.pointer(pointer).unwrap(), root, path);
+    }
+    if let Some(kinds) = schema.get("type") {
+        let one = std::slice::from_ref(kinds);
+        let kinds = kinds.as_array().map_or(one, Vec::as_slice);
+        assert!(kinds.iter().any(|kind| has_type(document, kind.as_str().unwrap())), "{path}: {document}");
+    }
+    if let Some(object) = document.as_object() {
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(object.contains_key(name.as_str().unwrap()), "{path} lacks {name}");
+        }
+        for (name, value) in object {
+            match schema["properties"].get(name) {
+                Some(inner) => fits(value, inner, root, &format!("{path}.{name}")),
+                None => assert!(schema.get("properties").is_none(), "{path}.{name} is not in the schema"),
+            }
+        }
+    }
+    for value in document.as_array().into_iter().flatten() {
+        if let Some(items) = schema.get("items") {
+            fits(value, items, root, &format!("{path}[]"));
+        }
+    }
+}
+
+fn has_type(value: &Value, kind: &str) -> bool {
+    match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn every_document_fits_its_schema() {
+    let fits_file = |document: &Value, name: &str| {
+        let text = fs::read_to_string(docs().join(format!("schemas/{name}.schema.json"))).unwrap();
+        let schema: Value = serde_json::from_str(&text).unwrap();
+        fits(document, &schema, &schema, name);
+    };
+    let scene = Scene::new(&Options { secrets: true, ..Options::default() });
+    let other = scene.beside("other");
+    let init = run(msgvault().args(["backup", "init", "--json", "--repo"]).arg(&other)).done();
+    fits_file(&init.json(), "init");
+    fits_file(&scene.backup(&["create", "--json", "--dry-run"]).done().json(), "create");
+    let id = scene.create(&["--tag", "one"]);
+    scene.churn(&Churn::default());
+    fits_file(&scene.backup(&["create", "--json"]).done().json(), "create");
+    fits_file(&scene.backup(&["list", "--json"]).done().json(), "repository");
+    fits_file(&verify(&scene.repo(), ["--json"]).done().json(), "verify");
+    let inspect = |args: &[&str]| {
+        let mut command = std::process::Command::new(msgvault_tests::programs::program("msgvault-verify"));
+        run(command.arg("inspect").arg(scene.repo()).args(args).arg("--json")).done().json()
+    };
+    fits_file(&inspect(&[]), "repository");
+    fits_file(&inspect(&[&id]), "snapshot");
+    let target = scene.beside("target");
+    fits_file(
+        &scene.backup(&["restore", "--json", "--target", &target.to_string_lossy()]).done().json(),
+        "restore",
+    );
+    fs::remove_dir_all(scene.repo().join("packs")).unwrap();
+    let damaged = scene.backup(&["verify", "--all", "--json"]);
+    assert_eq!(damaged.code, 3);
+    fits_file(&damaged.json(), "verify");
+}
+
+#[test]
+fn every_command_has_help_a_manual_page_and_completions() {
+    let manual = run(msgvault().arg("man")).done().stdout;
+    for command in ["init", "create", "list", "verify", "restore"] {
+        assert!(run(msgvault().args(["backup", command, "--help"])).done().stdout.contains("Usage:"));
+        assert!(manual.contains(&format!("msgvault\\-backup\\-{command}")), "{command}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(run(msgvault().args(["completions", shell])).done().stdout.contains("restore"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let scene = Scene::new(&Options::default());
+    scene.create(&[]);
+    let mut command = scene.command(&["list"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
