@@ -173,3 +173,31 @@ fn every_snapshot_restores_to_exactly_what_the_go_program_restores() {
         let _ = backup(&repo, ["verify", "--all", "--restore-check"]).done();
     }
 }
+
+#[test]
+fn a_repository_of_the_go_program_is_continued() {
+    for fixture in fixtures::all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (repo, home) = (folder.path().join("repo"), folder.path().join("home"));
+        fixture.copy_to(&repo);
+        let text = home.to_string_lossy();
+        let _ = backup(&repo, ["restore", "--target", &text]).done();
+        let before = backup(&repo, ["list", "--json"]).done().json()["snapshots"].as_array().unwrap().clone();
+        let _ = backup(&repo, ["create", "--home", &text, "--tag", "continued"]).done();
+        let after = backup(&repo, ["list", "--json"]).done().json()["snapshots"].as_array().unwrap().clone();
+        let (last, new) = (before.last().unwrap(), after.last().unwrap());
+        assert_eq!(after[..before.len()], before[..]);
+        assert_eq!(new["parent_id"], last["snapshot_id"]);
+        for key in ["stats", "attachments", "page_count", "page_size"] {
+            assert_eq!(new[key], last[key], "{} {key}", fixture.name);
+        }
+        let report = verify(&repo, ["--all", "--json"]).done().json();
+        assert_eq!(report["verdict"], "intact", "{}", fixture.name);
+        let again = folder.path().join("again");
+        let _ = backup(&repo, ["restore", "--target", &again.to_string_lossy()]).done();
+        let restored = |root: &Path| {
+            hashes_and_modes(root).unwrap()[0].iter().find(|(path, _)| path == "msgvault.db").cloned()
+        };
+        assert_eq!(restored(&again), restored(&home), "{}", fixture.name);
+    }
+}
