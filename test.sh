@@ -8,6 +8,8 @@ need git git
 need curl curl
 need file file
 need ip iproute2
+need node nodejs
+need npm npm
 install_missing
 need_rust
 
@@ -34,13 +36,16 @@ if [ -x web/test.sh ]; then
 fi
 
 # Every runner's summary line counts; a run whose summary is missing has failed.
-passed="$(sed -n 's/^test result: .* \([0-9]*\) passed; .*/\1/p; s/^\([0-9]*\) passed, [0-9]* failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')"
-failed="$(sed -n 's/^test result: .* \([0-9]*\) failed; .*/\1/p; s/^[0-9]* passed, \([0-9]*\) failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')"
+total() {
+    sed -n "s/^test result: .* \([0-9]*\) $1; .*/\1/p; s/^ℹ $2 \([0-9]*\)$/\1/p" "$log" | awk '{n += $1} END {print n + 0}'
+}
+passed="$(total passed pass)"
+failed="$(total failed fail)"
 if grep -qE '^error(\[|:)|^error: test failed|could not compile' "$log" && [ "$failed" -eq 0 ]; then
     echo "A test program did not run to its end; see above." >&2
     failed=1
 fi
-if [ -x web/test.sh ] && ! grep -qE '^[0-9]+ passed, [0-9]+ failed' "$log"; then
+if [ -x web/test.sh ] && ! grep -q '^ℹ pass [1-9]' "$log"; then
     echo "The page's tests did not run to their end; see above." >&2
     failed=$((failed + 1))
 fi

@@ -13,6 +13,19 @@ pub use verify::{VerifyArgs, VerifyError, check_all, print_report, resolve_scope
 
 use crate::repository::{OpenError, SelectError};
 
+/// The page that verifies a repository in a browser, in builds that hold it.
+pub const PAGE: Option<&[u8]> = page();
+
+#[cfg(feature = "page")]
+const fn page() -> Option<&'static [u8]> {
+    Some(include_bytes!("../../web/dist/msgvault-verify.html"))
+}
+
+#[cfg(not(feature = "page"))]
+const fn page() -> Option<&'static [u8]> {
+    None
+}
+
 /// How a program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

@@ -1,13 +1,13 @@
 //! `msgvault-verify`: verifies and inspects a repository on any machine, and never writes to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use msgvault_verifier::cli::{
-    Exit, Output, OutputArgs, Progress, VerifyArgs, VerifyError, check_all, print_details, print_overview,
-    print_report, resolve_scope, with_jobs,
+    Exit, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, print_details,
+    print_overview, print_report, resolve_scope, with_jobs,
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
@@ -27,6 +27,9 @@ struct Cli {
     repo: Option<PathBuf>,
     #[command(flatten)]
     verify: VerifyArgs,
+    /// Write the page that verifies a repository in a browser to FILE, and do nothing else
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    write_page: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -50,6 +53,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let output = Output::new("msgvault-verify", cli.output, no_color);
+    if let Some(file) = cli.write_page {
+        return write_page(&output, &file).into();
+    }
     let exit = match (cli.command, cli.repo) {
         (Some(Command::Inspect { repo, snapshot }), _) => inspect(&output, repo, snapshot.as_deref()),
         (None, Some(repo)) => verify(&output, repo, &cli.verify),
@@ -106,6 +112,20 @@ fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
         output.error(&error);
         error.exit()
     })
+}
+
+fn write_page(output: &Output, file: &Path) -> Exit {
+    let Some(page) = PAGE else {
+        output.error(&"this build does not hold the page; build it with `web/build.sh` and then with `--features page`");
+        return Exit::Failed;
+    };
+    match std::fs::write(file, page) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output.error(&format!("{} cannot be written: {error}", file.display()));
+            Exit::Failed
+        }
+    }
 }
 
 fn open(folder: PathBuf) -> Result<Opened, VerifyError> {
