@@ -54,14 +54,15 @@ pub(super) fn walk<S: Store, D: Decompressor>(
     fail: &mut dyn FnMut(&SnapshotError),
 ) {
     if manifest.db.page_map.is_some() {
-        match chain_objects(repository, manifest) {
+        let objects = chain_objects(repository, manifest);
+        match &objects {
             Ok(objects) => {
-                for (_, map, hashes) in &objects {
+                for (_, map, hashes) in objects {
                     visit(map, Role::Object("the page map"));
                     visit(hashes, Role::Object("the page hashes"));
                 }
             }
-            Err(error) => fail(&error),
+            Err(error) => fail(error),
         }
         match chains.load_shared(repository, manifest) {
             Ok(maps) => {
@@ -71,8 +72,8 @@ pub(super) fn walk<S: Store, D: Decompressor>(
                     }
                 }
             }
-            // A broken chain was reported above.
-            Err(SnapshotError::Chain { .. } | SnapshotError::Load { .. }) => {}
+            // A chain that cannot be followed was reported above.
+            Err(_) if objects.is_err() => {}
             Err(error) => fail(&error),
         }
     }

@@ -1,7 +1,9 @@
 //! Snapshots whose parts do not fit, although every hash is right.
 
 use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::snapshot::SnapshotError;
+use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope};
 use rusqlite::Connection;
 
 use crate::archive::samples::attach;
@@ -27,6 +29,19 @@ fn refused(tiny: &Tiny) -> RestoreError {
     error
 }
 
+/// What a full verification finds wrong.
+fn found_by_verify(tiny: &Tiny) -> Vec<ProblemCode> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    tiny.write(&root);
+    let repository = Repository::open(DirectoryStore::new(root), Zstd).unwrap();
+    let plan = verify::plan(&repository, &Scope::All, Depth::Full, &());
+    let check = |task| verify::check_pack(&repository, task, Depth::Full, &());
+    let results = plan.tasks.iter().map(check).collect();
+    let report = verify::merge(&repository, plan, results, &());
+    report.problems.iter().map(|problem| problem.code).collect()
+}
+
 fn with_attachment_at(path: &str) -> Tiny {
     let content = b"content".to_vec();
     let mut tiny = Tiny::new("delete", |db| attach(db, 1, (&BlobId::of(&content).to_string(), path), None));
@@ -48,6 +63,15 @@ fn a_page_must_have_its_hash() {
     let mut tiny = Tiny::sample();
     tiny.wrong_pages = vec![3];
     assert!(matches!(refused(&tiny), RestoreError::Page { page: 3, .. }));
+}
+
+#[test]
+fn a_delta_that_is_taken_for_a_keyframe_is_found_by_verify_too() {
+    assert_eq!(found_by_verify(&Tiny::sample()), []);
+    let mut tiny = Tiny::sample();
+    tiny.map_kind = MapKind::Delta;
+    assert!(matches!(refused(&tiny), RestoreError::Snapshot(SnapshotError::Chain { .. })));
+    assert_eq!(found_by_verify(&tiny), [ProblemCode::ChainBroken]);
 }
 
 #[test]

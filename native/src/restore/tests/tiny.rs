@@ -25,6 +25,8 @@ pub(super) struct Tiny {
     pub(super) extras: Vec<(&'static str, u32, &'static [u8])>,
     /// Pages whose hashes are wrong.
     pub(super) wrong_pages: Vec<usize>,
+    /// What the page map says it is; the manifest takes it for a keyframe.
+    pub(super) map_kind: MapKind,
 }
 
 impl Tiny {
@@ -37,7 +39,14 @@ impl Tiny {
         let stats = schema::stats(&connection).unwrap().to_json();
         connection.close().unwrap();
         let database = fs::read(path).unwrap();
-        Self { database, stats, attachments: Vec::new(), extras: Vec::new(), wrong_pages: Vec::new() }
+        Self {
+            database,
+            stats,
+            attachments: Vec::new(),
+            extras: Vec::new(),
+            wrong_pages: Vec::new(),
+            map_kind: MapKind::Keyframe,
+        }
     }
 
     /// A snapshot with two attachments, one of them at two paths, and two other files.
@@ -99,7 +108,7 @@ impl Tiny {
             "lists":["{}"]}},
             "extras":{{"tree":"{}"}},"excluded":null,"stats":{},"new_packs":null,"new_index":"",
             "duration_seconds":1,"bytes_added":0}}"#,
-            pack.add(&pages.encode(MapKind::Keyframe)),
+            pack.add(&pages.encode(self.map_kind)),
             pack.add(&PageHashes { page_size, hashes }.encode()),
             list.len(),
             pack.add(&attachment_list::encode(&list)),
