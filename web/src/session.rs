@@ -17,6 +17,9 @@ use crate::failure::Failure;
 use crate::packs::{PackRow, packs};
 use crate::store::Files;
 
+/// What is said about a pack at which a Worker died.
+const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memory; use msgvault-verify";
+
 /// An opened repository.
 #[wasm_bindgen]
 pub struct Session {
@@ -112,9 +115,10 @@ impl Session {
         self.store_result(task, result)
     }
 
-    /// Notes that a task could not be done, for a reason that is not the pack's.
-    pub fn give_up(&mut self, task: usize, reason: &str) -> Result<(), JsValue> {
-        self.store_result(task, PackResult::not_checked(reason))
+    /// Notes that a task could not be done: the Worker that did it died, most likely for want of memory.
+    #[wasm_bindgen(js_name = giveUp)]
+    pub fn give_up(&mut self, task: usize) -> Result<(), JsValue> {
+        self.store_result(task, PackResult::not_checked(TOO_MUCH))
     }
 
     /// Ends the verification. Tasks without a result count as not checked.
