@@ -136,8 +136,7 @@ const ADVICE: { [kind in CallError["failure"]["kind"]]: string } = {
 };
 
 function explain({ failure }: CallError): void {
-  const sentence = shown(failure.message).replace(/^./, (first) => first.toUpperCase()).replace(/([^.])$/, "$1.");
-  say("bad", `Could not be checked: ${sentence} ${ADVICE[failure.kind]}`, failure.kind);
+  say("bad", `Could not be checked: ${shown(failure.message)}. ${ADVICE[failure.kind]}`, failure.kind);
 }
 
 /** Says what happens, to screen readers too. */

@@ -24,8 +24,10 @@ export type Origin = "file" | "http";
 export interface Opened {
   page: Page;
   context: BrowserContext;
-  /** Every request that was made, in order. */
+  /** Every request that the page tried, in order. */
   requests: string[];
+  /** Every request that the web server got. */
+  served: string[];
   /** Everything that the page complained about. */
   complaints: string[];
   close(): Promise<void>;
@@ -40,21 +42,25 @@ export async function open(origin: Origin, before: (page: Page) => Promise<unkno
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await before(page);
-  const server = origin === "http" ? await serve() : undefined;
+  const served: string[] = [];
+  const server = origin === "http" ? await serve(served) : undefined;
   await page.goto(server?.url ?? `file://${PAGE}`);
   await page.waitForSelector("body[data-ready]");
-  return { page, context, requests, complaints, close: async () => {
+  return { page, context, requests, served, complaints, close: async () => {
     await context.close();
     server?.close();
   } };
 }
 
-async function serve(): Promise<{ url: string; close(): void }> {
-  const server = createServer((_, response) => {
+async function serve(served: string[]): Promise<{ url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    served.push(request.url ?? "");
     response.setHeader("content-type", "text/html; charset=utf-8");
     response.end(readFileSync(PAGE));
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  // A test that fails before it closes its page must not keep the runner waiting.
+  server.unref();
   const address = server.address();
   const port = typeof address === "object" ? address?.port : undefined;
   return { url: `http://127.0.0.1:${port}/verify`, close: () => server.close() };
