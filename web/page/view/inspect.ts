@@ -54,12 +54,19 @@ function manifest(details: Details): HTMLElement {
     ["Page map", h("span", {}, code(details.page_map), ` ${count(details.map_chain_depth, "delta")} from the keyframe`)],
     ["Page hashes", code(details.page_hash_map)],
     ["Attachments", `${count(details.attachments.blobs, "file")} of ${bytes(details.attachments.blob_bytes)} in ${count(details.attachments.rows, "row")}`],
-    ["Counted", h("code", {}, shown(JSON.stringify(details.stats)))],
+    ["Counted", shown(counted(details.stats))],
     ["Added", `${bytes(details.bytes_added)} in ${count(details.packs_added, "pack")}, in ${details.duration_seconds.toFixed(1)} s`],
     ["Options", `zstd level ${details.options.zstd_level}, ${details.options.include_config ? "with" : "without"} configuration, ${details.options.include_tokens ? "with" : "without"} tokens`],
     ["Never captured", details.excluded.length === 0 ? "nothing" : shown(details.excluded.join(", "))],
     ...details.auxiliary_artifacts.map((item): [string, Content] => ["Artifact", `${shown(item.name)}, ${bytes(item.bytes)}`]),
   ]);
+}
+
+/** Counts as a sentence, whatever their names are. */
+function counted(stats: unknown): string {
+  if (typeof stats !== "object" || stats === null) return JSON.stringify(stats);
+  const value = (one: unknown) => (Array.isArray(one) ? one.join(" to ") : typeof one === "number" ? one.toLocaleString("en") : JSON.stringify(one));
+  return Object.entries(stats).map(([name, one]) => `${name.replaceAll("_", " ")}: ${value(one)}`).join(", ");
 }
 
 function databaseButton(session: Remote, details: Details, status: HTMLElement, attempt: Attempt): HTMLElement {

@@ -14,7 +14,7 @@ export class Progress {
   constructor(into: HTMLElement) {
     fill(into, this.bar, this.text);
     show("progress", true);
-    (byId("cancel") as HTMLButtonElement).disabled = false;
+    this.allow(false);
   }
 
   plan(total: number, quick: boolean): void {
@@ -34,7 +34,12 @@ export class Progress {
 
   end(): void {
     show("progress", false);
-    (byId("cancel") as HTMLButtonElement).disabled = true;
+    this.allow(true);
+  }
+
+  private allow(start: boolean): void {
+    (byId("start") as HTMLButtonElement).disabled = !start;
+    (byId("cancel") as HTMLButtonElement).disabled = start;
   }
 
   private draw(): void {

@@ -11,6 +11,8 @@ type Kind = "intact" | "damaged" | "unchecked";
 const SIGNS: { [kind in Kind]: string } = { intact: "✓", damaged: "✕", unchecked: "–" };
 /** Problems of one file that are shown at once. */
 const SHOWN = 20;
+/** Snapshots that are named, the newest first. */
+const NAMED = 2;
 
 export interface Verified {
   outcome: Outcome;
@@ -95,7 +97,7 @@ function drawGroup(file: string, problems: Problem[], pack: PackRow | undefined)
     title,
     h("p", { class: "found" }, expectation(file, pack)),
     ...codes.map((code) => h("p", { class: "code" }, h("code", {}, code), " ", meaning(code))),
-    snapshots.size > 0 && h("p", {}, `Needed by ${count(snapshots.size, "snapshot")}: `, h("span", { class: "ids" }, [...snapshots].slice(0, SHOWN).join(", "), snapshots.size > SHOWN ? " …" : "")),
+    snapshots.size > 0 && h("p", {}, `Needed by ${count(snapshots.size, "snapshot")}: `, h("code", {}, [...snapshots].slice(-NAMED).reverse().join(", ")), snapshots.size > NAMED && ` and ${snapshots.size - NAMED} before`),
     h("details", { open: problems.length <= 3 },
       h("summary", {}, count(problems.length, "problem")),
       h("ul", {}, ...problems.slice(0, SHOWN).map(drawProblem)),
