@@ -8,8 +8,8 @@ use msgvault_verifier::store::{Entry, Source, Store, StoreError};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
-/// How much is read ahead: one call into the browser costs as much as some 100 KiB.
-const READ_AHEAD: u64 = 1 << 20;
+/// How much is read ahead: what is small costs calls, what is large costs memory until it is collected.
+const READ_AHEAD: u64 = 256 << 10;
 
 /// What a person chose: files by their path in the repository.
 #[wasm_bindgen]
