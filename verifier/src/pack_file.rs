@@ -63,6 +63,12 @@ pub enum FrameError {
         /// Bytes it may have.
         limit: u64,
     },
+    /// It may be intact, and there is not the memory to find out.
+    #[error("not checked: too large here, it needs {window} bytes of memory at once; use msgvault-verify")]
+    TooLargeHere {
+        /// Bytes of output that must be kept.
+        window: u64,
+    },
     /// The receiver of the bytes broke off.
     #[error("reading was stopped")]
     Stopped,
@@ -219,6 +225,9 @@ fn decompress(
 ) -> Result<(), FrameError> {
     let raw_len = entry.raw_len;
     let header = zstd_frame::decode_header(stored.piece()?, raw_len)?;
+    if header.window > decompressor.max_window() {
+        return Err(FrameError::TooLargeHere { window: header.window });
+    }
     let mut buffer = vec![0; READ_LEN.min(usize::try_from(raw_len).unwrap_or(READ_LEN)).max(1)];
     let mut left = raw_len;
     let outcome = (|| -> io::Result<bool> {

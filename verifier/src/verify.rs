@@ -3,19 +3,24 @@
 //! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack, on
 //! whatever thread the caller likes; `merge` walks the snapshots again and turns what was found into one
 //! report. The report is the same to the byte in whatever order the packs were checked.
+//!
+//! A checker that shares no memory with the planner takes a `PackJob` instead of a task, and both jobs and
+//! results can be sent as text.
 
 mod check;
+mod fault;
 mod merge;
 mod plan;
 mod problem;
 mod report;
+mod transfer;
 mod walk;
 
-pub use check::{PackResult, check_pack};
+pub use check::{PackOutcome, PackResult, check_job, check_pack};
 pub use merge::merge;
-pub use plan::{PackTask, Plan, Wanted, plan};
+pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
-pub use report::{Report, SnapshotReport, Totals, Verdict};
+pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};
 
 use crate::format::id::SnapshotId;
 

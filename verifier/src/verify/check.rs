@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decompress::Decompressor;
@@ -12,32 +13,76 @@ use crate::pack_file::{FrameError, PackFile};
 use crate::repository::{BlobFault, Location, Repository};
 use crate::store::Store;
 
-use super::Depth;
-use super::plan::{PackTask, Wanted};
+use super::fault::Fault;
+use super::plan::{PackJob, PackTask, Wanted};
+use super::{Depth, ProblemCode};
 
 /// What was found in one pack.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackResult {
     pub(super) blobs: Vec<BlobResult>,
     /// Why the pack as a whole is of no use.
-    pub(super) pack_fault: Option<BlobFault>,
+    pub(super) pack_fault: Option<Fault>,
     /// Stored bytes that were read.
     pub(super) bytes_read: u64,
     /// Whether it was cut short; blobs without a result were not checked.
     pub(super) cancelled: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BlobResult {
     pub(super) position: u32,
-    pub(super) outcome: Result<BlobFacts, BlobFault>,
+    pub(super) outcome: Result<BlobFacts, Fault>,
 }
 
 /// What is known of a blob after its check.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BlobFacts {
     pub(super) raw_len: u64,
+    #[serde(with = "super::transfer::pages")]
     pub(super) pages: Vec<(PageSize, Vec<PageHash>)>,
+}
+
+/// What the check of one pack amounts to, for whoever draws it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackOutcome {
+    /// All that was asked for is intact.
+    Good,
+    /// Something in it is wrong.
+    Bad,
+    /// It is not there.
+    Missing,
+    /// Nothing wrong was found, and not everything was looked at.
+    NotChecked,
+}
+
+impl PackResult {
+    /// The result of a task that nobody began.
+    pub fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::default() }
+    }
+
+    /// The result of a task that could not be done, for a reason that is not the pack's.
+    pub fn not_checked(reason: impl Into<String>) -> Self {
+        Self { pack_fault: Some(Fault::NotChecked(reason.into())), ..Self::default() }
+    }
+
+    /// What it amounts to.
+    pub fn outcome(&self) -> PackOutcome {
+        let blobs = self.blobs.iter().filter_map(|blob| blob.outcome.as_ref().err());
+        let faults: Vec<&Fault> = self.pack_fault.iter().chain(blobs).collect();
+        let is_missing = |fault: &&Fault| matches!(fault, Fault::Problem(ProblemCode::PackMissing, _));
+        if faults.iter().any(is_missing) {
+            PackOutcome::Missing
+        } else if faults.iter().any(|fault| matches!(fault, Fault::Problem(..))) {
+            PackOutcome::Bad
+        } else if self.cancelled || !faults.is_empty() {
+            PackOutcome::NotChecked
+        } else {
+            PackOutcome::Good
+        }
+    }
 }
 
 /// Checks the blobs of one task.
@@ -49,24 +94,33 @@ pub fn check_pack<S: Store, D: Decompressor>(
     depth: Depth,
     observer: &dyn Observer,
 ) -> PackResult {
-    let mut result = PackResult { blobs: Vec::new(), pack_fault: None, bytes_read: 0, cancelled: false };
-    let file = match PackFile::open(repository.store(), task.pack) {
+    check_job(repository.store(), repository.decompressor(), &task.job(repository.index()), depth, observer)
+}
+
+/// Checks the blobs of one job, which need not know the repository.
+pub fn check_job(
+    store: &dyn Store,
+    decompressor: &dyn Decompressor,
+    job: &PackJob,
+    depth: Depth,
+    observer: &dyn Observer,
+) -> PackResult {
+    let mut result = PackResult::default();
+    let file = match PackFile::open(store, job.pack) {
         Ok(file) => file,
         Err(error) => {
-            result.pack_fault = Some(error.into());
-            observer.advance(task.bytes);
+            result.pack_fault = Some(Fault::of(&error.into()));
+            observer.advance(job.bytes);
             return result;
         }
     };
-    result.blobs.reserve_exact(task.blobs.len());
-    for wanted in &task.blobs {
+    result.blobs.reserve_exact(job.blobs.len());
+    for (wanted, location) in &job.blobs {
         if observer.cancelled() {
             result.cancelled = true;
             break;
         }
-        let location = usize::try_from(wanted.position).ok().and_then(|at| repository.index().at(at));
-        let Some(location) = location else { continue };
-        let outcome = check_blob(repository, &file, &location, *wanted, depth, observer);
+        let outcome = check_blob(&file, decompressor, location, *wanted, depth, observer);
         if matches!(outcome, Err(BlobFault::Frame(FrameError::Stopped))) {
             result.cancelled = true;
             break;
@@ -75,14 +129,15 @@ pub fn check_pack<S: Store, D: Decompressor>(
             result.bytes_read = result.bytes_read.saturating_add(location.stored_len);
         }
         observer.advance(location.stored_len);
+        let outcome = outcome.map_err(|fault| Fault::of(&fault));
         result.blobs.push(BlobResult { position: wanted.position, outcome });
     }
     result
 }
 
-fn check_blob<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+fn check_blob(
     file: &PackFile<'_>,
+    decompressor: &dyn Decompressor,
     location: &Location,
     wanted: Wanted,
     depth: Depth,
@@ -94,7 +149,7 @@ fn check_blob<S: Store, D: Decompressor>(
         return Ok(facts);
     }
     let mut hashers: Vec<PageHasher> = wanted.page_sizes().map(PageHasher::new).collect();
-    file.stream(entry, repository.decompressor(), &mut |piece| {
+    file.stream(entry, decompressor, &mut |piece| {
         for hasher in &mut hashers {
             hasher.update(piece);
         }

@@ -15,9 +15,10 @@ use crate::snapshot::{ChainReader, Maps, SnapshotError};
 use crate::store::Store;
 
 use super::check::PackResult;
+use super::fault::Fault;
 use super::plan::Plan;
 use super::problem::{Problem, ProblemCode};
-use super::report::{Report, Totals};
+use super::report::{NotChecked, Report, Totals};
 use super::walk::{Role, walk};
 
 /// Joins the results of all tasks of a plan to a report.
@@ -33,12 +34,15 @@ pub fn merge<S: Store, D: Decompressor>(
     let mut totals = Totals { packs: plan.tasks.len(), ..Totals::default() };
     let mut complete = !plan.cancelled && results.len() == plan.tasks.len();
     for (task, result) in plan.tasks.iter().zip(results) {
-        totals.blobs += task.blobs.len();
+        // A pack that is of no use was looked at for all of its blobs.
+        let useless = matches!(result.pack_fault, Some(Fault::Problem(..)));
+        totals.blobs += if useless { task.blobs.len() } else { result.blobs.len() };
         totals.bytes_read = totals.bytes_read.saturating_add(result.bytes_read);
         complete &= !result.cancelled;
         findings.add(task.pack, result);
     }
     let mut problems = plan.problems;
+    let mut not_checked = Vec::new();
     let mut chains = ChainReader::default();
     for id in &plan.snapshots {
         if observer.cancelled() {
@@ -52,11 +56,15 @@ pub fn merge<S: Store, D: Decompressor>(
         walk(repository, &manifest, &mut chains, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
         judge.manifest(repository, &manifest);
+        not_checked.append(&mut judge.not_checked);
         problems.append(&mut judge.finish());
     }
     problems.sort();
     problems.dedup();
-    Report::new(repository.config(), plan.depth, plan.all, plan.snapshots, problems, totals, complete)
+    not_checked.sort();
+    not_checked.dedup();
+    let asked = (plan.depth, plan.all, plan.snapshots);
+    Report::new(repository.config(), asked, problems, not_checked, totals, complete)
 }
 
 /// Everything that the checks found, by position in the index.
@@ -66,8 +74,8 @@ struct Findings<'r> {
     raw_lens: Vec<u64>,
     /// The hashes of the pages in page blobs; 16 bytes a page.
     pages: HashMap<(u32, PageSize), Vec<PageHash>>,
-    faults: HashMap<u32, BlobFault>,
-    bad_packs: HashMap<PackId, BlobFault>,
+    faults: HashMap<u32, Fault>,
+    bad_packs: HashMap<PackId, Fault>,
 }
 
 const UNCHECKED: u64 = u64::MAX;
@@ -110,8 +118,8 @@ impl<'r> Findings<'r> {
         let Some(position) = self.index.position(blob) else { return Finding::NotIndexed };
         let Some(location) = self.index.at(position) else { return Finding::NotIndexed };
         let pack = location.pack;
-        if self.bad_packs.contains_key(&pack) {
-            return Finding::BadPack(pack);
+        if let Some(fault) = self.bad_packs.get(&pack) {
+            return Finding::BadPack(pack, fault);
         }
         let key = u32::try_from(position).unwrap_or(u32::MAX);
         if let Some(fault) = self.faults.get(&key) {
@@ -126,8 +134,8 @@ impl<'r> Findings<'r> {
 
 enum Finding<'f> {
     NotIndexed,
-    BadPack(PackId),
-    Faulty(PackId, &'f BlobFault),
+    BadPack(PackId, &'f Fault),
+    Faulty(PackId, &'f Fault),
     Unchecked,
     Good { key: u32, pack: PackId, raw_len: u64 },
 }
@@ -137,6 +145,7 @@ struct Judge<'f> {
     id: &'f SnapshotId,
     findings: &'f Findings<'f>,
     problems: Vec<Problem>,
+    not_checked: Vec<NotChecked>,
     reported: HashSet<BlobId>,
     /// Bad packs, with the first blob that is needed from each and how many there are.
     packs: BTreeMap<PackId, (BlobId, HashSet<BlobId>)>,
@@ -144,14 +153,28 @@ struct Judge<'f> {
 
 impl<'f> Judge<'f> {
     fn new(id: &'f SnapshotId, findings: &'f Findings<'f>) -> Self {
-        Self { id, findings, problems: Vec::new(), reported: HashSet::new(), packs: BTreeMap::new() }
+        Self {
+            id,
+            findings,
+            problems: Vec::new(),
+            not_checked: Vec::new(),
+            reported: HashSet::new(),
+            packs: BTreeMap::new(),
+        }
     }
 
     fn visit(&mut self, blob: &BlobId, role: Role<'_>) {
         match self.findings.of(blob) {
-            Finding::NotIndexed => self.blob_problem(blob, None, &BlobFault::NotIndexed, &role),
-            Finding::Faulty(pack, fault) => self.blob_problem(blob, Some(pack), fault, &role),
-            Finding::BadPack(pack) => {
+            Finding::NotIndexed => self.not_indexed(blob, &role),
+            Finding::BadPack(pack, Fault::NotChecked(reason))
+            | Finding::Faulty(pack, Fault::NotChecked(reason)) => self.leave(blob, pack, reason),
+            Finding::Faulty(pack, Fault::Problem(code, text)) => {
+                if self.reported.insert(*blob) {
+                    let found = (*code, text.as_str());
+                    self.problems.push(Problem::of_found(self.id, &role.describe(), *blob, pack, found));
+                }
+            }
+            Finding::BadPack(pack, Fault::Problem(..)) => {
                 let (_, blobs) = self.packs.entry(pack).or_insert_with(|| (*blob, HashSet::new()));
                 blobs.insert(*blob);
             }
@@ -160,10 +183,18 @@ impl<'f> Judge<'f> {
         }
     }
 
-    fn blob_problem(&mut self, blob: &BlobId, pack: Option<PackId>, fault: &BlobFault, role: &Role<'_>) {
+    fn not_indexed(&mut self, blob: &BlobId, role: &Role<'_>) {
         if self.reported.insert(*blob) {
-            let error = BlobError { blob: *blob, pack, fault: fault.clone() };
+            let error = BlobError { blob: *blob, pack: None, fault: BlobFault::NotIndexed };
             self.problems.push(Problem::of_blob(self.id, &role.describe(), &error));
+        }
+    }
+
+    /// Notes a blob about which nothing is known, for a reason that is not the repository's.
+    fn leave(&mut self, blob: &BlobId, pack: PackId, reason: &str) {
+        if self.reported.insert(*blob) {
+            let (snapshot, detail) = (self.id.clone(), reason.to_owned());
+            self.not_checked.push(NotChecked { snapshot, file: pack.path(), blob: *blob, detail });
         }
     }
 
@@ -219,6 +250,12 @@ impl<'f> Judge<'f> {
         {
             return;
         }
+        if let SnapshotError::Blob { error, .. } = error
+            && let BlobError { blob, pack: Some(pack), fault } = error
+            && let Fault::NotChecked(reason) = Fault::of(fault)
+        {
+            return self.leave(blob, *pack, &reason);
+        }
         self.problems.push(Problem::of_error(self.id, error));
     }
 
@@ -244,13 +281,12 @@ impl<'f> Judge<'f> {
 
     fn finish(mut self) -> Vec<Problem> {
         for (pack, (first, blobs)) in std::mem::take(&mut self.packs) {
-            let Some(fault) = self.findings.bad_packs.get(&pack) else { continue };
+            let Some(Fault::Problem(code, text)) = self.findings.bad_packs.get(&pack) else { continue };
             let role = match blobs.len() {
                 1 => "the snapshot needs one blob of it".to_owned(),
                 count => format!("the snapshot needs {count} blobs of it"),
             };
-            let error = BlobError { blob: first, pack: Some(pack), fault: fault.clone() };
-            self.problems.push(Problem::of_blob(self.id, &role, &error));
+            self.problems.push(Problem::of_found(self.id, &role, first, pack, (*code, text)));
         }
         self.problems
     }

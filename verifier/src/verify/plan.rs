@@ -6,7 +6,7 @@ use crate::decompress::Decompressor;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
-use crate::repository::Repository;
+use crate::repository::{BlobIndex, Location, Repository};
 use crate::snapshot::ChainReader;
 use crate::store::Store;
 
@@ -40,6 +40,25 @@ pub struct PackTask {
     pub blobs: Vec<Wanted>,
     /// Stored bytes of all of them.
     pub bytes: u64,
+}
+
+/// A task with everything that is needed to do it away from the repository's index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackJob {
+    /// The pack.
+    pub pack: PackId,
+    /// Its blobs and where they lie.
+    pub blobs: Vec<(Wanted, Location)>,
+    /// Stored bytes of all of them.
+    pub bytes: u64,
+}
+
+impl PackTask {
+    /// Looks up where the blobs lie, in the index of the repository that the plan was made for.
+    pub fn job(&self, index: &BlobIndex) -> PackJob {
+        let locate = |wanted: &Wanted| Some((*wanted, index.at(usize::try_from(wanted.position).ok()?)?));
+        PackJob { pack: self.pack, blobs: self.blobs.iter().filter_map(locate).collect(), bytes: self.bytes }
+    }
 }
 
 /// A blob to check, and which page hashes to compute on the way.

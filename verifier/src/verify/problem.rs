@@ -1,6 +1,6 @@
 //! What can be wrong with a repository: one list of codes for text, JSON and the page.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::format::DecodeError;
 use crate::format::id::{BlobId, PackId, SnapshotId};
@@ -75,6 +75,14 @@ codes! {
     RestoreFailed = "restore-failed": "A trial restore of the snapshot did not prove itself.",
 }
 
+impl<'de> Deserialize<'de> for ProblemCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let code = Self::ALL.iter().copied().find(|code| code.as_str() == text);
+        code.ok_or_else(|| serde::de::Error::custom("no problem code"))
+    }
+}
+
 impl Serialize for ProblemCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -129,6 +137,24 @@ impl Problem {
         }
     }
 
+    /// A blob that a snapshot needs, in a pack where something was found wrong.
+    pub(super) fn of_found(
+        id: &SnapshotId,
+        role: &str,
+        blob: BlobId,
+        pack: PackId,
+        (code, text): (ProblemCode, &str),
+    ) -> Self {
+        Self {
+            snapshot: Some(id.clone()),
+            code,
+            file: Some(pack.path()),
+            blob: Some(blob),
+            pack: Some(pack),
+            detail: format!("{role}: {text}"),
+        }
+    }
+
     /// What kept a snapshot from being made whole.
     pub(super) fn of_error(id: &SnapshotId, error: &SnapshotError) -> Self {
         match error {
@@ -166,12 +192,14 @@ pub(super) fn load_code(error: &LoadError) -> ProblemCode {
     }
 }
 
-fn fault_code(fault: &BlobFault) -> ProblemCode {
+pub(super) fn fault_code(fault: &BlobFault) -> ProblemCode {
     match fault {
         BlobFault::NotIndexed => ProblemCode::BlobNotIndexed,
         BlobFault::Pack(PackError::Store(StoreError::Missing { .. })) => ProblemCode::PackMissing,
         BlobFault::Pack(PackError::Store(_))
-        | BlobFault::Frame(FrameError::Store(_) | FrameError::Stopped) => ProblemCode::PackUnreadable,
+        | BlobFault::Frame(FrameError::Store(_) | FrameError::Stopped | FrameError::TooLargeHere { .. }) => {
+            ProblemCode::PackUnreadable
+        }
         BlobFault::Pack(PackError::Decode(DecodeError::Encrypted { .. })) => ProblemCode::PackEncrypted,
         BlobFault::Pack(PackError::Decode(_)) => ProblemCode::PackDamaged,
         BlobFault::NotInPack => ProblemCode::BlobNotInPack,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::format::config::RepoConfig;
-use crate::format::id::SnapshotId;
+use crate::format::id::{BlobId, SnapshotId};
 use crate::text::{escape, human_bytes};
 
 use super::problem::Problem;
@@ -42,8 +42,23 @@ pub struct Report {
     pub snapshots: Vec<SnapshotReport>,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
+    /// What could not be looked at; nothing is known about it.
+    pub not_checked: Vec<NotChecked>,
     /// What was read.
     pub totals: Totals,
+}
+
+/// A blob that a snapshot needs and that nobody could look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NotChecked {
+    /// The snapshot that needs it.
+    pub snapshot: SnapshotId,
+    /// The pack that holds it.
+    pub file: String,
+    /// The blob.
+    pub blob: BlobId,
+    /// Why, in a sentence.
+    pub detail: String,
 }
 
 /// The verdict on one snapshot.
@@ -69,13 +84,12 @@ pub struct Totals {
 }
 
 impl Report {
-    /// `problems` are sorted.
+    /// `problems` and `not_checked` are sorted.
     pub(super) fn new(
         config: &RepoConfig,
-        depth: Depth,
-        all: bool,
-        snapshots: Vec<SnapshotId>,
+        (depth, all, snapshots): (Depth, bool, Vec<SnapshotId>),
         problems: Vec<Problem>,
+        not_checked: Vec<NotChecked>,
         totals: Totals,
         complete: bool,
     ) -> Self {
@@ -89,6 +103,7 @@ impl Report {
             verdict: Verdict::Unchecked,
             snapshots: snapshots.into_iter().map(unjudged).collect(),
             problems,
+            not_checked,
             totals,
         };
         report.judge();
@@ -112,9 +127,10 @@ impl Report {
         for snapshot in &mut self.snapshots {
             let own = |problem: &&Problem| problem.snapshot.as_ref() == Some(&snapshot.id);
             snapshot.problems = self.problems.iter().filter(own).count();
-            snapshot.verdict = verdict(snapshot.problems, self.complete);
+            let looked_at = self.not_checked.iter().all(|left| left.snapshot != snapshot.id);
+            snapshot.verdict = verdict(snapshot.problems, self.complete && looked_at);
         }
-        self.verdict = verdict(self.problems.len(), self.complete);
+        self.verdict = verdict(self.problems.len(), self.complete && self.not_checked.is_empty());
     }
 
     /// The report in words. Text from the repository is escaped.
@@ -131,6 +147,11 @@ impl Report {
         }
         for problem in &self.problems {
             describe(&mut out, problem);
+        }
+        for left in &self.not_checked {
+            let NotChecked { snapshot, file, blob, detail } = left;
+            let detail = escape(detail);
+            let _ = writeln!(out, "{detail}\n    snapshot {snapshot}\n    blob {blob}\n    file {file}");
         }
         let _ = write!(out, "{}", self.summary());
         out
@@ -152,10 +173,20 @@ impl Report {
                 count(self.snapshots.len(), "snapshot")
             ),
             (Verdict::Damaged, _) => {
-                format!("DAMAGED: {} ({checked}).", count(self.problems.len(), "problem"))
+                let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
+                format!("DAMAGED: {} ({checked}).{left}", count(self.problems.len(), "problem"))
             }
-            (Verdict::Unchecked, _) => format!("Not checked to the end: {checked}; no problem found so far."),
+            (Verdict::Unchecked, _) => {
+                let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
+                format!("Not checked to the end: {checked}; no problem found so far.{left}")
+            }
         }
+    }
+
+    /// What was left out, apart from what a cancelled run did not come to.
+    fn left_over(&self) -> Option<String> {
+        let left = self.not_checked.len();
+        (left > 0).then(|| format!("{} could not be checked here", count(left, "blob")))
     }
 
     /// Whether a newer program is needed, which has an exit code of its own.

@@ -1,0 +1,85 @@
+// Finding the repository in what was chosen, and listing its files.
+
+import type { Child, Folder } from "./folder.ts";
+import type { RepositoryFiles } from "./messages.ts";
+
+/** Folders around a repository that are looked through. */
+const MAX_DEPTH = 3;
+/** Folders that are looked into before the search is given up: somebody chose a whole disk. */
+const MAX_FOLDERS = 500;
+/** Files that are opened at the same time. */
+const AT_ONCE = 64;
+
+/** A folder that is a repository or looks like one. */
+export interface Candidate {
+  /** From the chosen folder down to this one. */
+  path: string;
+  folder: Folder;
+  /** False when `config.toml` is not there. */
+  hasConfig: boolean;
+}
+
+/** Looks for repositories, the nearest first; those inside a repository do not count. */
+export async function locate(root: Folder): Promise<Candidate[]> {
+  let level = [{ path: root.name, folder: root }];
+  let looked = 0;
+  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+    const found: Candidate[] = [];
+    const below: typeof level = [];
+    for (const { path, folder } of level) {
+      if (++looked > MAX_FOLDERS) return found;
+      const children = await folder.list().catch(() => []);
+      const candidate = asCandidate(path, folder, children);
+      if (candidate) found.push(candidate);
+      for (const child of children) {
+        if (child.kind === "folder") below.push({ path: `${path}/${child.name}`, folder: child.folder });
+      }
+    }
+    if (found.length > 0) return found;
+    level = below;
+  }
+  return [];
+}
+
+function asCandidate(path: string, folder: Folder, children: Child[]): Candidate | undefined {
+  const has = (kind: Child["kind"], name: string) => children.some((child) => child.kind === kind && child.name === name);
+  const hasConfig = has("file", "config.toml");
+  const [snapshots, packs] = [has("folder", "snapshots"), has("folder", "packs")];
+  const looksLikeOne = hasConfig ? snapshots || packs : snapshots && packs;
+  return looksLikeOne ? { path, folder, hasConfig } : undefined;
+}
+
+/** Lists a folder and what lies up to `depth` folders below it. `onCount` hears of files as they are found. */
+export async function collect(
+  root: Folder,
+  depth: number,
+  onCount: (files: number) => void = () => {},
+): Promise<RepositoryFiles> {
+  const found: RepositoryFiles = { files: [], folders: [], refused: [] };
+  const visit = async (folder: Folder, prefix: string, left: number): Promise<void> => {
+    const children = await folder.list();
+    const files = children.filter((child) => child.kind === "file");
+    for (let first = 0; first < files.length; first += AT_ONCE) {
+      await Promise.all(files.slice(first, first + AT_ONCE).map((file) => open(file, prefix + file.name)));
+      onCount(found.files.length);
+    }
+    for (const child of children) {
+      if (child.kind !== "folder") continue;
+      found.folders.push(prefix + child.name);
+      if (left > 0) {
+        await visit(child.folder, `${prefix}${child.name}/`, left - 1).catch((error: unknown) => {
+          found.refused.push([`${prefix}${child.name}/`, String(error)]);
+        });
+      }
+    }
+  };
+  const open = async (child: Child & { kind: "file" }, path: string): Promise<void> => {
+    try {
+      found.files.push([path, await child.open()]);
+    } catch (error) {
+      found.refused.push([path, error instanceof Error ? error.message : String(error)]);
+    }
+  };
+  await visit(root, "", depth);
+  return found;
+}

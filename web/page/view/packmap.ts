@@ -1,0 +1,135 @@
+// The map of packs: one cell a pack, or a few packs where there are very many.
+
+import type { PackOutcome, PackRow, Problem, TaskRow } from "../messages.ts";
+import { bytes, count, shown } from "../words.ts";
+import { fill, h } from "./dom.ts";
+
+type State = PackOutcome | "waiting" | "reading" | "unneeded" | "unknown";
+
+/** From the one that hides the others in a shared cell to the one that any other hides. Every state has a sign of its own. */
+const STATES: { [state in State]: { sign: string; label: string } } = {
+  missing: { sign: "?", label: "missing" },
+  bad: { sign: "✕", label: "damaged" },
+  "not-checked": { sign: "–", label: "not checked" },
+  reading: { sign: "…", label: "being read" },
+  waiting: { sign: "·", label: "waiting" },
+  good: { sign: "✓", label: "good" },
+  unneeded: { sign: "○", label: "not needed" },
+  unknown: { sign: "", label: "not looked at" },
+};
+const ORDER = Object.keys(STATES) as State[];
+const MAX_CELLS = 1500;
+
+interface Cell {
+  element: HTMLButtonElement;
+  packs: PackRow[];
+}
+
+export class PackMap {
+  readonly element: HTMLElement;
+  private readonly states = new Map<string, State>();
+  private readonly cells: Cell[] = [];
+  private readonly cellOf = new Map<string, Cell>();
+  private readonly legend = h("ul", { class: "legend" });
+  private readonly about = h("p", { class: "about-pack" }, "Point at a pack, or use the arrow keys, to see what it is.");
+  private readonly changed = new Set<Cell>();
+
+  constructor(private readonly packs: PackRow[], private readonly all: () => boolean) {
+    const grid = h("div", { class: "packs", role: "group", "aria-label": "Packs; arrow keys move between them" });
+    const size = Math.ceil(packs.length / MAX_CELLS) || 1;
+    for (let first = 0; first < packs.length; first += size) this.addCell(grid, packs.slice(first, first + size));
+    grid.addEventListener("keydown", (event) => this.move(event, grid));
+    this.element = h("div", {}, this.legend, grid, this.about);
+    for (const pack of packs) this.states.set(pack.file, pack.bytes === null ? "missing" : "unknown");
+    for (const cell of this.cells) this.changed.add(cell);
+    this.draw();
+  }
+
+  /** Marks what a verification will read, and that the rest is not part of it. */
+  plan(tasks: TaskRow[]): void {
+    for (const pack of this.packs) this.set(pack.file, pack.bytes === null ? "missing" : "unneeded");
+    for (const task of tasks) this.set(task.file, "waiting");
+    this.draw();
+  }
+
+  set(file: string, state: State): void {
+    this.states.set(file, state);
+    const cell = this.cellOf.get(file);
+    if (cell && this.changed.size === 0) requestAnimationFrame(() => this.draw());
+    if (cell) this.changed.add(cell);
+  }
+
+  /** Ends a verification: what was not read stays so, and problems that only the end could find are shown. */
+  finish(problems: Problem[]): void {
+    for (const [file, state] of this.states) {
+      if (state === "waiting" || state === "reading") this.set(file, "not-checked");
+    }
+    for (const { file, pack } of problems) {
+      const path = this.packs.find((row) => row.file === file || (pack !== null && row.file.includes(pack)))?.file;
+      if (path && this.states.get(path) === "good") this.set(path, "bad");
+    }
+    this.draw();
+  }
+
+  private addCell(grid: HTMLElement, packs: PackRow[]): void {
+    const element = h("button", { type: "button", tabindex: this.cells.length === 0 ? 0 : -1 });
+    const cell = { element, packs };
+    const tell = () => fill(this.about, this.describe(cell));
+    element.addEventListener("pointerenter", tell);
+    element.addEventListener("focus", tell);
+    for (const pack of packs) this.cellOf.set(pack.file, cell);
+    this.cells.push(cell);
+    grid.append(element);
+  }
+
+  private draw(): void {
+    for (const cell of this.changed) {
+      const state = this.stateOf(cell);
+      cell.element.dataset["state"] = state;
+      cell.element.textContent = STATES[state].sign;
+      cell.element.setAttribute("aria-label", this.describe(cell));
+    }
+    this.changed.clear();
+    const totals = new Map<State, number>();
+    for (const state of this.states.values()) totals.set(state, (totals.get(state) ?? 0) + 1);
+    const row = (state: State) =>
+      h("li", {}, h("span", { class: "sign", "data-state": state }, STATES[state].sign), `${totals.get(state)} ${this.label(state)}`);
+    fill(this.legend, ...ORDER.filter((state) => totals.has(state)).map(row));
+  }
+
+  private stateOf({ packs }: Cell): State {
+    const states = packs.map((pack) => this.states.get(pack.file) ?? "unknown");
+    return ORDER.find((state) => states.includes(state)) ?? "unknown";
+  }
+
+  private label(state: State): string {
+    if (state !== "unneeded") return STATES[state].label;
+    return this.all() ? "unreferenced" : "not needed by what was asked for";
+  }
+
+  private describe({ packs }: Cell): string {
+    const [first] = packs;
+    if (!first) return "";
+    const size = packs.reduce((sum, pack) => sum + (pack.bytes ?? 0), 0);
+    const blobs = packs.reduce((sum, pack) => sum + pack.blobs, 0);
+    const name = packs.length === 1 ? shown(first.file) : `${packs.length} packs from ${shown(first.file)} on`;
+    const there = packs.length === 1 && first.bytes === null ? "no file" : bytes(size);
+    const states = [...new Set(packs.map((pack) => this.label(this.states.get(pack.file) ?? "unknown")))];
+    return `${name}: ${there}, ${count(blobs, "blob")}, ${states.join(", ")}`;
+  }
+
+  private move(event: KeyboardEvent, grid: HTMLElement): void {
+    const current = this.cells.findIndex((cell) => cell.element === document.activeElement);
+    const top = this.cells[0]?.element.offsetTop;
+    const columns = this.cells.findIndex((cell) => cell.element.offsetTop !== top);
+    const row = columns > 0 ? columns : grid.childElementCount;
+    const steps: { [key: string]: number } = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row };
+    const step = steps[event.key];
+    const target = step === undefined ? undefined : this.cells[current + step];
+    if (!target) return;
+    event.preventDefault();
+    this.cells[current]?.element.setAttribute("tabindex", "-1");
+    target.element.setAttribute("tabindex", "0");
+    target.element.focus();
+  }
+}

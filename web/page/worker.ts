@@ -1,0 +1,86 @@
+// The side of a Worker: one session or one checker, as the page asks.
+
+import type {
+  AttachmentPage, Changes, Checked, Details, Failure, Opened, Outcome, Reply, RepositoryFiles, Request, TaskRow,
+} from "./messages.ts";
+
+let session: wasm_bindgen.Session | undefined;
+let checker: wasm_bindgen.Checker | undefined;
+
+/** Everything that a page can ask of a Worker. */
+const calls = {
+  async load(module: WebAssembly.Module): Promise<void> {
+    await wasm_bindgen({ module_or_path: module });
+  },
+  openSession(repository: RepositoryFiles): Opened {
+    session?.free();
+    session = undefined;
+    session = wasm_bindgen.Session.open(table(repository));
+    return JSON.parse(session.overview());
+  },
+  openChecker(repository: RepositoryFiles): void {
+    checker?.free();
+    checker = new wasm_bindgen.Checker(table(repository));
+  },
+  check(job: string, quick: boolean): Checked {
+    if (!checker) throw new Error("no files to check");
+    return JSON.parse(checker.check(job, quick, (bytes: number) => send({ advanced: bytes })));
+  },
+  plan: (snapshot: string | undefined, quick: boolean): TaskRow[] => JSON.parse(opened().plan(snapshot, quick)),
+  job: (task: number): string => opened().job(task),
+  accept: (task: number, result: string): void => opened().accept(task, result),
+  giveUp: (task: number): void => opened().giveUp(task),
+  report: (): Outcome => JSON.parse(opened().report()),
+  details: (snapshot: string): Details => JSON.parse(opened().details(snapshot)),
+  changes: (snapshot: string): Changes | null => JSON.parse(opened().changes(snapshot)),
+  attachments: (snapshot: string, prefix: string, first: number, count: number): AttachmentPage =>
+    JSON.parse(opened().attachments(snapshot, prefix, first, count)),
+  blob: (sha256: string): Uint8Array<ArrayBuffer> => opened().blob(sha256) as Uint8Array<ArrayBuffer>,
+  beginDatabase: (snapshot: string): number => opened().beginDatabase(snapshot),
+  nextPiece: (): Uint8Array<ArrayBuffer> => opened().nextPiece() as Uint8Array<ArrayBuffer>,
+};
+
+export type Calls = typeof calls;
+
+export function serve(): void {
+  // One after another, in the order in which they were asked: `load` is the only one that waits.
+  let queue = Promise.resolve();
+  self.onmessage = (event: MessageEvent<Request>) => {
+    queue = queue.then(() => answer(event.data));
+  };
+}
+
+async function answer({ id, call, args }: Request): Promise<void> {
+  try {
+    const perform = calls[call as keyof Calls] as (...args: unknown[]) => unknown;
+    const value = await perform(...args);
+    send({ id, value }, value instanceof Uint8Array ? [value.buffer as ArrayBuffer] : []);
+  } catch (error) {
+    send({ id, failure: failureOf(error) });
+  }
+}
+
+/** Rust throws failures as JSON texts; everything else is a crash, for example for want of memory. */
+function failureOf(error: unknown): Failure {
+  if (typeof error === "string") {
+    return JSON.parse(error) as Failure;
+  }
+  return { kind: "crashed", message: String(error) };
+}
+
+function opened(): wasm_bindgen.Session {
+  if (!session) throw new Error("no repository is open");
+  return session;
+}
+
+function table(repository: RepositoryFiles): wasm_bindgen.Files {
+  const files = new wasm_bindgen.Files();
+  for (const folder of repository.folders) files.addFolder(folder);
+  for (const [path, file] of repository.files) files.add(path, file);
+  for (const [path, reason] of repository.refused) files.addRefused(path, reason);
+  return files;
+}
+
+function send(reply: Reply, transfer: Transferable[] = []): void {
+  self.postMessage(reply, { transfer });
+}

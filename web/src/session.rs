@@ -1,0 +1,216 @@
+//! An opened repository, on behalf of the page.
+
+use js_sys::Uint8Array;
+use msgvault_verifier::format::attachment_list::Attachment;
+use msgvault_verifier::format::id::{BlobId, SnapshotId};
+use msgvault_verifier::inspect::{self, RepositoryOverview};
+use msgvault_verifier::repository::Repository;
+use msgvault_verifier::snapshot::{load_attachments, load_manifest};
+use msgvault_verifier::verify::{Depth, PackResult, Plan, Report, Scope, merge, plan};
+use serde::Serialize;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+use crate::changes::changes;
+use crate::checker::Bounded;
+use crate::database::{DatabaseReader, MAX_BLOB};
+use crate::failure::Failure;
+use crate::packs::{PackRow, packs};
+use crate::store::Files;
+
+/// What is said about a pack at which a Worker died.
+const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memory; use msgvault-verify";
+
+/// An opened repository.
+#[wasm_bindgen]
+pub struct Session {
+    repository: Repository<Files, Bounded>,
+    run: Option<Run>,
+    database: Option<DatabaseReader>,
+    /// Attachments of the snapshot that was looked at last, largest first.
+    attachments: Option<(SnapshotId, Vec<Attachment>)>,
+}
+
+/// A verification, from plan to report.
+struct Run {
+    plan: Plan,
+    results: Vec<PackResult>,
+}
+
+#[derive(Serialize)]
+struct Opened {
+    overview: RepositoryOverview,
+    packs: Vec<PackRow>,
+}
+
+/// A task, as far as the page must know it.
+#[derive(Serialize)]
+struct TaskRow {
+    file: String,
+    blobs: usize,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    report: &'a Report,
+    summary: String,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct AttachmentPage {
+    total: usize,
+    items: Vec<AttachmentRow>,
+}
+
+#[derive(Serialize)]
+struct AttachmentRow {
+    sha256: BlobId,
+    size: u64,
+}
+
+#[wasm_bindgen]
+impl Session {
+    /// Opens the repository in these files. Fails with a text that holds `kind` and `message`.
+    pub fn open(files: Files) -> Result<Session, JsValue> {
+        let repository = Repository::open(files, Bounded).map_err(Failure::from)?;
+        Ok(Self { repository, run: None, database: None, attachments: None })
+    }
+
+    /// What there is: the overview, and the packs.
+    pub fn overview(&self) -> Result<String, JsValue> {
+        let overview = inspect::overview(&self.repository).map_err(Failure::of)?;
+        json(&Opened { overview, packs: packs(&self.repository) })
+    }
+
+    /// Plans a verification of one snapshot, or of all without one, and tells the tasks.
+    pub fn plan(&mut self, snapshot: Option<String>, quick: bool) -> Result<String, JsValue> {
+        let scope = match snapshot {
+            Some(id) => Scope::One(parse(&id)?),
+            None => Scope::All,
+        };
+        let depth = if quick { Depth::Quick } else { Depth::Full };
+        let plan = plan(&self.repository, &scope, depth, &());
+        let row = |task: &msgvault_verifier::verify::PackTask| TaskRow {
+            file: task.pack.path(),
+            blobs: task.blobs.len(),
+            bytes: task.bytes,
+        };
+        let rows: Vec<TaskRow> = plan.tasks.iter().map(row).collect();
+        let results = vec![PackResult::cancelled(); rows.len()];
+        self.run = Some(Run { plan, results });
+        json(&rows)
+    }
+
+    /// A task as a job for a checker.
+    pub fn job(&self, task: usize) -> Result<String, JsValue> {
+        let task = self.run.as_ref().and_then(|run| run.plan.tasks.get(task));
+        let task = task.ok_or_else(|| Failure::of("there is no such task"))?;
+        Ok(task.job(self.repository.index()).to_json().map_err(Failure::of)?)
+    }
+
+    /// Takes the result of a task.
+    pub fn accept(&mut self, task: usize, result: &str) -> Result<(), JsValue> {
+        let result = PackResult::from_json(result).map_err(Failure::of)?;
+        self.store_result(task, result)
+    }
+
+    /// Notes that a task could not be done: the Worker that did it died, most likely for want of memory.
+    #[wasm_bindgen(js_name = giveUp)]
+    pub fn give_up(&mut self, task: usize) -> Result<(), JsValue> {
+        self.store_result(task, PackResult::not_checked(TOO_MUCH))
+    }
+
+    /// Ends the verification. Tasks without a result count as not checked.
+    pub fn report(&mut self) -> Result<String, JsValue> {
+        let run = self.run.take().ok_or_else(|| Failure::of("no verification was begun"))?;
+        let report = merge(&self.repository, run.plan, run.results, &());
+        json(&Outcome { summary: report.summary(), text: report.to_text(), report: &report })
+    }
+
+    /// Everything about a snapshot but its attachments.
+    pub fn details(&self, snapshot: &str) -> Result<String, JsValue> {
+        let mut details = inspect::details(&self.repository, &parse(snapshot)?).map_err(Failure::of)?;
+        details.attachment_list = Vec::new();
+        json(&details)
+    }
+
+    /// What a snapshot changed since its parent; `null` when it has none.
+    pub fn changes(&self, snapshot: &str) -> Result<String, JsValue> {
+        json(&changes(&self.repository, &parse(snapshot)?).map_err(Failure::of)?)
+    }
+
+    /// Attachments whose hash begins with `prefix`, largest first: `count` of them from `first` on.
+    pub fn attachments(
+        &mut self,
+        snapshot: &str,
+        prefix: &str,
+        first: usize,
+        count: usize,
+    ) -> Result<String, JsValue> {
+        let prefix = prefix.trim().to_ascii_lowercase();
+        let found = |attachment: &&Attachment| attachment.id.to_string().starts_with(&prefix);
+        let all = self.sorted_attachments(&parse(snapshot)?)?;
+        let row = |attachment: &Attachment| AttachmentRow { sha256: attachment.id, size: attachment.size };
+        let total = if prefix.is_empty() { all.len() } else { all.iter().filter(found).count() };
+        let items = all.iter().filter(|one| prefix.is_empty() || found(one)).skip(first).take(count);
+        json(&AttachmentPage { total, items: items.map(row).collect() })
+    }
+
+    /// The checked bytes of a blob.
+    pub fn blob(&self, sha256: &str) -> Result<Uint8Array, JsValue> {
+        let id: BlobId = sha256.parse().map_err(Failure::of)?;
+        let bytes = self.repository.blob(&id, MAX_BLOB).map_err(Failure::of)?;
+        Ok(Uint8Array::from(bytes.as_slice()))
+    }
+
+    /// Begins to read a snapshot's database; gives its bytes.
+    #[wasm_bindgen(js_name = beginDatabase)]
+    pub fn begin_database(&mut self, snapshot: &str) -> Result<f64, JsValue> {
+        let reader = DatabaseReader::open(&self.repository, &parse(snapshot)?).map_err(Failure::of)?;
+        #[expect(clippy::cast_precision_loss, reason = "a database has less than 2^53 bytes")]
+        let bytes = reader.bytes() as f64;
+        self.database = Some(reader);
+        Ok(bytes)
+    }
+
+    /// The next checked piece of the database; empty at the end.
+    #[wasm_bindgen(js_name = nextPiece)]
+    pub fn next_piece(&mut self) -> Result<Uint8Array, JsValue> {
+        let reader = self.database.as_mut().ok_or_else(|| Failure::of("no database is being read"))?;
+        let piece = reader.next(&self.repository).map_err(Failure::of)?;
+        if piece.is_empty() {
+            self.database = None;
+        }
+        Ok(Uint8Array::from(piece.as_slice()))
+    }
+}
+
+impl Session {
+    fn store_result(&mut self, task: usize, result: PackResult) -> Result<(), JsValue> {
+        let slot = self.run.as_mut().and_then(|run| run.results.get_mut(task));
+        *slot.ok_or_else(|| Failure::of("there is no such task"))? = result;
+        Ok(())
+    }
+
+    fn sorted_attachments(&mut self, id: &SnapshotId) -> Result<&[Attachment], JsValue> {
+        let attachments = match self.attachments.take() {
+            Some((of, attachments)) if of == *id => attachments,
+            _ => {
+                let manifest = load_manifest(&self.repository, id).map_err(Failure::of)?;
+                let mut all = load_attachments(&self.repository, &manifest).map_err(Failure::of)?;
+                all.sort_by_key(|attachment| std::cmp::Reverse(attachment.size));
+                all
+            }
+        };
+        Ok(&self.attachments.insert((id.clone(), attachments)).1)
+    }
+}
+
+fn parse(snapshot: &str) -> Result<SnapshotId, JsValue> {
+    Ok(snapshot.parse().map_err(Failure::of)?)
+}
+
+fn json(document: &impl Serialize) -> Result<String, JsValue> {
+    Ok(serde_json::to_string(document).map_err(Failure::of)?)
+}

@@ -1,0 +1,166 @@
+// Every way to hand over a folder, and what is said about folders that are something else.
+
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { choose, drop, open, report, verify } from "./page.ts";
+import { copy, filesOf, fromProgram, plain, removeCopies } from "./repositories.ts";
+
+for (const origin of ["file", "http"] as const) {
+  test(`a folder is dropped on a page from ${origin}`, async () => {
+    const { page, close, complaints } = await open(origin);
+    await drop(page, plain());
+    await verify(page);
+    const { verified_at: _, ...fromPage } = await report(page);
+    assert.deepEqual(fromPage, fromProgram(plain(), "--all"));
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+}
+
+test("a browser without handles reads what is dropped as entries", async () => {
+  const { page, close } = await open("http", (page) =>
+    page.addInitScript("delete DataTransferItem.prototype.getAsFileSystemHandle"));
+  await drop(page, plain());
+  await verify(page);
+  assert.equal((await report(page)).verdict, "intact");
+  await close();
+});
+
+test("what is inside the folder is dropped instead of the folder", async () => {
+  const { page, close } = await open("http");
+  await drop(page, ...["config.toml", "snapshots", "packs", "indexes"].map((name) => join(plain(), name)));
+  await verify(page);
+  assert.equal((await report(page)).verdict, "intact");
+  await close();
+});
+
+test("a folder is picked", async () => {
+  const { page, close } = await open("http");
+  const files = ["config.toml", ...["packs", "snapshots", "indexes"].flatMap((name) => filesOf(plain(), name).map((file) => file.slice(plain().length + 1)))];
+  const contents = files.map((file) => [file, readFileSync(join(plain(), file)).toString("base64")] as const);
+  // The picker cannot be driven; what it would give is made in the page's private file system.
+  await page.evaluate(async (contents) => {
+    const root = await navigator.storage.getDirectory();
+    const repo = await root.getDirectoryHandle("picked", { create: true });
+    for (const [path, content] of contents) {
+      const names = path.split("/");
+      let folder = repo;
+      for (const name of names.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true });
+      const file = await (await folder.getFileHandle(names.at(-1)!, { create: true })).createWritable();
+      await file.write(Uint8Array.from(atob(content), (character) => character.charCodeAt(0)));
+      await file.close();
+    }
+    (window as unknown as { showDirectoryPicker: unknown }).showDirectoryPicker = async () => repo;
+  }, contents);
+  await page.click("#pick");
+  await page.waitForSelector("#repository:not([hidden])");
+  await verify(page);
+  assert.equal((await report(page)).verdict, "intact");
+  await close();
+});
+
+test("a picker that is closed again changes nothing", async () => {
+  const { page, close, complaints } = await open("http", (page) =>
+    page.addInitScript("window.showDirectoryPicker = async () => { throw new DOMException('', 'AbortError') }"));
+  await choose(page, plain());
+  await page.click("#pick");
+  await verify(page);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("a folder around a repository is looked through", async () => {
+  const { page, close } = await open("file");
+  const repo = copy(plain(), "disk/backups/msgvault");
+  await choose(page, dirname(dirname(repo)));
+  assert.match((await page.textContent("#status"))!, /found in disk\/backups\/msgvault/);
+  await verify(page);
+  assert.equal((await report(page)).verdict, "intact");
+  await close();
+  removeCopies();
+});
+
+test("of two repositories in a folder one is chosen", async () => {
+  const { page, close } = await open("file");
+  const repo = copy(plain(), "disk/first");
+  cpSync(repo, join(dirname(repo), "second"), { recursive: true });
+  await choose(page, dirname(repo));
+  assert.match((await page.textContent("#status"))!, /several repositories/);
+  await page.click("text=disk/second");
+  await page.waitForSelector("#repository:not([hidden])");
+  assert.match((await page.textContent("#about h2"))!, /second/);
+  await close();
+  removeCopies();
+});
+
+const config = (change: (text: string) => string) => (repo: string) => {
+  const file = join(repo, "config.toml");
+  writeFileSync(file, change(readFileSync(file, "utf8")));
+};
+
+const STATES: { name: string; state: string; says: RegExp; make(repo: string): void }[] = [
+  { name: "no repository", state: "no-repository", says: /no msgvault repository/, make: (repo) => {
+    rmSync(repo, { recursive: true });
+    mkdirSync(repo);
+    writeFileSync(join(repo, "msgvault.db"), "");
+  } },
+  { name: "a copy without config.toml", state: "incomplete", says: /incomplete; fetch config\.toml/, make: (repo) => rmSync(join(repo, "config.toml")) },
+  { name: "a newer format", state: "too-new", says: /needs a reader of version 99/, make: config((text) => text.replace(/min_reader_version = \d+/, "min_reader_version = 99")) },
+  { name: "an encrypted repository", state: "encrypted", says: /encrypted/, make: config((text) => text.replace(/encryption = .*/, 'encryption = "age"')) },
+  { name: "a damaged configuration", state: "damaged-config", says: /config\.toml of the repository is damaged/, make: config((text) => text.slice(0, 20)) },
+];
+
+for (const { name, state, says, make } of STATES) {
+  test(`${name} is told apart`, async () => {
+    const { page, close } = await open("file");
+    const repo = copy(plain());
+    make(repo);
+    await choose(page, repo);
+    assert.equal(await page.getAttribute("#status", "data-state"), state);
+    assert.match((await page.textContent("#status"))!, says);
+    assert.ok(await page.isHidden("#repository"));
+    await close();
+    removeCopies();
+  });
+}
+
+test("an empty repository is called empty", async () => {
+  const { page, close } = await open("http");
+  const repo = copy(plain());
+  for (const folder of ["snapshots", "packs", "indexes"]) filesOf(repo, folder).forEach((file) => rmSync(file));
+  await drop(page, repo);
+  assert.match((await page.textContent("#about"))!, /repository is empty/);
+  await close();
+  removeCopies();
+});
+
+test("a file that cannot be read is a problem of the medium and not of the page", async () => {
+  const { page, close } = await open("file");
+  const repo = copy(plain());
+  await choose(page, repo);
+  // Between choosing and reading, the medium was taken away.
+  for (const pack of filesOf(repo, "packs")) rmSync(pack);
+  await verify(page);
+  const { verdict, problems } = await report(page);
+  assert.equal(verdict, "damaged");
+  assert.ok(problems.some(({ code }) => code === "pack-unreadable"), JSON.stringify(problems));
+  await close();
+  removeCopies();
+});
+
+test("thousands of files in one folder are all found", async () => {
+  const { page, close } = await open("file");
+  const repo = copy(plain());
+  mkdirSync(join(repo, "packs", "zz"), { recursive: true });
+  for (let number = 0; number < 3000; number++) {
+    writeFileSync(join(repo, "packs", "zz", `${number}.mvpack`), "");
+  }
+  await drop(page, repo);
+  await verify(page);
+  assert.match((await page.textContent("#map"))!, /3000 unreferenced/);
+  assert.equal((await report(page)).verdict, "intact");
+  await close();
+  removeCopies();
+});

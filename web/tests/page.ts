@@ -1,0 +1,108 @@
+// A browser with the page in it, used as a person would.
+
+import { createServer } from "node:http";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
+import type { Report } from "../page/messages.ts";
+
+export const PAGE = resolve("dist/msgvault-verify.html");
+const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+
+let browser: Promise<Browser> | undefined;
+
+export const launch = (): Promise<Browser> =>
+  (browser ??= chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] }));
+
+export async function quit(): Promise<void> {
+  await (await browser)?.close();
+}
+
+/** Where the page comes from: a double click, or a web server. */
+export type Origin = "file" | "http";
+
+export interface Opened {
+  page: Page;
+  context: BrowserContext;
+  /** Every request that the page tried, in order. */
+  requests: string[];
+  /** Every request that the web server got. */
+  served: string[];
+  /** Everything that the page complained about. */
+  complaints: string[];
+  close(): Promise<void>;
+}
+
+export async function open(origin: Origin, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
+  const context = await (await launch()).newContext({ acceptDownloads: true });
+  const page = await context.newPage();
+  const requests: string[] = [];
+  const complaints: string[] = [];
+  context.on("request", (request) => requests.push(request.url()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  await before(page);
+  const served: string[] = [];
+  const server = origin === "http" ? await serve(served) : undefined;
+  await page.goto(server?.url ?? `file://${PAGE}`);
+  await page.waitForSelector("body[data-ready]");
+  return { page, context, requests, served, complaints, close: async () => {
+    await context.close();
+    server?.close();
+  } };
+}
+
+async function serve(served: string[]): Promise<{ url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    served.push(request.url ?? "");
+    response.setHeader("content-type", "text/html; charset=utf-8");
+    response.end(readFileSync(PAGE));
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  // A test that fails before it closes its page must not keep the runner waiting.
+  server.unref();
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : undefined;
+  return { url: `http://127.0.0.1:${port}/verify`, close: () => server.close() };
+}
+
+/** Chooses a folder with the input. */
+export async function choose(page: Page, folder: string): Promise<void> {
+  await page.setInputFiles("#input", folder);
+  await page.waitForSelector("#repository:not([hidden]), #status[class='bad'], #status[class='warning']");
+}
+
+/** Drops a real folder onto the page. */
+export async function drop(page: Page, ...folders: string[]): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: folders, dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    await session.send("Input.dispatchDragEvent", { type, x: 300, y: 200, data });
+  }
+  await page.waitForSelector("#repository:not([hidden]), #status[class='bad'], #status[class='warning']");
+}
+
+export interface Wanted {
+  scope?: "latest" | "chosen" | "all";
+  depth?: "quick" | "full";
+}
+
+/** Verifies what is open and waits for the verdict. */
+export async function verify(page: Page, { scope = "all", depth = "full" }: Wanted = {}): Promise<void> {
+  await page.check(`input[name=scope][value=${scope}]`);
+  await page.check(`input[name=depth][value=${depth}]`);
+  await page.click("#verify button[type=submit]");
+  await page.waitForSelector("#verdict:not([hidden])");
+  await page.waitForSelector("body:not([data-running])");
+}
+
+/** The report, as a person saves it. */
+export async function report(page: Page): Promise<Report & { verified_at: string }> {
+  return JSON.parse(await download(page, () => page.click("text=Save report (JSON)")).then((bytes) => bytes.toString()));
+}
+
+/** The bytes of what a click downloads. */
+export async function download(page: Page, click: () => Promise<void>): Promise<Buffer> {
+  const [started] = await Promise.all([page.waitForEvent("download"), click()]);
+  return readFileSync(await started.path());
+}

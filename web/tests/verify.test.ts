@@ -1,0 +1,103 @@
+// The page says about every repository what the program says.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Opened, type Origin, type Wanted, choose, open, report, verify } from "./page.ts";
+import { DAMAGES, copy, fixtures, fromProgram, plain, removeCopies, textFromProgram } from "./repositories.ts";
+
+async function assertSame({ page }: Opened, repo: string, wanted: Wanted, options: string[], name: string): Promise<void> {
+  await choose(page, repo);
+  await verify(page, wanted);
+  const { verified_at, ...fromPage } = await report(page);
+  assert.ok(!Number.isNaN(Date.parse(verified_at)));
+  assert.deepEqual(fromPage, fromProgram(repo, ...options), name);
+  const sentence = await page.textContent("#verdict .sentence");
+  assert.equal(sentence, textFromProgram(repo, ...options).trim().split("\n").at(-1), name);
+}
+
+for (const origin of ["file", "http"] satisfies Origin[]) {
+  test(`every fixture gets the program's report, one after another on one page from ${origin}`, async () => {
+    const opened = await open(origin);
+    for (const { name, repo } of fixtures()) await assertSame(opened, repo, { scope: "all" }, ["--all"], name);
+    assert.deepEqual(opened.complaints, []);
+    await opened.close();
+  });
+}
+
+test("every damage of every small fixture gets the program's report", async () => {
+  const opened = await open("file");
+  for (const { name, repo } of fixtures().filter(({ name }) => name.startsWith("fixtures/"))) {
+    for (const damage of DAMAGES) {
+      const damaged = copy(repo);
+      damage.apply(damaged);
+      await assertSame(opened, damaged, { scope: "all" }, ["--all"], `${name}: ${damage.name}`);
+      removeCopies();
+    }
+  }
+  assert.deepEqual(opened.complaints, []);
+  await opened.close();
+});
+
+test("damage to large repositories gets the program's report", async (context) => {
+  const large = fixtures().filter(({ name }) => name.startsWith("full/"));
+  if (large.length === 0) return context.skip("the large fixtures are not here");
+  const opened = await open("http");
+  for (const { name, repo } of large) {
+    for (const damage of DAMAGES.slice(0, 6)) {
+      const damaged = copy(repo);
+      damage.apply(damaged);
+      await assertSame(opened, damaged, { scope: "all" }, ["--all"], `${name}: ${damage.name}`);
+      removeCopies();
+    }
+  }
+  await opened.close();
+});
+
+test("quick, latest and chosen ask for what the program's options ask for", async () => {
+  const opened = await open("file");
+  const { page } = opened;
+  for (const damage of [undefined, ...DAMAGES]) {
+    const repo = copy(plain());
+    damage?.apply(repo);
+    await assertSame(opened, repo, { scope: "all", depth: "quick" }, ["--all", "--quick"], `quick, ${damage?.name}`);
+    await assertSame(opened, repo, { scope: "latest" }, [], `latest, ${damage?.name}`);
+  }
+  const repo = plain();
+  const oldest = fromProgram(repo, "--all").snapshots[0]!.id;
+  await choose(page, repo);
+  await page.check(`input[name=snapshot][value="${oldest}"]`);
+  await verify(page, { scope: "chosen" });
+  const { verified_at: _, ...fromPage } = await report(page);
+  assert.deepEqual(fromPage, fromProgram(repo, oldest));
+  assert.match((await page.textContent("#verdict .command"))!, new RegExp(`msgvault-verify repo ${oldest}`));
+  await opened.close();
+  removeCopies();
+});
+
+test("a quick check is never shown as verified", async () => {
+  const { page, close } = await open("file");
+  await choose(page, plain());
+  await verify(page, { depth: "quick" });
+  assert.equal(await page.getAttribute("#verdict", "data-kind"), "unchecked");
+  assert.match((await page.textContent("#verdict"))!, /Not verified.*What was not checked.*content of packs/is);
+  await verify(page, { depth: "full" });
+  assert.equal(await page.getAttribute("#verdict", "data-kind"), "intact");
+  await close();
+});
+
+test("problems stand by the file to fetch, with what is expected and what was found", async () => {
+  const { page, close } = await open("file");
+  const repo = copy(plain());
+  DAMAGES.find(({ name }) => name === "a pack gone")!.apply(repo);
+  await choose(page, repo);
+  assert.match((await page.textContent("#about"))!, /incomplete: 1 pack that the index names is not in it/);
+  await verify(page);
+  const problems = (await page.textContent("#problems"))!;
+  const { file } = fromProgram(repo, "--all").problems[0]!;
+  assert.ok(problems.includes(file!), problems);
+  assert.match(problems, /Expected: a pack with \d+ blobs?\. Found: no such file/);
+  assert.match(problems, /pack-missing A pack is not there\./);
+  assert.equal(await page.locator(".packs [data-state=missing]").count(), 1);
+  await close();
+  removeCopies();
+});
