@@ -109,6 +109,25 @@ fn bad_attachments_fail_and_are_named() {
     }
 }
 
+#[test]
+fn attachments_that_no_restore_could_place_are_refused() {
+    // Their contents are found where they belong, so that nobody misses the recorded path.
+    for paths in
+        [["../outside", "b"], ["/outside", "b"], ["a./b", "b"], ["A/b", "a/B"], ["\u{e9}", "e\u{301}"]]
+    {
+        let archive = Archive::new();
+        archive.write_messages(0..5);
+        for (content, path) in [b"one", b"two"].into_iter().zip(paths) {
+            let id = archive.attach(content).to_string();
+            archive
+                .sql(&format!("UPDATE attachments SET storage_path = '{path}' WHERE content_hash = '{id}'"));
+        }
+        let error = archive.try_create(|_| {}).unwrap_err();
+        assert!(matches!(error, CreateError::Session(SessionError::Schema { .. })), "{paths:?}: {error}");
+        assert!(archive.repository().listing().unwrap().snapshots.is_empty());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_among_the_extras_is_refused() {
