@@ -178,8 +178,8 @@ pub fn run(
     read_config(&store)?;
     let lock = lock_repository(&context, request)?;
     let repository = Repository::open(store, Zstd)?;
-    let parent = parent::find(&repository, &context, request)?;
     let known = KnownBlobs::of(&repository);
+    let parent = parent::find(&repository, &known, &context, request)?;
     let capture =
         Capture { context, request, repository: &repository, known: &known, parent: parent.as_ref() };
     let mut report = capture.run(freezer, lock.as_ref())?;

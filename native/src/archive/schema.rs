@@ -140,6 +140,8 @@ fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
 }
 
 /// Every content that the archive refers to, in the order of the lists.
+///
+/// Fails when a restore could not put one of them at all of its paths (`docs/format.md` §10).
 pub fn references(connection: &Connection) -> Result<References, SchemaError> {
     // A thumbnail that is a content too has kind 0 in its group, and only the contents' rows count for it.
     let sql = format!(
@@ -168,7 +170,11 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
             SELECT 1 FROM bearing WHERE path <> substr(hash, 1, 2) || '/' || hash LIMIT 1)"
     );
     let rows = count(connection, "SELECT COUNT(*) FROM attachments")?;
-    Ok(References { contents, rows, canonical: count(connection, &other)? == 0 })
+    let canonical = count(connection, &other)? == 0;
+    if !canonical {
+        check_recorded_paths(connection)?;
+    }
+    Ok(References { contents, rows, canonical })
 }
 
 /// Calls `visit` with every path recorded for every content, grouped by content, after checking all of them

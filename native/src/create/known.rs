@@ -10,7 +10,8 @@ use super::Repo;
 
 /// The blobs that the repository really holds: an index names them, their pack is there, and its footer agrees.
 ///
-/// A pack's footer is read once, when the first of its blobs is asked for. One bit a blob is remembered.
+/// A pack's footer is read once, when the first of its blobs is asked for. One bit a blob is remembered. What was
+/// found damaged is not held, whatever the footer says, so that it is stored again.
 pub(super) struct KnownBlobs<'r> {
     repository: &'r Repo,
     state: Mutex<State>,
@@ -20,11 +21,17 @@ pub(super) struct KnownBlobs<'r> {
 struct State {
     opened: HashSet<PackId>,
     confirmed: Vec<u64>,
+    distrusted: HashSet<BlobId>,
 }
 
 impl<'r> KnownBlobs<'r> {
     pub(super) fn of(repository: &'r Repo) -> Self {
         Self { repository, state: Mutex::default() }
+    }
+
+    /// From now on a blob is not held.
+    pub(super) fn distrust(&self, id: BlobId) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).distrusted.insert(id);
     }
 
     /// Whether a blob is held. A pack that cannot be read holds nothing, so that its blobs are stored again.
@@ -33,6 +40,9 @@ impl<'r> KnownBlobs<'r> {
         let Some(position) = index.position(id) else { return false };
         let Some(location) = index.at(position) else { return false };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.distrusted.contains(id) {
+            return false;
+        }
         if state.opened.insert(location.pack) {
             state.confirmed.resize(index.len().div_ceil(64), 0);
             self.confirm(location.pack, &mut state.confirmed);

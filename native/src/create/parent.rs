@@ -36,6 +36,7 @@ pub(super) struct Parent {
 /// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the more.
 pub(super) fn find(
     repository: &Repo,
+    known: &KnownBlobs<'_>,
     context: &Context<'_>,
     request: &CreateRequest<'_>,
 ) -> Result<Option<Parent>, CreateError> {
@@ -46,7 +47,7 @@ pub(super) fn find(
     let listing = repository.listing().map_err(CreateError::Listing)?;
     for id in listing.snapshots.iter().rev() {
         match load_manifest(repository, id) {
-            Ok(manifest) => return Ok(Some(load(repository, manifest, observer, request))),
+            Ok(manifest) => return Ok(Some(load(repository, known, manifest, observer, request))),
             Err(
                 error @ SnapshotError::Load {
                     error: LoadError::Manifest(ManifestError::TooNew { .. }), ..
@@ -60,34 +61,48 @@ pub(super) fn find(
 
 fn load(
     repository: &Repo,
+    known: &KnownBlobs<'_>,
     manifest: Manifest,
     observer: &dyn Observer,
     request: &CreateRequest<'_>,
 ) -> Parent {
     let id = &manifest.snapshot_id;
-    let maps = match load_maps(repository, &manifest, request) {
+    let maps = match load_maps(repository, known, &manifest, request) {
         Ok(maps) => Some(maps),
         Err(SnapshotError::Logical) => None,
         Err(error) => {
             observer.warn(&format!("snapshot {id}: {error}; all pages are captured anew"));
+            distrust_maps(repository, known, &manifest);
             None
         }
     };
-    let attachments = load_attachments(repository, &manifest)
-        .inspect_err(|error| observer.warn(&format!("snapshot {id}: {error}; all are listed anew")))
-        .ok();
+    let attachments = load_attachments(repository, &manifest).inspect_err(|error| {
+        observer.warn(&format!("snapshot {id}: {error}; all are listed anew"));
+        manifest.lists().iter().for_each(|list| known.distrust(*list));
+    });
+    let attachments = attachments.ok();
     let allows_delta = maps.is_some() && allows_delta(repository, &manifest);
     Parent { manifest, maps, attachments, allows_delta }
 }
 
-/// Loads the maps; the hashes come from the cache if they are proven to be the same.
+/// Has the maps of a damaged chain stored again, should the new ones turn out to be the same.
+fn distrust_maps(repository: &Repo, known: &KnownBlobs<'_>, manifest: &Manifest) {
+    let chain = chain_objects(repository, manifest).unwrap_or_default();
+    let maps = chain.into_iter().flat_map(|(_, map, hashes)| [map, hashes]);
+    maps.chain(manifest.db.page_map).chain(manifest.db.page_hash_map).for_each(|id| known.distrust(id));
+}
+
+/// Loads the maps; the hashes come from the cache if they are proven to be the same and the repository holds
+/// them too, since what builds upon them needs them there.
 fn load_maps(
     repository: &Repo,
+    known: &KnownBlobs<'_>,
     manifest: &Manifest,
     request: &CreateRequest<'_>,
 ) -> Result<Maps, SnapshotError> {
     let cached = cache::read(&request.home.cache_dir, &repository.config().repo_id, manifest);
     if let Some((hashes, map)) = cached.zip(manifest.db.page_map)
+        && manifest.db.page_hash_map.is_some_and(|hashes| known.holds(&hashes))
         && let Ok(bytes) = repository.blob(&map, MAX_MAP_LEN)
         && let Ok((MapKind::Keyframe, pages)) = page_map::decode(&bytes)
     {

@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 
 use msgvault_verifier::Observer;
-use msgvault_verifier::format::id::PackId;
+use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
+use msgvault_verifier::format::index::{self, IndexEntry};
+use msgvault_verifier::format::manifest::Manifest;
 
 use super::archive::{Archive, StopAt, noise};
 use super::*;
@@ -109,6 +111,25 @@ fn bad_attachments_fail_and_are_named() {
     }
 }
 
+#[test]
+fn attachments_that_no_restore_could_place_are_refused() {
+    // Their contents are found where they belong, so that nobody misses the recorded path.
+    for paths in
+        [["../outside", "b"], ["/outside", "b"], ["a./b", "b"], ["A/b", "a/B"], ["\u{e9}", "e\u{301}"]]
+    {
+        let archive = Archive::new();
+        archive.write_messages(0..5);
+        for (content, path) in [b"one", b"two"].into_iter().zip(paths) {
+            let id = archive.attach(content).to_string();
+            archive
+                .sql(&format!("UPDATE attachments SET storage_path = '{path}' WHERE content_hash = '{id}'"));
+        }
+        let error = archive.try_create(|_| {}).unwrap_err();
+        assert!(matches!(error, CreateError::Session(SessionError::Schema { .. })), "{paths:?}: {error}");
+        assert!(archive.repository().listing().unwrap().snapshots.is_empty());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_among_the_extras_is_refused() {
@@ -177,6 +198,52 @@ fn what_the_repository_lost_is_stored_again() {
     for blob in snapshot.maps.pages.blobs.iter().chain(snapshot.attachments.iter().map(|item| &item.id)) {
         repository.blob(blob, u64::MAX).unwrap();
     }
+}
+
+#[test]
+fn what_was_found_damaged_is_stored_again_although_it_would_be_the_same() {
+    type Object = fn(&Manifest) -> BlobId;
+    let objects: [Object; 3] = [
+        |manifest| manifest.db.page_map.unwrap(),
+        |manifest| manifest.db.page_hash_map.unwrap(),
+        |manifest| manifest.lists()[0],
+    ];
+    for object in objects {
+        let archive = Archive::new();
+        archive.write_messages(0..400);
+        archive.attach(b"one");
+        let first = archive.create();
+        fs::remove_file(archive.cache_file()).unwrap();
+        let repository = archive.repository();
+        let manifest = repository.manifest(&first.snapshot_id.unwrap()).unwrap();
+        let place = repository.index().find(&object(&manifest)).unwrap();
+        let pack = archive.root().join(place.pack.path());
+        let mut bytes = fs::read(&pack).unwrap();
+        bytes[usize::try_from(place.offset).unwrap()] ^= 1;
+        fs::write(pack, bytes).unwrap();
+        let second = archive.create();
+        assert!(!second.warnings.is_empty());
+        // The older snapshot is whole again too.
+        archive.check(&second);
+    }
+}
+
+#[test]
+fn the_cache_does_not_hide_that_the_repository_lost_the_page_hashes() {
+    let archive = Archive::new();
+    archive.write_messages(0..400);
+    let first = archive.create();
+    let manifest = archive.repository().manifest(&first.snapshot_id.unwrap()).unwrap();
+    let place = archive.repository().index().find(&manifest.db.page_hash_map.unwrap()).unwrap();
+    let (id, offset, stored_len, encoding) = (place.id, place.offset, place.stored_len, place.encoding);
+    let nowhere = IndexEntry { id, pack: PackId::from_parts(1, 1), offset, stored_len, encoding };
+    let later = IndexId::from_parts(u64::MAX >> 20, 0);
+    fs::write(archive.root().join(later.path()), index::encode(&[nowhere])).unwrap();
+    assert!(archive.cache_file().exists());
+    archive.write_messages(400..401);
+    let second = archive.create();
+    let repository = archive.repository();
+    msgvault_verifier::snapshot::Snapshot::load(&repository, &second.snapshot_id.unwrap()).unwrap();
 }
 
 #[test]
