@@ -90,3 +90,84 @@ impl Observer for Progress<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use msgvault_verifier::repository::Repository;
+    use msgvault_verifier::store::DirectoryStore;
+    use msgvault_verifier::verify::{PackResult, Report, Scope, Verdict, check_pack, merge, plan};
+
+    /// A decoder that has no memory to speak of.
+    struct Tiny;
+
+    impl Decompressor for Tiny {
+        fn decoder<'a>(
+            &self,
+            header: &FrameHeader,
+            frame: &'a mut dyn BufRead,
+        ) -> io::Result<Box<dyn Read + 'a>> {
+            Ruzstd.decoder(header, frame)
+        }
+
+        fn max_window(&self) -> u64 {
+            16
+        }
+    }
+
+    fn store(fixture: &str) -> DirectoryStore {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
+        DirectoryStore::new(format!("{root}/{fixture}/repo"))
+    }
+
+    /// Verifies with jobs and results that are sent as text, last pack first.
+    fn verify_by_text(fixture: &str, decompressor: impl Decompressor) -> Report {
+        let repository = Repository::open(store(fixture), decompressor).unwrap();
+        let plan = plan(&repository, &Scope::All, Depth::Full, &());
+        let check = |task: &msgvault_verifier::verify::PackTask| {
+            let sent = task.job(repository.index()).to_json().unwrap();
+            let job = PackJob::from_json(&sent).unwrap();
+            let result = check_job(&store(fixture), repository.decompressor(), &job, Depth::Full, &());
+            PackResult::from_json(&result.to_json().unwrap()).unwrap()
+        };
+        let mut results: Vec<PackResult> = plan.tasks.iter().rev().map(check).collect();
+        results.reverse();
+        merge(&repository, plan, results, &())
+    }
+
+    #[test]
+    fn a_report_is_the_same_when_jobs_and_results_are_sent() {
+        for fixture in ["plain", "chain", "no-attachments", "namespaced", "unchanged"] {
+            let repository = Repository::open(store(fixture), Bounded).unwrap();
+            let plan = plan(&repository, &Scope::All, Depth::Full, &());
+            let check = |task| check_pack(&repository, task, Depth::Full, &());
+            let results = plan.tasks.iter().map(check).collect();
+            let direct = merge(&repository, plan, results, &());
+            let sent = verify_by_text(fixture, Bounded);
+            assert_eq!(serde_json::to_value(&sent).unwrap(), serde_json::to_value(&direct).unwrap());
+            assert_eq!(sent.verdict, Verdict::Intact);
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_here_is_neither_damaged_nor_intact() {
+        let report = verify_by_text("plain", Tiny);
+        assert_eq!(report.verdict, Verdict::Unchecked);
+        assert_eq!(report.problems, []);
+        assert!(!report.not_checked.is_empty());
+        assert!(report.not_checked.iter().all(|left| left.detail.contains("not checked: too large here")));
+        assert!(report.summary().contains("could not be checked here"), "{}", report.summary());
+        assert!(report.snapshots.iter().all(|snapshot| snapshot.verdict == Verdict::Unchecked));
+    }
+
+    #[test]
+    fn a_task_that_nobody_did_leaves_its_snapshots_unchecked() {
+        let repository = Repository::open(store("plain"), Bounded).unwrap();
+        let plan = plan(&repository, &Scope::All, Depth::Full, &());
+        let results = vec![PackResult::not_checked("the Worker died"); plan.tasks.len()];
+        assert!(results.iter().all(|result| result.outcome() == PackOutcome::NotChecked));
+        let report = merge(&repository, plan, results, &());
+        assert_eq!((report.verdict, report.complete), (Verdict::Unchecked, true));
+        assert_eq!(report.problems, []);
+    }
+}
