@@ -142,7 +142,7 @@ impl<'a> Staged<'a> {
         let target = self.root.join(name);
         self.reached(points.sync, &self.path)?;
         self.file.sync_all().map_err(PublishError::io("make durable", &self.path))?;
-        let made = create_parents(&self.root, name)?;
+        create_parents(&self.root, name)?;
         self.reached(points.publish, &target)?;
         if self.kind == FileKind::Config {
             fs::rename(&self.path, &target)
@@ -151,17 +151,17 @@ impl<'a> Staged<'a> {
         }
         .map_err(PublishError::io("publish", &target))?;
         self.published = true;
-        self.make_name_durable(&target, &made).inspect_err(|_| {
+        self.make_name_durable(name, &target).inspect_err(|_| {
             if self.kind != FileKind::Config {
                 take_back(&target);
             }
         })
     }
 
-    fn make_name_durable(&self, target: &Path, made: &[PathBuf]) -> Result<(), PublishError> {
+    /// Every folder up to the repository, since an interrupted run may have made one and not got further.
+    fn make_name_durable(&self, name: &str, target: &Path) -> Result<(), PublishError> {
         self.reached(self.kind.points().sync_folder, target)?;
-        let parents = made.iter().filter_map(|folder| folder.parent()).rev();
-        for folder in target.parent().into_iter().chain(parents) {
+        for folder in target.ancestors().skip(1).take(name.split('/').count()) {
             platform::sync_folder(folder).map_err(PublishError::io("make durable", folder))?;
         }
         self.reached(self.kind.points().done, target)
@@ -226,23 +226,20 @@ pub fn clean_staging(root: &Path) -> Result<(), PublishError> {
     Ok(())
 }
 
-/// Makes the folders above `name` and returns those that were not there, outermost first.
-fn create_parents(root: &Path, name: &str) -> Result<Vec<PathBuf>, PublishError> {
-    let mut made = Vec::new();
+/// Makes the folders above `name`, as far as they are missing.
+fn create_parents(root: &Path, name: &str) -> Result<(), PublishError> {
     let mut folder = root.to_owned();
-    let mut components = name.split('/').peekable();
-    while let Some(component) = components.next() {
-        if components.peek().is_none() {
-            break;
-        }
+    let (folders, _) = name.rsplit_once('/').unwrap_or_default();
+    for component in folders.split('/').filter(|component| !component.is_empty()) {
         folder.push(component);
         match platform::create_folder(&folder) {
-            Ok(()) => made.push(folder.clone()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(PublishError::io("create", &folder)(error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(PublishError::io("create", &folder)(error));
+            }
+            _ => {}
         }
     }
-    Ok(made)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) fn publish(run: &Run<'_>) -> Result<(), RestoreError> {
     let aside = rename_all(run, &mut renames)?;
     // The database is in its place: nothing is undone any more.
     renames.done.clear();
+    // Before the old log is removed, without which the old database could not be used.
+    run.staging.sync_names()?;
     reached(run.context, "restore.published")?;
     for name in aside {
         let removed = run.staging.dir().remove_file(&name);
@@ -54,6 +56,11 @@ fn rename_all(run: &Run<'_>, renames: &mut Renames<'_>) -> Result<Vec<RelativePa
             aside.push(to);
             reached(run.context, "restore.sidecar.set-aside")?;
         }
+    }
+    if !aside.is_empty() {
+        // A log that came back after a power cut would be applied to the new database.
+        run.staging.sync_names()?;
+        reached(run.context, "restore.sidecars.durable")?;
     }
     reached(run.context, "restore.database.renaming")?;
     renames.rename(run.staging.database(), &renames.name(DATABASE)?)?;

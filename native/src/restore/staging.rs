@@ -107,6 +107,11 @@ impl Staging {
         synced.map_err(|source| WriteError::new("make durable", self.path(), source))
     }
 
+    /// Makes the names in the target itself durable.
+    pub(super) fn sync_names(&self) -> Result<(), WriteError> {
+        self.dir().sync().map_err(|source| WriteError::new("make durable", self.path(), source))
+    }
+
     pub(super) fn failed(&self, action: &'static str, name: &RelativePath, source: io::Error) -> WriteError {
         WriteError { action, path: self.path().join(name.as_str()), source }
     }

@@ -17,7 +17,7 @@ use crate::store::Store;
 use super::check::PackResult;
 use super::fault::Fault;
 use super::plan::Plan;
-use super::problem::{Problem, ProblemCode};
+use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{NotChecked, Report, Totals};
 use super::walk::{Role, walk};
 
@@ -49,15 +49,25 @@ pub fn merge<S: Store, D: Decompressor>(
             complete = false;
             break;
         }
-        // A manifest that cannot be loaded is in the plan's problems already.
-        let Ok(manifest) = repository.manifest(id) else { continue };
+        let manifest = match repository.manifest(id) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string()));
+                continue;
+            }
+        };
         let judge = RefCell::new(Judge::new(id, &findings));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
         walk(repository, &manifest, &mut chains, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
         judge.manifest(repository, &manifest);
         not_checked.append(&mut judge.not_checked);
-        problems.append(&mut judge.finish());
+        let mut found = judge.finish();
+        if found.is_empty() {
+            let doubts = plan.doubts.iter().filter(|doubt| doubt.snapshot.as_ref() == Some(id));
+            found.extend(doubts.cloned());
+        }
+        problems.append(&mut found);
     }
     problems.sort();
     problems.dedup();
@@ -270,11 +280,16 @@ impl<'f> Judge<'f> {
             self.problems.push(Problem::of_snapshot(self.id, ProblemCode::StatsMismatch, detail));
         }
         for item in manifest.auxiliary().iter().filter(|item| item.name == DOCUMENT_DERIVATIVES) {
-            let Finding::Good { pack, raw_len, .. } = self.findings.of(&item.blob) else { continue };
-            let parsed = repository.blob(&item.blob, raw_len);
-            if parsed.is_ok_and(|json| DocumentDerivatives::parse(&json).is_none()) {
-                let detail = "the document disclosure is no object of counts with schema_version 1 or 2";
-                self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
+            let Finding::Good { pack, .. } = self.findings.of(&item.blob) else { continue };
+            match repository.blob(&item.blob, item.bytes) {
+                Ok(json) if DocumentDerivatives::parse(&json).is_some() => {}
+                Ok(_) => {
+                    let detail = "the document disclosure is no object of counts with schema_version 1 or 2";
+                    self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
+                }
+                Err(error) => {
+                    self.problems.push(Problem::of_blob(self.id, "the document disclosure", &error))
+                }
             }
         }
     }

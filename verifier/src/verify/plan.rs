@@ -27,6 +27,9 @@ pub struct Plan {
     pub tasks: Vec<PackTask>,
     /// What is wrong with the repository itself.
     pub(super) problems: Vec<Problem>,
+    /// What kept references of a snapshot from being known. The report tells the same in better words, unless
+    /// it can be read by then: a medium that fails now and then must not pass.
+    pub(super) doubts: Vec<Problem>,
     /// Whether the walk was cut short.
     pub(super) cancelled: bool,
 }
@@ -87,7 +90,7 @@ pub fn plan<S: Store, D: Decompressor>(
     observer: &dyn Observer,
 ) -> Plan {
     observer.begin(Phase::Plan, 0);
-    let mut problems = Vec::new();
+    let (mut problems, mut doubts) = (Vec::new(), Vec::new());
     let snapshots = match scope {
         Scope::One(id) => vec![id.clone()],
         Scope::All => list_all(repository, &mut problems),
@@ -109,13 +112,13 @@ pub fn plan<S: Store, D: Decompressor>(
                 &manifest,
                 &mut chains,
                 &mut |blob, role| wanted.add(repository.index().position(blob), role.page_size()),
-                &mut |_| {},
+                &mut |error| doubts.push(Problem::of_error(id, error)),
             ),
             Err(error) => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
         }
     }
     let tasks = wanted.into_tasks(repository);
-    Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, cancelled }
+    Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, cancelled }
 }
 
 fn list_all<S: Store, D: Decompressor>(

@@ -23,7 +23,7 @@ type Known<'a> = &'a (dyn Fn(&BlobId) -> bool + Sync);
 /// Works on one task after another until there are no more.
 pub(super) fn work(queue: &Queue<'_>, level: i32, known: Known<'_>) {
     let mut worker = match Compressor::new(level) {
-        Ok(compressor) => Worker { queue, level, known, compressor, scratch: Vec::new() },
+        Ok(compressor) => Worker { queue, level, known, compressor },
         Err(error) => return queue.fail(Failure::Compress(error)),
     };
     while let Some(Job { ticket, task }) = queue.next_job() {
@@ -42,7 +42,6 @@ struct Worker<'w, 'env> {
     level: i32,
     known: Known<'w>,
     compressor: Compressor<'static>,
-    scratch: Vec<u8>,
 }
 
 impl Worker<'_, '_> {
@@ -68,11 +67,12 @@ impl Worker<'_, '_> {
         if raw_len < MIN_COMPRESSED_LEN {
             return Ok((Encoding::Raw, raw));
         }
-        self.scratch.clear();
-        self.scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        self.compressor.compress_to_buffer(&raw, &mut self.scratch)?;
-        if keeps_compressed(raw_len, length(self.scratch.len())) {
-            Ok((Encoding::Zstd, self.scratch.clone()))
+        // Not kept for the next content: as many workers as there are would each keep the size of the largest.
+        let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
+        self.compressor.compress_to_buffer(&raw, &mut compressed)?;
+        if keeps_compressed(raw_len, length(compressed.len())) {
+            compressed.shrink_to_fit();
+            Ok((Encoding::Zstd, compressed))
         } else {
             Ok((Encoding::Raw, raw))
         }

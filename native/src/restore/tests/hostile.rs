@@ -1,9 +1,12 @@
 //! Snapshots whose parts do not fit, although every hash is right.
 
+use std::cell::Cell;
+
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::snapshot::SnapshotError;
-use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope};
+use msgvault_verifier::store::{Entry, Store, StoreError};
+use msgvault_verifier::verify::{self, Depth, ProblemCode, Report, Scope, Verdict};
 use rusqlite::Connection;
 
 use crate::archive::samples::attach;
@@ -35,11 +38,56 @@ fn found_by_verify(tiny: &Tiny) -> Vec<ProblemCode> {
     let root = folder.path().join("repo");
     tiny.write(&root);
     let repository = Repository::open(DirectoryStore::new(root), Zstd).unwrap();
-    let plan = verify::plan(&repository, &Scope::All, Depth::Full, &());
-    let check = |task| verify::check_pack(&repository, task, Depth::Full, &());
-    let results = plan.tasks.iter().map(check).collect();
-    let report = verify::merge(&repository, plan, results, &());
-    report.problems.iter().map(|problem| problem.code).collect()
+    report(&repository, Depth::Full).problems.iter().map(|problem| problem.code).collect()
+}
+
+fn report<S: Store>(repository: &Repository<S, Zstd>, depth: Depth) -> Report {
+    let plan = verify::plan(repository, &Scope::All, depth, &());
+    let results = plan.tasks.iter().map(|task| verify::check_pack(repository, task, depth, &())).collect();
+    verify::merge(repository, plan, results, &())
+}
+
+/// A medium of which one opening of a file fails.
+struct Flaky {
+    files: DirectoryStore,
+    opened: Cell<u32>,
+    fails: Cell<u32>,
+}
+
+impl Store for Flaky {
+    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        self.files.list(folder)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn msgvault_verifier::store::Source + '_>, StoreError> {
+        self.opened.set(self.opened.get() + 1);
+        if self.opened.get() == self.fails.get() {
+            return Err(StoreError::Unreadable { path: path.to_owned(), reason: "once".to_owned() });
+        }
+        self.files.open(path)
+    }
+}
+
+#[test]
+fn a_medium_that_fails_once_is_never_called_intact() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    Tiny::sample().write(&root);
+    let never = || Cell::new(0);
+    let store = Flaky { files: DirectoryStore::new(&root), opened: never(), fails: never() };
+    let repository = Repository::open(store, Zstd).unwrap();
+    for depth in [Depth::Quick, Depth::Full] {
+        for nth in 1.. {
+            repository.store().opened.set(0);
+            repository.store().fails.set(nth);
+            let report = report(&repository, depth);
+            if repository.store().opened.get() < nth {
+                assert_eq!(report.verdict, Verdict::Intact);
+                break;
+            }
+            assert_eq!(report.verdict, Verdict::Damaged, "{depth:?}, opening {nth}");
+        }
+    }
 }
 
 fn with_attachment_at(path: &str) -> Tiny {

@@ -7,7 +7,7 @@ use super::tiny::Tiny;
 use super::*;
 
 /// Points up to the one at which the database is renamed, in order; what fails there changes nothing.
-const BEFORE_THE_LAST_STEP: [&str; 10] = [
+const BEFORE_THE_LAST_STEP: [&str; 11] = [
     "restore.target",
     "restore.database.created",
     "restore.database.written",
@@ -18,6 +18,7 @@ const BEFORE_THE_LAST_STEP: [&str; 10] = [
     "restore.synced",
     "restore.extra.renamed",
     "restore.sidecar.set-aside",
+    "restore.sidecars.durable",
 ];
 const LAST: [&str; 3] = ["restore.database.renaming", "restore.published", "restore.durable"];
 
