@@ -98,12 +98,12 @@ impl Answer {
 
     /// The code of an error.
     pub(super) fn code(&self) -> String {
-        self.json().unwrap_or(Refusal::default()).error
+        self.json::<Refusal>().unwrap_or_default().error
     }
 
     /// The daemon's words, shortened.
     pub(super) fn message(&self) -> String {
-        let message = self.json().unwrap_or(Refusal::default()).message;
+        let message = self.json::<Refusal>().unwrap_or_default().message;
         if message.is_empty() {
             return "it gave no reason".to_owned();
         }
