@@ -254,7 +254,9 @@ impl<R: Runner> Scheduler<R> {
                 shown.state.set(job, JobState { schedule: cron.text().to_owned(), handled_until: now, last });
             }
         }
-        self.save(&shown.state);
+        if !shown.plan.jobs().is_empty() {
+            self.save(&shown.state);
+        }
     }
 
     /// When each job is due; in the past for those that were missed.
