@@ -2,9 +2,11 @@
 //! environment, the clock and the signals asked.
 
 mod backup;
+mod daemon;
 mod environment;
 mod failure;
 mod generate;
+mod serve;
 
 use std::ffi::OsString;
 use std::io;
@@ -50,6 +52,11 @@ enum Command {
     /// Make, list, verify and restore backups
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Own the archive home: let backups freeze it, and make them when they are due
+    Serve(serve::ServeArgs),
+    /// Ask about the daemon that runs, or end it
+    #[command(subcommand)]
+    Daemon(daemon::Command),
     /// Print a completion script
     Completions {
         /// The shell
@@ -79,6 +86,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
     let session = Session { place: cli.place, output, machine };
     let done = match cli.command {
         Command::Backup(command) => backup::run(&session, command),
+        Command::Serve(args) => serve::run(&session, &args),
+        Command::Daemon(command) => daemon::run(&session, &command),
         Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
         Command::Man => generate::man(&Cli::command()),
     };

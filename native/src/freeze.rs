@@ -2,13 +2,19 @@
 //!
 //! A daemon that runs is asked to; where none runs, its locks are taken for the moment, so that none can start.
 
+pub mod client;
+pub mod identity;
 pub mod ownership;
 pub mod record;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use client::{Daemon, DaemonError, DaemonFreezer};
 use ownership::{Ownership, OwnershipError};
-use record::{Record, RecordError};
+use record::RecordError;
+
+use crate::context::Context;
 
 /// Makes writers pause between `begin` and `end`.
 pub trait Freezer {
@@ -23,16 +29,9 @@ pub trait Freezer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FreezeError {
-    /// A daemon owns the archive, and it cannot be asked yet.
-    #[error(
-        "msgvault {version} (process {pid}) serves this archive, and a backup beside a running daemon is not possible yet: stop it and try again"
-    )]
-    DaemonRunning {
-        /// Its process.
-        pid: u32,
-        /// Its version.
-        version: String,
-    },
+    /// A daemon owns the archive, and it cannot be asked or says no.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// The locks of the archive cannot be had.
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
@@ -41,12 +40,28 @@ pub enum FreezeError {
     Record(#[from] RecordError),
 }
 
+/// What must be known to make writers pause.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Where locks and records are.
+    pub data_dir: &'a Path,
+    /// The API key of the configuration; empty when there is none.
+    pub api_key: &'a str,
+    /// How long to wait for a daemon that is busy.
+    pub patience: Duration,
+    /// Lets time pass.
+    pub pause: &'a dyn Fn(Duration),
+}
+
 /// Finds out who must make the writers of this data directory pause.
-pub fn acquire(data_dir: &Path) -> Result<Box<dyn Freezer>, FreezeError> {
-    match record::live(data_dir)? {
-        Some(Record { pid, version, .. }) => Err(FreezeError::DaemonRunning { pid, version }),
-        None => Ok(Box::new(Locks { data_dir: data_dir.to_owned(), held: None })),
-    }
+pub fn acquire<'a>(
+    context: &Context<'a>,
+    request: &Request<'a>,
+) -> Result<Box<dyn Freezer + 'a>, FreezeError> {
+    Ok(match Daemon::find(request.data_dir, request.api_key, context.random)? {
+        Some(daemon) => Box::new(DaemonFreezer::new(daemon, request.patience, request.pause, context)),
+        None => Box::new(Locks { data_dir: request.data_dir.to_owned(), held: None }),
+    })
 }
 
 /// Runs `window` while writers pause, and lets them go on however it ends.
@@ -89,10 +104,14 @@ mod tests {
         Ownership::take(data_dir).is_ok()
     }
 
+    fn freezer(data_dir: &Path) -> Box<dyn Freezer> {
+        Box::new(Locks { data_dir: data_dir.to_owned(), held: None })
+    }
+
     #[test]
     fn without_a_daemon_the_locks_are_held_for_the_window_alone() {
         let home = tempfile::tempdir().unwrap();
-        let mut freezer = acquire(home.path()).unwrap();
+        let mut freezer = freezer(home.path());
         assert!(locks_are_free(home.path()));
         let done: Result<u32, FreezeError> = during(freezer.as_mut(), || {
             assert!(!locks_are_free(home.path()));
@@ -102,14 +121,14 @@ mod tests {
         assert!(locks_are_free(home.path()));
 
         let stopped: Result<(), FreezeError> =
-            during(freezer.as_mut(), || Err(FreezeError::DaemonRunning { pid: 1, version: String::new() }));
+            during(freezer.as_mut(), || Err(DaemonError::Cancelled.into()));
         assert!(stopped.is_err() && locks_are_free(home.path()));
     }
 
     #[test]
     fn a_daemon_that_starts_before_the_window_wins() {
         let home = tempfile::tempdir().unwrap();
-        let mut freezer = acquire(home.path()).unwrap();
+        let mut freezer = freezer(home.path());
         let daemon = Ownership::take(home.path()).unwrap();
         let refused = freezer.begin().unwrap_err();
         assert!(matches!(refused, FreezeError::Ownership(OwnershipError::Held { .. })), "{refused}");
@@ -125,7 +144,7 @@ mod tests {
                 Ok(())
             }
             fn end(&mut self) -> Result<(), FreezeError> {
-                Err(FreezeError::DaemonRunning { pid: 1, version: String::new() })
+                Err(DaemonError::Late { pid: 1 }.into())
             }
         }
         let done: Result<(), FreezeError> = during(&mut Late, || Ok(()));

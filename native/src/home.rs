@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -43,6 +44,8 @@ pub struct Home {
     pub zstd_level: Option<i32>,
     /// What a daemon listens on.
     pub server: Server,
+    /// What a daemon does by itself.
+    pub backup: BackupSettings,
     /// The configuration that was loaded.
     pub config_file: Option<PathBuf>,
     /// Where page-hash caches are kept.
@@ -59,6 +62,33 @@ pub struct Server {
     pub api_port: u16,
     /// The key that clients must present; empty when none is needed.
     pub api_key: String,
+}
+
+/// What a daemon does by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupSettings {
+    /// When it makes snapshots: five fields of cron, in local time.
+    pub schedule: Option<String>,
+    /// When it verifies all of them.
+    pub verify_schedule: Option<String>,
+    /// The shell command that is told of success.
+    pub on_success: Option<String>,
+    /// The shell command that is told of everything else.
+    pub on_failure: Option<String>,
+    /// How long such a command may take; an hour, unless `hook_timeout` names other seconds.
+    pub hook_time: Duration,
+}
+
+impl Default for BackupSettings {
+    fn default() -> Self {
+        Self {
+            schedule: None,
+            verify_schedule: None,
+            on_success: None,
+            on_failure: None,
+            hook_time: Duration::from_hours(1),
+        }
+    }
 }
 
 impl Default for Server {
@@ -174,6 +204,7 @@ impl Home {
             repo,
             zstd_level: config.backup.zstd_level,
             server,
+            backup: config.backup.settings(),
             config_file,
         })
     }
@@ -245,6 +276,25 @@ struct Backup {
     repo: Option<String>,
     #[serde(deserialize_with = "zstd_level")]
     zstd_level: Option<i32>,
+    schedule: Option<String>,
+    verify_schedule: Option<String>,
+    on_success: Option<String>,
+    on_failure: Option<String>,
+    hook_timeout: Option<u64>,
+}
+
+impl Backup {
+    /// An empty text switches off what it stands for.
+    fn settings(&self) -> BackupSettings {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        BackupSettings {
+            schedule: given(&self.schedule),
+            verify_schedule: given(&self.verify_schedule),
+            on_success: given(&self.on_success),
+            on_failure: given(&self.on_failure),
+            hook_time: self.hook_timeout.map_or(BackupSettings::default().hook_time, Duration::from_secs),
+        }
+    }
 }
 
 fn zstd_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {

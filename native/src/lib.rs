@@ -4,6 +4,7 @@ pub mod archive;
 pub mod cli;
 pub mod context;
 pub mod create;
+pub mod daemon;
 pub mod decompress;
 pub mod freeze;
 pub mod home;

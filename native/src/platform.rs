@@ -25,7 +25,7 @@ pub use durable::{
     sync_folder, touch,
 };
 pub use positioned::{read_exact_at, write_all_at};
-pub use process::{host_name, process_lives};
+pub use process::{host_name, process_lives, terminate};
 
 /// What a name stands for; a symbolic link stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,10 @@
 
 pub mod damage;
 pub mod fixtures;
+pub mod go_stand_in;
 pub mod programs;
+pub mod raw_http;
 pub mod sample;
 pub mod scene;
+pub mod serve;
 pub mod tree;

@@ -60,9 +60,7 @@ impl<'p> Machine<'p> {
         run: impl FnOnce(&Context<'_>) -> T,
     ) -> Result<T, Failure> {
         self.catch_signals()?;
-        // Asked once, so that a machine without randomness is an error here and not a panic later.
-        getrandom::u64()
-            .map_err(|error| Failure::failed(format!("the system has no randomness: {error}")))?;
+        check_randomness()?;
         let progress = Progress::new(output, &self.stop);
         let observer = Watched { progress: &progress, point: self.point };
         let context = Context { observer: &observer, now: &Timestamp::now, random: &random };
@@ -120,8 +118,14 @@ impl Observer for Watched<'_> {
     }
 }
 
+/// Asks for randomness once, so that a machine without it is an error here and does not pass for zeros later.
+pub(super) fn check_randomness() -> Result<(), Failure> {
+    let asked = getrandom::u64();
+    asked.map(|_| ()).map_err(|error| Failure::failed(format!("the system has no randomness: {error}")))
+}
+
 /// 128 random bits.
-fn random() -> u128 {
+pub(super) fn random() -> u128 {
     let half = || u128::from(getrandom::u64().unwrap_or_default());
     half() << 64 | half()
 }

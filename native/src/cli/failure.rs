@@ -8,6 +8,7 @@ use msgvault_verifier::repository::{LoadError, OpenError, SelectError};
 use msgvault_verifier::snapshot::SnapshotError;
 
 use crate::create::CreateError;
+use crate::daemon::ServeError;
 use crate::freeze::FreezeError;
 use crate::home::HomeError;
 use crate::repo::init::InitError;
@@ -49,6 +50,7 @@ failures! {
     SelectError => Exit::of_select,
     VerifyError => VerifyError::exit,
     FreezeError => |_| Exit::Failed,
+    ServeError => |_| Exit::Failed,
     CreateError => of_create,
     RestoreError => of_restore,
     io::Error => |_| Exit::Failed,

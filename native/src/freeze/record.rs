@@ -72,16 +72,22 @@ pub enum RecordError {
     },
 }
 
-/// The daemon that owns a data directory, if its process lives.
+/// The daemon that seems to own a data directory, if its process lives.
+pub fn live(data_dir: &Path) -> Result<Option<Record>, RecordError> {
+    Ok(all_live(data_dir)?.into_iter().next())
+}
+
+/// Every record of a data directory whose process lives.
 ///
 /// Records of dead processes, of numbers that were given to another process since, and of other services do
 /// not count.
-pub fn live(data_dir: &Path) -> Result<Option<Record>, RecordError> {
+pub fn all_live(data_dir: &Path) -> Result<Vec<Record>, RecordError> {
     let unreadable = |path: PathBuf| move |source| RecordError::Unreadable { path, source };
     let dir = match Dir::open(data_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         dir => dir.map_err(unreadable(data_dir.to_owned()))?,
     };
+    let mut records = Vec::new();
     for name in dir.entries().map_err(unreadable(data_dir.to_owned()))? {
         let Some(name) = name.text else { continue };
         let Some(pid) = pid_of(&name).filter(|pid| platform::process_lives(u64::from(*pid))) else {
@@ -93,15 +99,18 @@ pub fn live(data_dir: &Path) -> Result<Option<Record>, RecordError> {
             bytes => bytes.map_err(unreadable(path.clone()))?,
         };
         let found = parse(pid, &bytes).map_err(|reason| RecordError::Malformed { path, reason })?;
-        if let Some(record) = found.filter(|record| !is_reused(record)) {
-            return Ok(Some(record));
-        }
+        records.extend(found.filter(|record| !is_reused(record)));
     }
-    Ok(None)
+    Ok(records)
 }
 
-/// The process of `daemon.<pid>.json`, written the one way it is.
-fn pid_of(name: &str) -> Option<u32> {
+/// The name of a process's record.
+pub fn file_name(pid: u32) -> String {
+    format!("daemon.{pid}.json")
+}
+
+/// The process that a record is named after, if the name is a record's.
+pub fn pid_of(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("daemon.")?.strip_suffix(".json")?;
     let pid: u32 = digits.parse().ok()?;
     (pid != 0 && pid.to_string() == digits).then_some(pid)
@@ -174,14 +183,23 @@ fn parse(pid: u32, bytes: &[u8]) -> Result<Option<Record>, String> {
         api_version: needed("api_version")?,
         api_schema_version: needed("api_schema_version")?,
         auth_fingerprint: needed("auth_fingerprint")?,
-        create_time: match text("create_time") {
-            Some(time) => Some(time.parse().map_err(|_| format!("its create_time is {time:?}"))?),
-            None => None,
-        },
+        // One that cannot be read tells as little as none; who owns the record must be proven anyway.
+        create_time: text("create_time").and_then(|time| time.parse().ok()),
         shutdown_token: text("shutdown_token"),
         startup_phase: text("startup_phase"),
     };
     Ok(Some(record))
+}
+
+impl Record {
+    /// Whether the process of this number began after the record was written, so that another one wrote it.
+    ///
+    /// A clock that was set forward meanwhile makes it seem so too: ask the daemon first.
+    pub fn is_older_than_its_process(&self) -> bool {
+        let Ok(started) = self.started_at.parse::<jiff::Timestamp>() else { return false };
+        let started = u64::try_from(started.as_millisecond()).unwrap_or(0);
+        process_start(self.pid).is_some_and(|actual| actual.saturating_sub(started) > START_TOLERANCE)
+    }
 }
 
 /// Whether the process that lives began at another time than the one that wrote the record.
@@ -248,8 +266,6 @@ mod tests {
         assert_eq!((found.pid, found.port, &*found.version), (std::process::id(), 4000, "dev"));
         assert_eq!((found.create_time, found.startup_phase), (None, None));
         assert_eq!(found.shutdown_token.as_deref(), Some("57"));
-        let refused = crate::freeze::acquire(home.path()).err().unwrap();
-        assert!(matches!(refused, crate::freeze::FreezeError::DaemonRunning { .. }), "{refused}");
     }
 
     #[test]
@@ -277,14 +293,31 @@ mod tests {
     }
 
     #[test]
+    fn a_record_can_be_older_than_its_process() {
+        let Some(start) = process_start(std::process::id()) else { return };
+        let text = |ms: u64| jiff::Timestamp::from_millisecond(ms.try_into().unwrap()).unwrap().to_string();
+        let table = [(text(start), false), (text(start - 2000), false), (text(start - 2001), true)];
+        for (told, older) in table.into_iter().chain([("soon".to_owned(), false)]) {
+            let home = home_with(&own_name(), &record(&[("2026-11-23T14:22:03Z", &told)]));
+            let found = live(home.path()).unwrap().unwrap();
+            assert_eq!(found.is_older_than_its_process(), older, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_creation_that_cannot_be_read_tells_nothing() {
+        let home = home_with(&own_name(), &record(&[("\"more\": \"x\"", "\"create_time\": \"soon\"")]));
+        assert_eq!(live(home.path()).unwrap().unwrap().create_time, None);
+    }
+
+    #[test]
     fn a_record_that_cannot_be_used_stops_everything() {
-        let damages: [&[(&str, &str)]; 7] = [
+        let damages: [&[(&str, &str)]; 6] = [
             &[("\"pid\": ", "\"pid\": 1")],
             &[("tcp", "unix")],
             &[("\"4000\"", "\"70000\"")],
             &[("\"4000\"", "4000")],
             &[("\"host\"", "\"hosts\"")],
-            &[("\"more\": \"x\"", "\"create_time\": \"soon\"")],
             &[("}}", "")],
         ];
         for damage in damages {

@@ -79,12 +79,20 @@ fn a_given_config_moves_the_home_and_what_is_relative() {
 fn settings_are_read_and_others_ignored() {
     let root = world(
         "top = 1\n[data]\ndata_dir = \"\"\nmore = []\n[oauth]\nx = 2\n[server]\nbind_addr = \"::1\"\napi_port = \
-         8080\napi_key = \"k\"\n[backup]\nrepo = \"~/b\"\nzstd_level = 7\n",
+         8080\napi_key = \"k\"\n[backup]\nrepo = \"~/b\"\nzstd_level = 7\nschedule = \"0 3 * * *\"\nverify_schedule = \
+         \"\"\non_failure = \"mail me\"\nhook_timeout = 60\n",
     );
     let home = resolve(&root, Some("h"), None).unwrap();
     assert_eq!(home.data_dir, home.home);
     assert_eq!(home.server, Server { bind_addr: "::1".into(), api_port: 8080, api_key: "k".into() });
     assert_eq!((home.repo, home.zstd_level), (path("/users/me/b"), Some(7)));
+    let expected = BackupSettings {
+        schedule: Some("0 3 * * *".into()),
+        on_failure: Some("mail me".into()),
+        hook_time: Duration::from_mins(1),
+        ..BackupSettings::default()
+    };
+    assert_eq!(home.backup, expected);
 }
 
 #[test]

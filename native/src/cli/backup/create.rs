@@ -1,6 +1,7 @@
 //! `msgvault backup create`.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use clap::Args;
 use msgvault_verifier::cli::Exit;
@@ -9,7 +10,7 @@ use msgvault_verifier::text::{escape, human_bytes};
 use crate::cli::Session;
 use crate::cli::environment::pause;
 use crate::cli::failure::Failure;
-use crate::create::{self, CreateReport, CreateRequest};
+use crate::create::{self, CreateError, CreateReport, CreateRequest};
 use crate::{freeze, platform};
 
 #[derive(Args)]
@@ -36,6 +37,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Break a lock of another backup, even if it may be alive
     #[arg(long)]
     force_unlock: bool,
+    /// Seconds to wait for a daemon that is busy with other work
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    freeze_wait: u64,
     /// Find out what would be stored, and store nothing
     #[arg(long)]
     dry_run: bool,
@@ -62,10 +66,16 @@ pub(super) fn run(session: &Session<'_>, args: &CreateArgs) -> Result<Exit, Fail
         pid: std::process::id().into(),
         pause: &pause,
     };
-    let mut freezer = freeze::acquire(&home.data_dir)?;
-    let created = session
-        .machine
-        .with_context(&session.output, |context| create::run(context, &request, freezer.as_mut()))?;
+    let freeze = freeze::Request {
+        data_dir: &home.data_dir,
+        api_key: &home.server.api_key,
+        patience: Duration::from_secs(args.freeze_wait),
+        pause: &pause,
+    };
+    let created = session.machine.with_context(&session.output, |context| -> Result<_, CreateError> {
+        let mut freezer = freeze::acquire(context, &freeze)?;
+        create::run(context, &request, freezer.as_mut())
+    })?;
     let report = created.map_err(|error| session.machine.failure(error))?;
     session.output.result(&report, || text(&report))?;
     Ok(Exit::Done)

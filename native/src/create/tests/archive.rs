@@ -127,7 +127,15 @@ impl Archive {
         observer: SharedObserver<'_>,
         change: impl FnOnce(&mut CreateRequest<'_>),
     ) -> Result<CreateReport, CreateError> {
-        let mut freezer = freeze::acquire(&self.home().data_dir).unwrap();
+        let (home, context) = (self.home(), self.fixture.context(observer));
+        let pause = |_| {};
+        let asked = freeze::Request {
+            data_dir: &home.data_dir,
+            api_key: "",
+            patience: Duration::ZERO,
+            pause: &pause,
+        };
+        let mut freezer = freeze::acquire(&context, &asked).unwrap();
         self.create_with(observer, freezer.as_mut(), change)
     }
 

@@ -10,6 +10,7 @@ use msgvault_verifier::format::manifest::Manifest;
 
 use super::archive::{Archive, StopAt, noise};
 use super::*;
+use crate::freeze::client::DaemonError;
 use crate::freeze::FreezeError;
 
 /// Every point of a run where it can be stopped, in order.
@@ -271,7 +272,7 @@ fn a_freeze_that_ended_early_spoils_the_snapshot() {
             Ok(())
         }
         fn end(&mut self) -> Result<(), FreezeError> {
-            Err(FreezeError::DaemonRunning { pid: 1, version: String::new() })
+            Err(DaemonError::Late { pid: 1 }.into())
         }
     }
     let archive = Archive::new();

@@ -1,0 +1,116 @@
+//! `msgvault serve`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use msgvault_verifier::cli::Exit;
+
+use crate::daemon::cron::Cron;
+use crate::daemon::schedule::Plan;
+use crate::daemon::{self, Machine, Settings};
+use crate::home::{BackupSettings, Home};
+
+use super::Session;
+use super::environment::{check_randomness, cwd, random};
+use super::failure::Failure;
+
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// The address to listen on [default: `[server] bind_addr` of the configuration, else 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<String>,
+    /// The port to listen on; 0 is any that is free [default: `[server] api_port`, else 0]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+}
+
+pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failure> {
+    let home = session.home()?;
+    let server = &home.server;
+    let bind = args.bind.as_deref().unwrap_or(&server.bind_addr);
+    let settings = Settings {
+        data_dir: home.data_dir.clone(),
+        listen: daemon::listen_address(bind, args.port.unwrap_or(server.api_port))?,
+        api_key: server.api_key.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        plan: plan(session, &home.backup)?,
+        zone: TimeZone::system(),
+        program: std::env::current_exe()?,
+        place: place(session, &home)?,
+        hook_time: home.backup.hook_time,
+    };
+    check_randomness()?;
+    let machine = Machine { now: Arc::new(Timestamp::now), random: Arc::new(random), sink: Arc::new(print) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
+    // Nothing that is left may hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(Exit::Done)
+}
+
+/// What the configuration schedules; a schedule without a repository is refused now and not at three at night.
+fn plan(session: &Session<'_>, backup: &BackupSettings) -> Result<Plan, Failure> {
+    let cron = |setting: &str, text: &Option<String>| -> Result<Option<Cron>, Failure> {
+        let parsed = text.as_deref().map(Cron::parse).transpose();
+        parsed.map_err(|error| Failure::failed(format!("[backup] {setting}: {error}")))
+    };
+    let plan = Plan {
+        create: cron("schedule", &backup.schedule)?,
+        verify: cron("verify_schedule", &backup.verify_schedule)?,
+        on_success: backup.on_success.clone(),
+        on_failure: backup.on_failure.clone(),
+    };
+    if plan.create.is_some() || plan.verify.is_some() {
+        session.repo()?;
+    }
+    Ok(plan)
+}
+
+/// The flags that make a child find what this process found.
+fn place(session: &Session<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
+    let cwd = cwd()?;
+    let mut flags = Vec::new();
+    let mut flag = |name: &str, path: &Path| {
+        flags.extend([OsString::from(name), cwd.join(path).into_os_string()]);
+    };
+    flag("--home", &home.home);
+    if let Some(config) = session.place.config.as_deref() {
+        flag("--config", config);
+    }
+    if let Ok(repo) = session.repo() {
+        flag("--repo", &repo);
+    }
+    Ok(flags)
+}
+
+/// Is ready when somebody wants the daemon to end, and says who.
+fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(async move {
+            tokio::select! {
+                _ = term.recv() => "SIGTERM",
+                _ = int.recv() => "SIGINT",
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+        "interrupt"
+    })
+}
+
+fn print(line: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

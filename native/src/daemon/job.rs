@@ -1,0 +1,293 @@
+//! Scheduled work itself: the program runs once more, as a child, and hooks are told how it went.
+//!
+//! A backup is made the same way by hand and by schedule, then; it asks this daemon to freeze like everybody.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::connections::stopped;
+use super::schedule::{HookResult, Job, Outcome, Runner, Verdict};
+
+/// A report that is longer is not kept.
+const MAX_REPORT: u64 = 64 << 10;
+/// As much is kept of what a program complains.
+const MAX_COMPLAINT: usize = 4 << 10;
+/// How long a program may take to end in order when the daemon ends.
+const STOP_TIME: Duration = Duration::from_secs(30);
+/// How long the news that the daemon ends may take after a child has had it.
+const STOP_NEWS: Duration = Duration::from_secs(2);
+
+/// Runs this program and hooks.
+pub(super) struct Children {
+    /// This program.
+    pub(super) program: PathBuf,
+    /// Flags that name home, configuration and repository.
+    pub(super) place: Vec<OsString>,
+    /// How long a hook may take.
+    pub(super) hook_time: Duration,
+    /// Becomes true when the daemon ends.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// How a child ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    complaint: String,
+}
+
+/// Why a child was not left to end by itself.
+enum Cut {
+    Stopped,
+    TookTooLong,
+    Failed(io::Error),
+}
+
+impl Runner for Children {
+    async fn run(&self, job: Job) -> Outcome {
+        let mut command = Command::new(&self.program);
+        command.args(&self.place).args(["--json", "--progress", "none", "backup"]).args(job.arguments());
+        match self.run_child(command, None, None).await {
+            // A service manager can tell the child to stop before it tells the daemon.
+            Ok(Ended { code: Some(130 | 143), .. }) if self.is_stopping().await => Outcome::stopped(),
+            Ok(ended) => outcome(&ended),
+            Err(Cut::Stopped) => Outcome::stopped(),
+            Err(Cut::TookTooLong) => Outcome::failed("it took too long"),
+            Err(Cut::Failed(error)) => {
+                Outcome::failed(&format!("{} cannot be run: {error}", self.program.display()))
+            }
+        }
+    }
+
+    async fn hook(&self, command_line: &str, document: &Value) -> HookResult {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(command_line);
+        let input = document.to_string();
+        let message = match self.run_child(command, Some(input), Some(self.hook_time)).await {
+            Ok(Ended { code: Some(0), .. }) => return HookResult::done(command_line),
+            Ok(Ended { code: Some(code), complaint, .. }) => format!("it ended with {code}: {complaint}"),
+            Ok(Ended { complaint, .. }) => format!("a signal ended it: {complaint}"),
+            Err(Cut::Stopped) => "it was ended because the daemon was stopped".to_owned(),
+            Err(Cut::TookTooLong) => format!("it was ended after {} s", self.hook_time.as_secs()),
+            Err(Cut::Failed(error)) => format!("it cannot be run: {error}"),
+        };
+        HookResult::failed(command_line, message.trim_end_matches([':', ' ']))
+    }
+}
+
+impl Children {
+    async fn is_stopping(&self) -> bool {
+        let mut stop = self.stop.clone();
+        tokio::time::timeout(STOP_NEWS, stopped(&mut stop)).await.is_ok()
+    }
+
+    async fn run_child(
+        &self,
+        mut command: Command,
+        input: Option<String>,
+        limit: Option<Duration>,
+    ) -> Result<Ended, Cut> {
+        let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // A group of its own, so that a signal of the terminal does not reach it and all of it can be ended.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn().map_err(Cut::Failed)?;
+        let mut stop = self.stop.clone();
+        let cut = tokio::select! {
+            ended = converse(&mut child, input) => return ended.map_err(Cut::Failed),
+            () = after(limit) => Cut::TookTooLong,
+            () = stopped(&mut stop) => Cut::Stopped,
+        };
+        end(&mut child).await;
+        Err(cut)
+    }
+}
+
+/// Feeds a child, reads what it says, and waits for its end.
+async fn converse(child: &mut Child, input: Option<String>) -> io::Result<Ended> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let feed = async {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A hook need not read what it is told.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+    };
+    let (status, (), stdout, complaint) =
+        tokio::join!(child.wait(), feed, read_head(stdout), read_tail(stderr));
+    Ok(Ended { code: status?.code(), stdout, complaint })
+}
+
+/// Reads all and keeps the beginning, one byte more than is of use.
+async fn read_head(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    if let Some(from) = from {
+        let mut head = from.take(MAX_REPORT + 1);
+        let _ = head.read_to_end(&mut kept).await;
+        let _ = tokio::io::copy(&mut head.into_inner(), &mut tokio::io::sink()).await;
+    }
+    kept
+}
+
+/// Reads all and keeps the end.
+async fn read_tail(from: Option<impl AsyncRead + Unpin>) -> String {
+    let (mut kept, mut chunk) = (Vec::new(), [0; 4096]);
+    if let Some(mut from) = from {
+        while let Ok(read @ 1..) = from.read(&mut chunk).await {
+            kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            let surplus = kept.len().saturating_sub(MAX_COMPLAINT);
+            kept.drain(..surplus);
+        }
+    }
+    String::from_utf8_lossy(&kept).trim().to_owned()
+}
+
+/// Lets a child end in order for a while, and then ends it and all that it started.
+async fn end(child: &mut Child) {
+    signal(child, false);
+    if tokio::time::timeout(STOP_TIME, child.wait()).await.is_err() {
+        signal(child, true);
+        let _ = child.wait().await;
+    }
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, kill: bool) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(group) = group {
+        let _ = kill_process_group(group, if kill { Signal::KILL } else { Signal::TERM });
+    }
+}
+
+#[cfg(not(unix))]
+fn signal(child: &mut Child, _: bool) {
+    let _ = child.start_kill();
+}
+
+async fn after(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn outcome(ended: &Ended) -> Outcome {
+    let small = u64::try_from(ended.stdout.len()).is_ok_and(|len| len <= MAX_REPORT);
+    let report = if small { serde_json::from_slice(&ended.stdout).ok() } else { None };
+    // The last line says why; what comes before are warnings.
+    let last = ended.complaint.lines().last().unwrap_or_default();
+    let verdict = match ended.code {
+        Some(0) => Verdict::Ok,
+        Some(3) => Verdict::Problems,
+        _ => Verdict::Failed,
+    };
+    let message = match (verdict, last) {
+        (Verdict::Ok, _) => String::new(),
+        (Verdict::Problems, _) => "the verification found problems".to_owned(),
+        (_, "") if ended.code.is_none() => "a signal ended it".to_owned(),
+        (_, last) => last.strip_prefix("msgvault: ").unwrap_or(last).to_owned(),
+    };
+    Outcome { verdict, exit_code: ended.code, message, report }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn children(program: &str, stop: &watch::Receiver<bool>) -> Children {
+        Children {
+            program: program.into(),
+            place: Vec::new(),
+            hook_time: Duration::from_secs(3600),
+            stop: stop.clone(),
+        }
+    }
+
+    /// A program that does what the script says.
+    fn script(text: &str) -> tempfile::TempDir {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        folder
+    }
+
+    async fn run(text: &str) -> Outcome {
+        let folder = script(text);
+        let (_stop, stopped) = watch::channel(false);
+        let program = folder.path().join("program");
+        children(program.to_str().unwrap(), &stopped).run(Job::Create).await
+    }
+
+    #[tokio::test]
+    async fn a_childs_end_becomes_an_outcome() {
+        let done = run(r#"echo "{\"arguments\": \"$*\"}""#).await;
+        assert_eq!((done.verdict, done.exit_code), (Verdict::Ok, Some(0)));
+        assert_eq!(done.report.unwrap()["arguments"], "--json --progress none backup create");
+
+        let failed = run("echo 'msgvault: warning: first' >&2; echo 'msgvault: no space' >&2; exit 1").await;
+        assert_eq!((failed.verdict, &*failed.message), (Verdict::Failed, "no space"));
+        assert_eq!(run("exit 3").await.verdict, Verdict::Problems);
+        assert_eq!(run("echo 'msgvault: interrupted' >&2; exit 143").await.verdict, Verdict::Failed);
+        assert_eq!(run("kill -9 $$").await.message, "a signal ended it");
+        let long = run("head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2").await;
+        assert_eq!((long.verdict, long.report), (Verdict::Ok, None));
+
+        let (_stop, stopped) = watch::channel(false);
+        let missing = children("/nowhere/at/all", &stopped).run(Job::Create).await;
+        assert!(missing.message.contains("/nowhere/at/all cannot be run"), "{}", missing.message);
+    }
+
+    #[tokio::test]
+    async fn a_hook_reads_what_happened() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told.json");
+        let (_stop, stopped) = watch::channel(false);
+        let children = children("unused", &stopped);
+        let document = serde_json::json!({ "job": "create", "long": "x".repeat(200_000) });
+        let done = children.hook(&format!("cat > {}", told.display()), &document).await;
+        assert!(done.ok, "{done:?}");
+        assert_eq!(std::fs::read_to_string(told).unwrap(), document.to_string());
+
+        let deaf = children.hook("exit 0", &document).await;
+        assert!(deaf.ok, "{deaf:?}");
+        let failed = children.hook("echo 'no route' >&2; exit 7", &document).await;
+        assert_eq!(failed.message, "it ended with 7: no route");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_that_hangs_is_ended_after_a_bound() {
+        let (_stop, stopped) = watch::channel(false);
+        let children = children("unused", &stopped);
+        let done = children.hook("sleep 99999 & wait", &Value::Null).await;
+        assert_eq!((done.ok, &*done.message), (false, "it was ended after 3600 s"));
+    }
+
+    #[tokio::test]
+    async fn what_runs_is_ended_in_order_with_the_daemon() {
+        let folder = script("trap 'exit 143' TERM; echo started > \"$0.started\"; while :; do :; done");
+        let (stop, stopped) = watch::channel(false);
+        let program = folder.path().join("program");
+        let children = children(program.to_str().unwrap(), &stopped);
+        let started = folder.path().join("program.started");
+        let running = children.run(Job::Verify);
+        let stopping = async {
+            while !started.exists() {
+                tokio::task::yield_now().await;
+            }
+            stop.send(true).unwrap();
+        };
+        let (outcome, ()) = tokio::join!(running, stopping);
+        assert_eq!(outcome.verdict, Verdict::Interrupted);
+    }
+}

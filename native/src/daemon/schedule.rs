@@ -1,0 +1,382 @@
+//! Scheduled work: what is due, one after another, and how the last runs went.
+
+mod state;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Machine;
+use super::cron::Cron;
+use super::gate::{Gate, Rank};
+use super::log::Level;
+
+pub use state::StateFile;
+use state::{JobState, State};
+
+/// The clock is looked at so often at least: it can be set, and a machine can sleep.
+const GLANCE: Duration = Duration::from_mins(1);
+/// A clock that is set back by less repeats nothing.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
+
+/// What can be scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Job {
+    /// Make a snapshot.
+    Create,
+    /// Verify all snapshots completely.
+    Verify,
+}
+
+/// When what is run, and who is told.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// When snapshots are made.
+    pub create: Option<Cron>,
+    /// When all snapshots are verified.
+    pub verify: Option<Cron>,
+    /// A shell command that is told of success.
+    pub on_success: Option<String>,
+    /// A shell command that is told of everything else.
+    pub on_failure: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All is well.
+    Ok,
+    /// The verification found problems.
+    Problems,
+    /// It did not come to its end.
+    Failed,
+    /// The daemon was stopped meanwhile; it is made up for when it starts again.
+    Interrupted,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The program's exit code; none when a signal ended it.
+    pub exit_code: Option<i32>,
+    /// One sentence; empty when all is well.
+    pub message: String,
+    /// What the program printed, if it is not too long.
+    pub report: Option<Value>,
+}
+
+/// A run and what came of it, as state file, status and hooks tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// What ran.
+    pub job: Job,
+    /// When it was due.
+    pub due_at: Timestamp,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// One sentence; empty when all is well.
+    pub message: String,
+    /// What the program printed.
+    pub report: Option<Value>,
+    /// What came of telling the hook.
+    #[serde(default)]
+    pub hook: Option<HookResult>,
+}
+
+/// What came of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookResult {
+    /// The command.
+    pub command: String,
+    /// Whether it did its work.
+    pub ok: bool,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// Does what is due; in tests, something that takes no time.
+pub trait Runner {
+    /// Runs a job to its end.
+    fn run(&self, job: Job) -> impl Future<Output = Outcome> + Send;
+    /// Tells a hook.
+    fn hook(&self, command: &str, document: &Value) -> impl Future<Output = HookResult> + Send;
+}
+
+/// What status requests are answered from. Clones are the same one.
+#[derive(Clone)]
+pub struct Board(Arc<Mutex<Shown>>);
+
+struct Shown {
+    plan: Plan,
+    state: State,
+    running: Option<Running>,
+    next: Vec<(Job, Timestamp)>,
+}
+
+#[derive(Clone, Copy)]
+struct Running {
+    job: Job,
+    since: Timestamp,
+}
+
+/// The answer to a status request.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    jobs: Vec<JobStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct JobStatus {
+    job: Job,
+    schedule: String,
+    next_at: Option<Timestamp>,
+    running_since: Option<Timestamp>,
+    last: Option<RunResult>,
+}
+
+/// Runs what is due, for as long as it is polled.
+pub struct Scheduler<R> {
+    /// The same as answers status requests.
+    pub board: Board,
+    /// Where results are kept.
+    pub file: StateFile,
+    /// The time zone of the schedules.
+    pub zone: TimeZone,
+    /// What everything that changes the archive passes.
+    pub gate: Gate,
+    /// Does the work.
+    pub runner: R,
+    /// Clock and log.
+    pub machine: Machine,
+}
+
+impl Job {
+    /// The arguments after `backup`.
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Create => &["create"],
+            Self::Verify => &["verify", "--all"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+impl Plan {
+    /// What is scheduled, in the order in which it runs when both are due.
+    fn jobs(&self) -> Vec<(Job, Cron)> {
+        let create = self.create.clone().map(|cron| (Job::Create, cron));
+        let verify = self.verify.clone().map(|cron| (Job::Verify, cron));
+        create.into_iter().chain(verify).collect()
+    }
+}
+
+impl Board {
+    /// Nothing has run yet but what `file` tells of.
+    pub fn new(plan: Plan, file: &StateFile) -> (Self, Option<String>) {
+        let (state, complaint) = file.load();
+        (Self(Arc::new(Mutex::new(Shown { plan, state, running: None, next: Vec::new() }))), complaint)
+    }
+
+    /// What is scheduled and how the last runs went.
+    pub fn status(&self) -> Status {
+        let shown = self.shown();
+        let job_status = |(job, cron): (Job, Cron)| JobStatus {
+            job,
+            schedule: cron.text().to_owned(),
+            next_at: shown.next.iter().find(|next| next.0 == job).map(|next| next.1),
+            running_since: shown.running.filter(|running| running.job == job).map(|running| running.since),
+            last: shown.state.of(job).and_then(|state| state.last.clone()),
+        };
+        Status { jobs: shown.plan.jobs().into_iter().map(job_status).collect() }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Runner> Scheduler<R> {
+    /// Runs what is due until the gate drains.
+    pub async fn run(self) {
+        self.begin();
+        loop {
+            let now = (self.machine.now)();
+            let next = self.next();
+            self.board.shown().next.clone_from(&next);
+            // The first of what is due at one time is what stands first in the plan.
+            let Some((job, due)) = next.into_iter().min_by_key(|(_, due)| *due) else { return };
+            if due > now {
+                let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+                tokio::select! {
+                    () = tokio::time::sleep(wait.min(GLANCE)) => continue,
+                    () = self.gate.drained() => return,
+                }
+            }
+            // Begins behind requests that wait, and not inside of a freeze; the backup asks for its own.
+            let label = format!("a scheduled {}", job.name());
+            match self.gate.enter(&label, Rank::Background).await {
+                Ok(permit) => drop(permit),
+                Err(_) => return,
+            }
+            self.execute(job, due).await;
+        }
+    }
+
+    /// Counts from now on what was never scheduled, or was scheduled otherwise.
+    fn begin(&self) {
+        let now = (self.machine.now)();
+        let mut shown = self.board.shown();
+        for (job, cron) in shown.plan.jobs() {
+            let known = shown.state.of(job).is_some_and(|state| state.schedule == cron.text());
+            if !known {
+                let last = shown.state.of(job).and_then(|state| state.last.clone());
+                shown.state.set(job, JobState { schedule: cron.text().to_owned(), handled_until: now, last });
+            }
+        }
+        if !shown.plan.jobs().is_empty() {
+            self.save(&shown.state);
+        }
+    }
+
+    /// When each job is due; in the past for those that were missed.
+    fn next(&self) -> Vec<(Job, Timestamp)> {
+        let now = (self.machine.now)();
+        let mut shown = self.board.shown();
+        let mut next = Vec::new();
+        for (job, cron) in shown.plan.jobs() {
+            let Some(mut state) = shown.state.of(job).cloned() else { continue };
+            // A clock that was wrong must not put off everything until the time that it showed.
+            if state.handled_until.duration_since(now) > CLOCK_SLACK {
+                state.handled_until = now;
+                shown.state.set(job, state.clone());
+            }
+            next.extend(cron.next_after(state.handled_until, &self.zone).map(|due| (job, due)));
+        }
+        next
+    }
+
+    async fn execute(&self, job: Job, due_at: Timestamp) {
+        let started_at = (self.machine.now)();
+        self.board.shown().running = Some(Running { job, since: started_at });
+        self.log(job, Level::Info, "scheduled work begins", "");
+        let Outcome { verdict, exit_code, message, report } = self.runner.run(job).await;
+        let finished_at = (self.machine.now)();
+        let mut result = RunResult {
+            job,
+            due_at,
+            started_at,
+            finished_at,
+            verdict,
+            exit_code,
+            message,
+            report,
+            hook: None,
+        };
+        let level = if verdict == Verdict::Ok { Level::Info } else { Level::Error };
+        self.log(job, level, "scheduled work ended", &result.message);
+        self.keep(job, &result);
+        if let Some(hook) = self.tell(&result).await {
+            if !hook.ok {
+                self.log(job, Level::Error, "the hook failed", &hook.message);
+            }
+            result.hook = Some(hook);
+            self.keep(job, &result);
+        }
+        self.board.shown().running = None;
+    }
+
+    /// Tells the hook for such a result; nobody is told of what will be made up for.
+    async fn tell(&self, result: &RunResult) -> Option<HookResult> {
+        let command = {
+            let shown = self.board.shown();
+            match result.verdict {
+                Verdict::Ok => shown.plan.on_success.clone(),
+                Verdict::Problems | Verdict::Failed => shown.plan.on_failure.clone(),
+                Verdict::Interrupted => None,
+            }
+        }?;
+        let document = serde_json::to_value(result).unwrap_or_default();
+        Some(self.runner.hook(&command, &document).await)
+    }
+
+    /// Keeps a result. Everything that was due until it began is handled by it, unless it was interrupted.
+    fn keep(&self, job: Job, result: &RunResult) {
+        let mut shown = self.board.shown();
+        let Some(mut state) = shown.state.of(job).cloned() else { return };
+        if result.verdict != Verdict::Interrupted {
+            state.handled_until = result.started_at.max(result.due_at);
+        }
+        state.last = Some(result.clone());
+        shown.state.set(job, state);
+        self.save(&shown.state);
+    }
+
+    fn save(&self, state: &State) {
+        if let Err(error) = self.file.save(state) {
+            let fields = [("path", self.file.path().display().to_string()), ("error", error.to_string())];
+            self.machine.log(Level::Error, "the state of scheduled work cannot be kept", &fields);
+        }
+    }
+
+    fn log(&self, job: Job, level: Level, message: &str, detail: &str) {
+        let mut fields = vec![("job", job.name().to_owned())];
+        if !detail.is_empty() {
+            fields.push(("message", detail.to_owned()));
+        }
+        self.machine.log(level, message, &fields);
+    }
+}
+
+impl Outcome {
+    /// It did not come to its end.
+    pub fn failed(message: &str) -> Self {
+        Self { verdict: Verdict::Failed, exit_code: None, message: message.to_owned(), report: None }
+    }
+
+    /// It was ended because the daemon ends.
+    pub fn stopped() -> Self {
+        let message = "it was ended because the daemon was stopped";
+        Self { verdict: Verdict::Interrupted, ..Self::failed(message) }
+    }
+}
+
+impl HookResult {
+    /// It did its work.
+    pub fn done(command: &str) -> Self {
+        Self { command: command.to_owned(), ok: true, message: String::new() }
+    }
+
+    /// It did not.
+    pub fn failed(command: &str, message: &str) -> Self {
+        Self { command: command.to_owned(), ok: false, message: message.to_owned() }
+    }
+}
+
+/// Where the state of scheduled work is kept, in a data directory.
+pub fn state_path(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("daemon-schedule.json")
+}
+
+#[cfg(test)]
+mod tests;

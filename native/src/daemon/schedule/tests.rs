@@ -1,0 +1,227 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+
+use super::super::tests::{Recorder, machine_at};
+use super::*;
+
+/// Takes ten minutes for everything, fails as told, and notes what happened when.
+#[derive(Clone)]
+struct Fake {
+    machine: Machine,
+    notes: Arc<Mutex<Vec<String>>>,
+    verdicts: Arc<Mutex<Vec<Verdict>>>,
+    at_once: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    fn note(&self, text: &str) {
+        let at = (self.machine.now)().strftime("%m-%d %H:%M");
+        self.notes.lock().unwrap().push(format!("{at} {text}"));
+    }
+}
+
+impl Runner for Fake {
+    async fn run(&self, job: Job) -> Outcome {
+        self.note(job.name());
+        assert_eq!(self.at_once.fetch_add(1, Ordering::Relaxed), 0, "never two at once");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        self.at_once.fetch_sub(1, Ordering::Relaxed);
+        let verdict = self.verdicts.lock().unwrap().pop().unwrap_or(Verdict::Ok);
+        Outcome { verdict, exit_code: Some(0), message: String::new(), report: None }
+    }
+
+    async fn hook(&self, command: &str, document: &Value) -> HookResult {
+        self.note(&format!("{command} {} {}", document["job"], document["verdict"]));
+        HookResult::failed(command, "it hung")
+    }
+}
+
+/// A data directory that lives through several daemons.
+struct World {
+    home: TempDir,
+    zone: TimeZone,
+    create: Option<&'static str>,
+    verify: Option<&'static str>,
+    hooks: bool,
+    /// What runs come to, the last one first; all others go well.
+    verdicts: Vec<Verdict>,
+}
+
+struct Life {
+    notes: Vec<String>,
+    status: Value,
+    log: Recorder,
+}
+
+impl World {
+    fn new(create: Option<&'static str>, verify: Option<&'static str>) -> Self {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        Self { home: tempfile::tempdir().unwrap(), zone, create, verify, hooks: false, verdicts: Vec::new() }
+    }
+
+    /// A daemon lives from `start` for so many hours. Notes are in UTC.
+    async fn live(&self, start: &str, hours: u64) -> Life {
+        let (machine, log) = machine_at(start);
+        let gate = Gate::new(machine.now.clone());
+        self.live_with(machine, log, gate, hours).await
+    }
+
+    async fn live_with(&self, machine: Machine, log: Recorder, gate: Gate, hours: u64) -> Life {
+        let cron = |text: Option<&str>| text.map(|text| Cron::parse(text).unwrap());
+        let hook = |command: &str| self.hooks.then(|| command.to_owned());
+        let plan = Plan {
+            create: cron(self.create),
+            verify: cron(self.verify),
+            on_success: hook("cheer"),
+            on_failure: hook("alarm"),
+        };
+        let file = StateFile::new(state_path(self.home.path()));
+        let (board, complaint) = Board::new(plan, &file);
+        assert_eq!(complaint, None);
+        let fake = Fake {
+            machine: machine.clone(),
+            notes: Arc::default(),
+            verdicts: Arc::new(Mutex::new(self.verdicts.clone())),
+            at_once: Arc::default(),
+        };
+        let (notes, shown) = (Arc::clone(&fake.notes), board.clone());
+        let scheduler = Scheduler { board, file, zone: self.zone.clone(), gate, runner: fake, machine };
+        let _ = tokio::time::timeout(Duration::from_secs(hours * 3600), scheduler.run()).await;
+        let notes = notes.lock().unwrap().clone();
+        Life { notes, status: serde_json::to_value(shown.status()).unwrap(), log }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nights_follow_local_time_across_daylight_saving() {
+    let world = World::new(Some("30 2 * * *"), None);
+    let spring = world.live("2026-03-27T12:00:00Z", 96).await;
+    // 2:30 of the night that has no 2:30 comes after the gap.
+    assert_eq!(
+        spring.notes,
+        ["03-28 01:30 create", "03-29 01:30 create", "03-30 00:30 create", "03-31 00:30 create"]
+    );
+    let autumn = World::new(Some("30 2 * * *"), None).live("2026-10-24T12:00:00Z", 48).await;
+    // 2:30 of the night that has it twice comes once.
+    assert_eq!(autumn.notes, ["10-25 00:30 create", "10-26 01:30 create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn missed_runs_are_made_up_for_once() {
+    let world = World::new(Some("0 3 * * *"), None);
+    assert_eq!(world.live("2026-11-20T12:00:00Z", 24).await.notes, ["11-21 02:00 create"]);
+    // Off for three nights, back at noon.
+    let back = world.live("2026-11-24T11:00:00Z", 24).await;
+    assert_eq!(back.notes, ["11-24 11:00 create", "11-25 02:00 create"]);
+    assert_eq!(back.status["jobs"][0]["last"]["due_at"], "2026-11-25T02:00:00Z");
+    assert_eq!(back.status["jobs"][0]["next_at"], "2026-11-26T02:00:00Z");
+    // Nothing was missed this time.
+    assert_eq!(world.live("2026-11-25T12:00:00Z", 2).await.notes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_start_and_a_new_schedule_make_up_for_nothing() {
+    let mut world = World::new(Some("0 3 * * *"), None);
+    assert_eq!(world.live("2026-11-20T12:00:00Z", 1).await.notes, Vec::<String>::new());
+    world.create = Some("0 1 * * *");
+    let changed = world.live("2026-11-22T12:00:00Z", 24).await;
+    assert_eq!(changed.notes, ["11-23 00:00 create"]);
+    // Times that passed before the first run of a daemon that is restarted every day count too.
+    let world = World::new(Some("0 3 * * *"), None);
+    assert_eq!(world.live("2026-11-20T12:00:00Z", 1).await.notes.len(), 0);
+    assert_eq!(world.live("2026-11-21T12:00:00Z", 1).await.notes, ["11-21 12:00 create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_together_runs_one_after_another() {
+    let world = World::new(Some("0 3 * * *"), Some("0 3 * * *"));
+    let life = world.live("2026-11-20T12:00:00Z", 24).await;
+    assert_eq!(life.notes, ["11-21 02:00 create", "11-21 02:10 verify"]);
+    assert_eq!(life.status["jobs"][1]["last"]["verdict"], "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night() {
+    let mut world = World::new(Some("0 3 * * *"), None);
+    world.hooks = true;
+    world.verdicts = vec![Verdict::Ok, Verdict::Failed];
+    let life = world.live("2026-11-20T12:00:00Z", 48).await;
+    assert_eq!(
+        life.notes,
+        [
+            "11-21 02:00 create",
+            "11-21 02:10 alarm \"create\" \"failed\"",
+            "11-22 02:00 create",
+            "11-22 02:10 cheer \"create\" \"ok\"",
+        ]
+    );
+    assert_eq!(life.status["jobs"][0]["last"]["hook"]["message"], "it hung");
+    assert!(life.log.lines().iter().any(|line| line.contains("the hook failed")));
+
+    world.verdicts = vec![Verdict::Problems];
+    world.verify = Some("0 5 * * *");
+    world.create = None;
+    let life = world.live("2026-11-23T02:00:00Z", 12).await;
+    assert_eq!(life.notes, ["11-23 04:00 verify", "11-23 04:10 alarm \"verify\" \"problems\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_end_of_the_daemon_interrupted_is_made_up_for() {
+    let mut world = World::new(Some("0 3 * * *"), None);
+    world.hooks = true;
+    // The daemon is killed five minutes into the run, which nobody could note.
+    let killed = world.live("2026-11-20T12:05:00Z", 14).await;
+    assert_eq!(killed.notes, ["11-21 02:00 create"]);
+    let (machine, log) = machine_at("2026-11-21T03:00:00Z");
+    let gate = Gate::new(machine.now.clone());
+    world.verdicts = vec![Verdict::Interrupted];
+    let draining = gate.clone();
+    let (interrupted, ()) = tokio::join!(world.live_with(machine, log, gate, 14), async {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        draining.drain();
+    });
+    assert_eq!(interrupted.notes, ["11-21 03:00 create"], "no hook is told");
+    world.verdicts = Vec::new();
+    let made_up = world.live("2026-11-21T08:00:00Z", 1).await;
+    assert_eq!(made_up.notes[0], "11-21 08:00 create");
+}
+
+#[tokio::test(start_paused = true)]
+async fn scheduled_work_waits_at_the_gate_and_not_inside_of_it() {
+    let world = World::new(Some("0 3 * * *"), None);
+    let (machine, log) = machine_at("2026-11-21T01:59:00Z");
+    let gate = Gate::new(machine.now.clone());
+    let freeze = gate.enter("backup freeze", Rank::Request).await.unwrap();
+    let other = gate.clone();
+    let (life, ()) = tokio::join!(world.live_with(machine, log, gate, 2), async {
+        tokio::time::sleep(Duration::from_secs(1800)).await;
+        drop(freeze);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(other.held(), None, "the backup that runs asks for its own freeze");
+    });
+    assert_eq!(life.notes, ["11-21 02:29 create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_wrong_puts_nothing_off() {
+    let world = World::new(Some("0 3 * * *"), None);
+    assert_eq!(world.live("2099-11-20T12:00:00Z", 24).await.notes.len(), 1);
+    assert_eq!(world.live("2026-11-20T12:00:00Z", 24).await.notes, ["11-21 02:00 create"]);
+}
+
+#[test]
+fn a_state_file_that_cannot_be_read_is_an_empty_one_and_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let file = StateFile::new(state_path(home.path()));
+    assert_eq!(file.load(), (State::default(), None));
+    std::fs::write(file.path(), "{\"create\": 7").unwrap();
+    let (state, complaint) = file.load();
+    assert!(state == State::default() && complaint.unwrap().contains("is not used"));
+    let mut state = State::default();
+    let handled_until = Timestamp::UNIX_EPOCH;
+    state.set(Job::Verify, JobState { schedule: "@daily".to_owned(), handled_until, last: None });
+    file.save(&state).unwrap();
+    assert_eq!(file.load(), (state, None));
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+}
