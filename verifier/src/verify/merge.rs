@@ -288,7 +288,8 @@ impl<'f> Judge<'f> {
                     self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
                 }
                 Err(error) => {
-                    self.problems.push(Problem::of_blob(self.id, "the document disclosure", &error))
+                    let problem = Problem::of_blob(self.id, "the document disclosure", &error);
+                    self.problems.push(problem);
                 }
             }
         }
