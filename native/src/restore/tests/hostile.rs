@@ -164,7 +164,8 @@ fn extras_stay_off_the_archive_and_in_the_target() {
     assert!(matches!(refused(&tiny), RestoreError::Snapshot(_)));
     // A file where another one needs a folder.
     tiny.extras = vec![("a", 0o600, b"x"), ("a/b", 0o600, b"y")];
-    assert!(matches!(refused(&tiny), RestoreError::Write(_)));
+    assert!(matches!(refused(&tiny), RestoreError::Snapshot(_)));
+    assert_eq!(found_by_verify(&tiny), [ProblemCode::ObjectInvalid]);
 }
 
 #[test]
