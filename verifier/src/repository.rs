@@ -166,7 +166,11 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         let listing = list_snapshots(&store);
         let mut index = BlobIndex::default();
         let mut damaged_indexes = Vec::new();
-        for name in index_names(&store) {
+        let names = index_names(&store).unwrap_or_else(|error| {
+            damaged_indexes.push(("indexes".to_owned(), error.into()));
+            Vec::new()
+        });
+        for name in names {
             match read_index(&store, &name) {
                 Ok(entries) => index.add(&entries),
                 Err(error) => damaged_indexes.push((name, error)),
@@ -204,7 +208,7 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         &self.index
     }
 
-    /// Index files that are of no use, by path.
+    /// Index files that are of no use, by path, or their folder.
     pub fn damaged_indexes(&self) -> &[(String, IndexError)] {
         &self.damaged_indexes
     }
@@ -304,16 +308,20 @@ pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
     }
 }
 
-/// Index files in the order in which later ones win.
-fn index_names(store: &dyn Store) -> Vec<String> {
-    let entries = store.list("indexes").unwrap_or_default();
+/// Index files in the order in which later ones win; none before the first snapshot, when copies can lack the
+/// folder.
+fn index_names(store: &dyn Store) -> Result<Vec<String>, StoreError> {
+    let entries = match store.list("indexes") {
+        Err(StoreError::Missing { .. }) => Vec::new(),
+        entries => entries?,
+    };
     let mut names: Vec<String> = entries
         .into_iter()
         .filter(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder)
         .map(|entry| format!("indexes/{}", entry.name))
         .collect();
     names.sort();
-    names
+    Ok(names)
 }
 
 fn read_index(store: &dyn Store, path: &str) -> Result<Vec<index::IndexEntry>, IndexError> {

@@ -1,6 +1,6 @@
 //! The extras tree: files beside database and attachments (`docs/format.md` §8).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -39,7 +39,8 @@ struct Entry {
     blob: BlobId,
 }
 
-/// Reads a tree and checks every path, and that no two are the same to any file system.
+/// Reads a tree and checks every path, that no two are the same to any file system, and that none lies below a
+/// file.
 pub fn decode(json: &[u8]) -> Result<Vec<ExtraFile>, DecodeError> {
     let tree: Tree =
         serde_json::from_slice(json).map_err(|error| DecodeError::invalid(OBJECT, error.to_string()))?;
@@ -54,7 +55,20 @@ pub fn decode(json: &[u8]) -> Result<Vec<ExtraFile>, DecodeError> {
         }
         files.push(ExtraFile { path, mode: entry.mode, size: entry.size, blob: entry.blob });
     }
+    refuse_below_files(&files)?;
     Ok(files)
+}
+
+fn refuse_below_files(files: &[ExtraFile]) -> Result<(), DecodeError> {
+    let paths: HashSet<&str> = files.iter().map(|file| file.path.relative().as_str()).collect();
+    for path in &paths {
+        let folders = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        if let Some(file) = folders.into_iter().find(|folder| paths.contains(folder)) {
+            let reason = format!("{path:?} lies below {file:?}, which is a file");
+            return Err(DecodeError::invalid(OBJECT, reason));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a tree; `files` are sorted by path.
@@ -101,12 +115,14 @@ mod tests {
         let entry =
             |path: &str| format!(r#"{{"path":"{path}","mode":384,"size":0,"blob":"{}"}}"#, BlobId::of(b""));
         let tree = |entries: &[String]| format!(r#"{{"entries":[{}]}}"#, entries.join(","));
-        assert!(decode(tree(&[entry("a"), entry("b")]).as_bytes()).is_ok());
+        assert!(decode(tree(&[entry("a"), entry("ab/a"), entry("b")]).as_bytes()).is_ok());
         for bad in [
             tree(&[entry("../a")]),
             tree(&[entry("msgvault.db")]),
             tree(&[entry("a"), entry("A")]),
             tree(&[entry("é"), entry("e\u{301}")]),
+            tree(&[entry("a"), entry("a/b/c")]),
+            tree(&[entry("a/b/c"), entry("a/b")]),
             "{}".to_owned(),
             r#"{"entries":[],"more":1}"#.to_owned(),
             "[".repeat(100_000),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use msgvault_verifier::cli::Exit;
+use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 
 use crate::cli::Session;
@@ -33,9 +34,7 @@ pub(in crate::cli) struct RestoreArgs {
 }
 
 pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
-    let repository = session.open()?;
-    let snapshot = repository.select(args.snapshot.as_deref().unwrap_or("latest"))?;
-    let root = repository.store().root().to_owned();
+    let (root, snapshot) = choose(session, args.snapshot.as_deref().unwrap_or("latest"))?;
     let host = platform::host_name();
     let live_homes = live_homes(session)?;
     let request = RestoreRequest {
@@ -52,6 +51,12 @@ pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Fai
     let report = restored.map_err(|error| session.machine.failure(error))?;
     session.output.result(&report, || text(&report))?;
     Ok(Exit::Done)
+}
+
+/// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
+fn choose(session: &Session<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
+    let repository = session.open()?;
+    Ok((repository.store().root().to_owned(), repository.select(snapshot)?))
 }
 
 /// The folders of the configured home, when a daemon serves it.

@@ -47,8 +47,9 @@ fn report<S: Store>(repository: &Repository<S, Zstd>, depth: Depth) -> Report {
     verify::merge(repository, plan, results, &())
 }
 
-/// A medium of which one opening of a file fails.
+/// A medium of which one opening of a file fails, or the listing of a folder.
 struct Flaky {
+    unlisted: &'static str,
     files: DirectoryStore,
     opened: Cell<u32>,
     fails: Cell<u32>,
@@ -56,6 +57,12 @@ struct Flaky {
 
 impl Store for Flaky {
     fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        if folder == self.unlisted {
+            return Err(StoreError::Unreadable {
+                path: folder.to_owned(),
+                reason: "a bad sector".to_owned(),
+            });
+        }
         self.files.list(folder)
     }
 
@@ -74,7 +81,7 @@ fn a_medium_that_fails_once_is_never_called_intact() {
     let root = folder.path().join("repo");
     Tiny::sample().write(&root);
     let never = || Cell::new(0);
-    let store = Flaky { files: DirectoryStore::new(&root), opened: never(), fails: never() };
+    let store = Flaky { unlisted: "-", files: DirectoryStore::new(&root), opened: never(), fails: never() };
     let repository = Repository::open(store, Zstd).unwrap();
     for depth in [Depth::Quick, Depth::Full] {
         for nth in 1.. {
@@ -88,6 +95,20 @@ fn a_medium_that_fails_once_is_never_called_intact() {
             assert_eq!(report.verdict, Verdict::Damaged, "{depth:?}, opening {nth}");
         }
     }
+}
+
+#[test]
+fn index_files_that_cannot_be_listed_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    Tiny::sample().write(&root);
+    let files = DirectoryStore::new(&root);
+    let store = Flaky { unlisted: "indexes", files, opened: Cell::new(0), fails: Cell::new(0) };
+    let report = report(&Repository::open(store, Zstd).unwrap(), Depth::Full);
+    let told = |problem: &verify::Problem| {
+        problem.code == ProblemCode::IndexDamaged && problem.detail.contains("a bad sector")
+    };
+    assert!(report.problems.iter().any(told), "{}", report.to_text());
 }
 
 fn with_attachment_at(path: &str) -> Tiny {
@@ -164,7 +185,8 @@ fn extras_stay_off_the_archive_and_in_the_target() {
     assert!(matches!(refused(&tiny), RestoreError::Snapshot(_)));
     // A file where another one needs a folder.
     tiny.extras = vec![("a", 0o600, b"x"), ("a/b", 0o600, b"y")];
-    assert!(matches!(refused(&tiny), RestoreError::Write(_)));
+    assert!(matches!(refused(&tiny), RestoreError::Snapshot(_)));
+    assert_eq!(found_by_verify(&tiny), [ProblemCode::ObjectInvalid]);
 }
 
 #[test]
