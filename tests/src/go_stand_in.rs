@@ -166,8 +166,11 @@ fn fingerprint(key: &str) -> String {
     if key.is_empty() {
         return "none".to_owned();
     }
-    let argon2 =
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8192, 1, 1, Some(32)).expect("parameters"));
+    let argon2 = Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(8192, 1, 1, Some(32)).expect("parameters"),
+    );
     let mut hash = [0; 32];
     let salt = b"msgvault-daemon-auth-fingerprint-v1";
     argon2.hash_password_into(key.as_bytes(), salt, &mut hash).expect("a hash");
@@ -238,7 +241,9 @@ impl Shared {
     }
 
     fn send_endless(&self, stream: &mut TcpStream) -> std::io::Result<()> {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n")?;
+        stream.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n",
+        )?;
         while !self.stopped.load(Ordering::SeqCst) {
             stream.write_all(&[b' '; 4096])?;
         }

@@ -41,13 +41,7 @@ struct Tried {
 }
 
 /// Freezes and thaws a home as a backup does, with a clock that passes only in pauses.
-fn freeze_with(
-    home: &Path,
-    key: &str,
-    patience: u64,
-    watcher: &Watcher,
-    window: impl FnOnce(),
-) -> Tried {
+fn freeze_with(home: &Path, key: &str, patience: u64, watcher: &Watcher, window: impl FnOnce()) -> Tried {
     let (seconds, counter, pauses) = (AtomicU64::new(0), AtomicU64::new(0), RefCell::new(0));
     let now = || Timestamp::from_second(seconds.load(Ordering::SeqCst).try_into().unwrap()).unwrap();
     let random = || u128::from(counter.fetch_add(1, Ordering::SeqCst));
@@ -284,7 +278,8 @@ fn a_daemon_that_ends_before_the_window_is_not_passed_over() {
     let (now, random) = (|| Timestamp::UNIX_EPOCH, || 7);
     let context = Context { observer: &watcher, now: &now, random: &random };
     let pause = |_| {};
-    let asked = freeze::Request { data_dir: home.path(), api_key: "", patience: Duration::ZERO, pause: &pause };
+    let asked =
+        freeze::Request { data_dir: home.path(), api_key: "", patience: Duration::ZERO, pause: &pause };
     let mut freezer: Box<dyn Freezer> = freeze::acquire(&context, &asked).unwrap();
     daemon.stop();
     let said = freezer.begin().unwrap_err().to_string();

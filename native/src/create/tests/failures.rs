@@ -10,8 +10,8 @@ use msgvault_verifier::format::manifest::Manifest;
 
 use super::archive::{Archive, StopAt, noise};
 use super::*;
-use crate::freeze::client::DaemonError;
 use crate::freeze::FreezeError;
+use crate::freeze::client::DaemonError;
 
 /// Every point of a run where it can be stopped, in order.
 const POINTS: [&str; 20] = [
