@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Bytes, HttpBody, to_bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::{self, Next};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
@@ -47,41 +45,36 @@ pub struct Api {
     pub(super) interfaces: fn() -> Vec<IpAddr>,
 }
 
-type Shared = State<Arc<Api>>;
+/// A request that was read completely.
+struct Asked<'a> {
+    connection: &'a Connection,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
 
-/// The routes. Every connection adds itself as an extension.
+/// The service. Every connection adds itself as an extension.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/api/ping", get(ping))
-        .route("/api/daemon/identity", get(identity))
-        .route("/health", get(health))
-        .route("/api/v1/health", get(health_in_full))
-        .route("/api/v1/backup/freeze/begin", post(begin))
-        .route("/api/v1/backup/freeze/end", post(end))
-        .route("/api/v1/backup/status", get(status))
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_route)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
-        .with_state(api)
+    Router::new().fallback(answer).with_state(api)
 }
 
 /// What holds for all requests: they are numbered, guarded, read completely, and logged.
-async fn around(
-    State(api): Shared,
+async fn answer(
+    State(api): State<Arc<Api>>,
     Extension(connection): Extension<Arc<Connection>>,
     request: Request,
-    next: Next,
 ) -> Response {
     let began = Instant::now();
     let id = format!("msgvault-{}", api.requests.fetch_add(1, Ordering::Relaxed) + 1);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match api.guard.admit(&method, request.headers()) {
         Err(denied) => denied.into_response(),
-        Ok(()) => match read(request).await {
+        Ok(()) => match Asked::read(&connection, request).await {
             None => invalid("invalid JSON request body"),
-            Some(request) => {
+            Some(asked) => {
                 let _working = connection.working();
-                next.run(request).await
+                api.route(&asked).await.unwrap_or_else(IntoResponse::into_response)
             }
         },
     };
@@ -103,31 +96,129 @@ async fn around(
     response
 }
 
-/// Reads the body, bounded in size and time.
-async fn read(request: Request) -> Option<Request> {
-    let (parts, body) = request.into_parts();
-    let body = timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await.ok()?.ok()?;
-    Some(Request::from_parts(parts, Body::from(body)))
-}
-
-async fn ping(State(api): Shared) -> Response {
-    #[derive(Serialize)]
-    struct Ping {
-        ok: bool,
-        service: &'static str,
-        version: &'static str,
-        pid: u32,
+impl Api {
+    /// A known path asked in another way is no route either, and does not tell the right one.
+    async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
+        match (asked.method.as_str(), asked.path.as_str()) {
+            ("GET", "/api/ping") => Ok(self.ping()),
+            ("GET", "/api/daemon/identity") => Ok(self.identity(&asked.headers)),
+            ("GET", "/health") => Ok(self.health()),
+            ("GET", "/api/v1/health") => self.health_in_full(&asked.headers),
+            ("GET", "/api/v1/backup/status") => self.status(&asked.headers),
+            ("POST", "/api/v1/backup/freeze/begin") => self.begin(asked).await,
+            ("POST", "/api/v1/backup/freeze/end") => self.end(asked),
+            _ => Ok(not_found(asked)),
+        }
     }
-    json(StatusCode::OK, &Ping { ok: true, service: SERVICE, version: api.version, pid: api.pid })
+
+    fn ping(&self) -> Response {
+        #[derive(Serialize)]
+        struct Ping {
+            ok: bool,
+            service: &'static str,
+            version: &'static str,
+            pid: u32,
+        }
+        json(&Ping { ok: true, service: SERVICE, version: self.version, pid: self.pid })
+    }
+
+    fn identity(&self, headers: &HeaderMap) -> Response {
+        let challenge = headers.get(CHALLENGE_HEADER).and_then(|value| value.to_str().ok());
+        let Some(challenge) = challenge.and_then(Challenge::parse) else {
+            return error(StatusCode::BAD_REQUEST, "invalid_challenge", "Invalid daemon identity challenge");
+        };
+        let proof = challenge.proof(&self.shutdown_token, self.pid);
+        (StatusCode::NO_CONTENT, [(PROOF_HEADER, proof)]).into_response()
+    }
+
+    /// For everybody: what holds the gate is not told.
+    fn health(&self) -> Response {
+        let operation =
+            self.gate.held().map(|_| Operation { busy: true, label: String::new(), started_at: None });
+        json(&Health { status: "ok", operation, analytics_engine: "sql", api_schema_version: None })
+    }
+
+    fn health_in_full(&self, headers: &HeaderMap) -> Result<Response, Denied> {
+        self.guard.authorize(headers)?;
+        let operation = self.gate.held().map(|held| Operation {
+            busy: true,
+            label: held.label,
+            started_at: Some(held.started_at.to_string()),
+        });
+        let api_schema_version = Some(API_SCHEMA_VERSION);
+        Ok(json(&Health { status: "ok", operation, analytics_engine: "sql", api_schema_version }))
+    }
+
+    fn status(&self, headers: &HeaderMap) -> Result<Response, Denied> {
+        self.guard.authorize(headers)?;
+        Ok(json(&self.board.status()))
+    }
+
+    async fn begin(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
+        if let Some(stop) = self.freeze_stop(asked)? {
+            return Ok(stop);
+        }
+        Ok(match self.window.begin().await {
+            Ok(token) => json(&Token { token }),
+            Err(BeginError::Active) => {
+                error(StatusCode::CONFLICT, "backup_freeze_active", "a backup freeze is already active")
+            }
+            Err(BeginError::Gate(Refused::Busy(held))) => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "operation_in_progress", &held.sentence())
+            }
+            Err(BeginError::Gate(Refused::Draining)) => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", "server is shutting down")
+            }
+        })
+    }
+
+    fn end(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
+        if let Some(stop) = self.freeze_stop(asked)? {
+            return Ok(stop);
+        }
+        let mut values = serde_json::Deserializer::from_slice(&asked.body);
+        let Ok(given) = Token::deserialize(&mut values) else {
+            return Ok(invalid("invalid JSON request body"));
+        };
+        if values.end().is_err() {
+            return Ok(invalid("request body must contain exactly one JSON value"));
+        }
+        if self.window.end(&given.token) {
+            #[derive(Serialize)]
+            struct Ended {}
+            return Ok(json(&Ended {}));
+        }
+        let message = "no active backup freeze with that token";
+        Ok(error(StatusCode::BAD_REQUEST, "backup_freeze_not_active", message))
+    }
+
+    /// What stops a request that would freeze or thaw: no key, another machine, another kind of body.
+    fn freeze_stop(&self, asked: &Asked<'_>) -> Result<Option<Response>, Denied> {
+        self.guard.authorize(&asked.headers)?;
+        if !guard::is_same_host(asked.connection.peer().ip(), self.interfaces) {
+            return Ok(Some(not_found(asked)));
+        }
+        let media = asked.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
+        if asked.body.is_empty() || media.eq_ignore_ascii_case("application/json") {
+            return Ok(None);
+        }
+        let message = "Content-Type must be application/json";
+        Ok(Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)))
+    }
 }
 
-async fn identity(State(api): Shared, headers: HeaderMap) -> Response {
-    let challenge = headers.get(CHALLENGE_HEADER).and_then(|value| value.to_str().ok());
-    let Some(challenge) = challenge.and_then(Challenge::parse) else {
-        return error(StatusCode::BAD_REQUEST, "invalid_challenge", "Invalid daemon identity challenge");
-    };
-    let proof = challenge.proof(&api.shutdown_token, api.pid);
-    (StatusCode::NO_CONTENT, [(PROOF_HEADER, proof)]).into_response()
+impl<'a> Asked<'a> {
+    /// Reads the body, bounded in size and time.
+    async fn read(connection: &'a Connection, request: Request) -> Option<Self> {
+        let (parts, body) = request.into_parts();
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return None;
+        }
+        let body = timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await.ok()?.ok()?;
+        let path = parts.uri.path().to_owned();
+        Some(Self { connection, method: parts.method, path, headers: parts.headers, body })
+    }
 }
 
 #[derive(Serialize)]
@@ -150,119 +241,15 @@ struct Operation {
     started_at: Option<String>,
 }
 
-/// For everybody: what holds the gate is not told.
-async fn health(State(api): Shared) -> Response {
-    let operation = api.gate.held().map(|_| Operation { busy: true, label: String::new(), started_at: None });
-    json(
-        StatusCode::OK,
-        &Health { status: "ok", operation, analytics_engine: "sql", api_schema_version: None },
-    )
-}
-
-async fn health_in_full(State(api): Shared, headers: HeaderMap) -> Result<Response, Denied> {
-    api.guard.authorize(&headers)?;
-    let operation = api.gate.held().map(|held| Operation {
-        busy: true,
-        label: held.label,
-        started_at: Some(held.started_at.to_string()),
-    });
-    let api_schema_version = Some(API_SCHEMA_VERSION);
-    Ok(json(StatusCode::OK, &Health { status: "ok", operation, analytics_engine: "sql", api_schema_version }))
-}
-
-async fn status(State(api): Shared, headers: HeaderMap) -> Result<Response, Denied> {
-    api.guard.authorize(&headers)?;
-    Ok(json(StatusCode::OK, &api.board.status()))
-}
-
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
 struct Token {
     token: String,
 }
 
-async fn begin(
-    State(api): Shared,
-    Extension(connection): Extension<Arc<Connection>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Denied> {
-    if let Some(stop) = api.freeze_stop(&connection, &method, &uri, &headers, &body)? {
-        return Ok(stop);
-    }
-    Ok(match api.window.begin().await {
-        Ok(token) => json(StatusCode::OK, &Token { token }),
-        Err(BeginError::Active) => {
-            error(StatusCode::CONFLICT, "backup_freeze_active", "a backup freeze is already active")
-        }
-        Err(BeginError::Gate(Refused::Busy(held))) => {
-            error(StatusCode::SERVICE_UNAVAILABLE, "operation_in_progress", &held.sentence())
-        }
-        Err(BeginError::Gate(Refused::Draining)) => {
-            error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", "server is shutting down")
-        }
-    })
-}
-
-async fn end(
-    State(api): Shared,
-    Extension(connection): Extension<Arc<Connection>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Denied> {
-    if let Some(stop) = api.freeze_stop(&connection, &method, &uri, &headers, &body)? {
-        return Ok(stop);
-    }
-    let mut values = serde_json::Deserializer::from_slice(&body);
-    let Ok(given) = Token::deserialize(&mut values) else {
-        return Ok(invalid("invalid JSON request body"));
-    };
-    if values.end().is_err() {
-        return Ok(invalid("request body must contain exactly one JSON value"));
-    }
-    if api.window.end(&given.token) {
-        #[derive(Serialize)]
-        struct Ended {}
-        return Ok(json(StatusCode::OK, &Ended {}));
-    }
-    let message = "no active backup freeze with that token";
-    Ok(error(StatusCode::BAD_REQUEST, "backup_freeze_not_active", message))
-}
-
-impl Api {
-    /// What stops a request that would freeze or thaw: no key, another machine, another kind of body.
-    fn freeze_stop(
-        &self,
-        connection: &Connection,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Result<Option<Response>, Denied> {
-        self.guard.authorize(headers)?;
-        if !guard::is_same_host(connection.peer().ip(), self.interfaces) {
-            return Ok(Some(not_found(method, uri)));
-        }
-        let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim();
-        if body.is_empty() || media.eq_ignore_ascii_case("application/json") {
-            return Ok(None);
-        }
-        let message = "Content-Type must be application/json";
-        Ok(Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)))
-    }
-}
-
-async fn no_route(method: Method, uri: Uri) -> Response {
-    not_found(&method, &uri)
-}
-
-fn not_found(method: &Method, uri: &Uri) -> Response {
-    error(StatusCode::NOT_FOUND, "not_found", &format!("No route matches {method} {}", uri.path()))
+fn not_found(asked: &Asked<'_>) -> Response {
+    let message = format!("No route matches {} {}", asked.method, asked.path);
+    error(StatusCode::NOT_FOUND, "not_found", &message)
 }
 
 fn invalid(message: &str) -> Response {
@@ -309,9 +296,9 @@ fn body(code: &str, message: &str) -> String {
     serde_json::to_string(&Refusal { error: code, message }).unwrap_or_default()
 }
 
-fn json(status: StatusCode, document: &impl Serialize) -> Response {
+fn json(document: &impl Serialize) -> Response {
     match serde_json::to_string(document) {
-        Ok(text) => (status, [(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
         Err(reason) => error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", &reason.to_string()),
     }
 }

@@ -85,7 +85,7 @@ impl Daemon {
 
     /// Asks how it is; with a key, that shows that the key is right.
     pub fn health(&self) -> Result<Health, DaemonError> {
-        let answer = self.ask("GET", "/api/v1/health", None, PROBE_TIMEOUT)?;
+        let answer = self.ask("GET", "/api/v1/health", None, END_TIMEOUT)?;
         match answer.status {
             200 => answer.json().ok_or_else(|| self.stranger("it does not tell its health")),
             _ => Err(self.refusal(&answer)),
