@@ -1,6 +1,7 @@
 //! Verification on the command line.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::Args;
 use rayon::prelude::*;
@@ -55,6 +56,9 @@ pub enum VerifyError {
         /// What the system said.
         reason: String,
     },
+    /// A thread panicked.
+    #[error("a part of the verification failed unexpectedly, which is a defect of this program")]
+    Panicked,
     /// The result cannot be printed.
     #[error("cannot print the result: {0}")]
     Print(#[from] io::Error),
@@ -66,7 +70,7 @@ impl VerifyError {
         match self {
             Self::Open(error) => Exit::of_open(error),
             Self::Select(error) => Exit::of_select(error),
-            Self::Threads { .. } | Self::Print(_) => Exit::Failed,
+            Self::Threads { .. } | Self::Panicked | Self::Print(_) => Exit::Failed,
         }
     }
 }
@@ -82,11 +86,11 @@ pub fn resolve_scope<S: Store, D: Decompressor>(
     repository.select(args.snapshot.as_deref().unwrap_or("latest")).map(Scope::One)
 }
 
-/// Runs `work` with so many threads; 0 is one a CPU.
+/// Runs `work` with so many threads; 0 is one a CPU. A panic is an error.
 pub fn with_jobs<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> Result<T, VerifyError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(|error| VerifyError::Threads { jobs, reason: error.to_string() })?;
-    Ok(pool.install(work))
+    catch_unwind(AssertUnwindSafe(|| pool.install(work))).map_err(|_| VerifyError::Panicked)
 }
 
 /// Verifies a scope on all threads of the current pool.
@@ -120,4 +124,16 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
         Verdict::Damaged => Exit::Problems,
         Verdict::Unchecked => Exit::Interrupted(2),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_worker_is_an_error() {
+        assert_eq!(with_jobs(2, || 1).unwrap(), 1);
+        let work = || [1, 2, 3].par_iter().for_each(|n| assert_ne!(*n, 2, "on purpose"));
+        assert!(matches!(with_jobs(2, work), Err(VerifyError::Panicked)));
+    }
 }
