@@ -117,20 +117,6 @@ impl<'s> PackFile<'s> {
         Arc::clone(&self.entries)
     }
 
-    /// Opens a pack of a repository whose footer was read before.
-    pub(crate) fn with_entries(
-        store: &'s dyn Store,
-        id: PackId,
-        entries: Arc<Vec<PackEntry>>,
-    ) -> Result<Self, PackError> {
-        Ok(Self { source: store.open(&id.path())?, entries })
-    }
-
-    /// The entries, to be kept beyond the opened file.
-    pub(crate) fn shared_entries(&self) -> Arc<Vec<PackEntry>> {
-        Arc::clone(&self.entries)
-    }
-
     /// The entries, by blob ID.
     pub fn entries(&self) -> &[PackEntry] {
         &self.entries

@@ -262,11 +262,11 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
             Err(_) => None,
         };
         if let Some(footer) = cached {
-            return PackFile::with_entries(&self.store, pack, footer);
+            return Ok(PackFile::with_footer(self.store.open(&pack.path())?, footer));
         }
         let file = PackFile::open(&self.store, pack)?;
         if let Ok(mut slot) = self.last_footer.lock() {
-            *slot = Some((pack, file.shared_entries()));
+            *slot = Some((pack, file.footer()));
         }
         Ok(file)
     }
