@@ -1,6 +1,8 @@
 //! `msgvault backup verify`.
 
 use msgvault_verifier::cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
+use msgvault_verifier::repository::read_config;
+use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 
 use super::OpenRepository;
@@ -26,9 +28,12 @@ pub(super) fn run(session: &Session<'_>, args: &Args) -> Result<Exit, Failure> {
 }
 
 fn verify(session: &Session<'_>, args: &Args, context: &Context<'_>) -> Result<Report, Failure> {
+    let root = session.repo()?;
+    // A folder that is no repository gets no lock, and the index is read once nothing can be removed.
+    read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
+    let _lock = super::lock_shared(context, &root, "verify")?;
     let repository = session.open()?;
     let scope = resolve_scope(&repository, &args.verify)?;
-    let _lock = super::lock_shared(context, repository.store().root(), "verify")?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
     if args.restore_check {
         rehearse(&repository, &mut report, args.verify.jobs, context)?;
