@@ -271,6 +271,17 @@ fn what_a_killed_daemon_left_behind_counts_as_far_as_it_can() {
 }
 
 #[test]
+fn a_daemon_killed_inside_of_the_window_fails_the_backup() {
+    let home = home();
+    let daemon = Serve::start(home.path(), &[]);
+    let tried = freeze_with(home.path(), "", 300, &Watcher::default(), || {
+        daemon.signal(rustix::process::Signal::KILL);
+    });
+    let said = sentence(tried.result);
+    assert!(said.contains("was lost while the archive was frozen"), "{said}");
+}
+
+#[test]
 fn a_daemon_that_ends_before_the_window_is_not_passed_over() {
     let home = home();
     let watcher = Watcher::default();

@@ -396,7 +396,8 @@ fn in_own_network(script: &str, args: &[&Path]) -> Option<String> {
     let output =
         Command::new("unshare").args(["--net", "bash", "-euc", script, "test"]).args(args).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{text}{complaints}");
     Some(text)
 }
 
@@ -414,7 +415,7 @@ fn a_daemon_on_an_interface_freezes_for_its_own_host_alone() {
         nsenter --net=/proc/$other/ns/net sh -c 'ip addr add 192.0.2.2/24 dev there && ip link set there up'
         exec {log}< <(exec "$program" serve --home "$home" --bind 192.0.2.1 2>&1)
         daemon=$!
-        read -r line <&$log
+        line= ; until [[ $line == *address=* ]]; do read -r line <&$log; done
         address=${line#*address=} address=${address%% *}
         ask() {
             printf 'POST /api/v1/backup/freeze/begin HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\n%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' \

@@ -101,14 +101,24 @@ impl Children {
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(Cut::Failed)?;
+        let group = Group::of(&child);
+        let mut talk = std::pin::pin!(converse(&mut child, input));
         let mut stop = self.stop.clone();
         let cut = tokio::select! {
-            ended = converse(&mut child, input) => return ended.map_err(Cut::Failed),
+            ended = talk.as_mut() => return ended.map_err(Cut::Failed),
             () = after(limit) => Cut::TookTooLong,
             () = stopped(&mut stop) => Cut::Stopped,
         };
-        end(&mut child).await;
-        Err(cut)
+        group.end();
+        match (cut, tokio::time::timeout(STOP_TIME, talk.as_mut()).await) {
+            // It was done when it was told to stop.
+            (Cut::Stopped, Ok(Ok(ended @ Ended { code: Some(0), .. }))) => Ok(ended),
+            (cut, Ok(_)) => Err(cut),
+            (cut, Err(_)) => {
+                group.kill();
+                Err(cut)
+            }
+        }
     }
 }
 
@@ -150,27 +160,45 @@ async fn read_tail(from: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
 
-/// Lets a child end in order for a while, and then ends it and all that it started.
-async fn end(child: &mut Child) {
-    signal(child, false);
-    if tokio::time::timeout(STOP_TIME, child.wait()).await.is_err() {
-        signal(child, true);
-        let _ = child.wait().await;
-    }
+/// A child and all that it started.
+struct Group {
+    #[cfg(unix)]
+    id: Option<rustix::process::Pid>,
 }
 
 #[cfg(unix)]
-fn signal(child: &Child, kill: bool) {
-    use rustix::process::{Pid, Signal, kill_process_group};
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(group) = group {
-        let _ = kill_process_group(group, if kill { Signal::KILL } else { Signal::TERM });
+impl Group {
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self { id: id.and_then(rustix::process::Pid::from_raw) }
+    }
+
+    fn end(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    fn kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(id) = self.id {
+            // None of them may be left.
+            let _ = rustix::process::kill_process_group(id, signal);
+        }
     }
 }
 
+/// Elsewhere a child is ended when it is dropped.
 #[cfg(not(unix))]
-fn signal(child: &mut Child, _: bool) {
-    let _ = child.start_kill();
+impl Group {
+    fn of(_: &Child) -> Self {
+        Self {}
+    }
+
+    fn end(&self) {}
+
+    fn kill(&self) {}
 }
 
 async fn after(limit: Option<Duration>) {
