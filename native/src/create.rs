@@ -341,6 +341,7 @@ impl Sources {
                     Err(fault) => CreateError::Blob(fault),
                 },
             },
+            PackError::Threads(error) => CreateError::Threads(error.to_string()),
             error @ (PackError::Compress(_) | PackError::Panicked) => {
                 CreateError::Internal(error.to_string())
             }

@@ -13,6 +13,7 @@ mod encoder;
 mod queue;
 
 use std::io::{self, Read};
+use std::iter;
 use std::path::Path;
 use std::thread;
 
@@ -21,7 +22,7 @@ use msgvault_verifier::format::index::IndexEntry;
 
 use super::publish::{PublishError, take_back};
 use crate::context::Context;
-use queue::{CloseAtEnd, FailAtPanic, Queue, Task};
+use queue::{CloseAtEnd, FailAtPanic, Failure, Queue, Task};
 
 /// Contents of more bytes than this are handed over as streams.
 pub const STREAM_FROM: u64 = 16 << 20;
@@ -75,6 +76,9 @@ pub enum PackError<E> {
     /// The compressor failed, which no content can bring about.
     #[error("zstd cannot compress: {0}; this is a fault of the program or of the machine's memory")]
     Compress(io::Error),
+    /// The system gives no threads.
+    #[error("the system starts no more threads: {0}")]
+    Threads(io::Error),
     /// A thread panicked.
     #[error("the program failed while it wrote packs; nothing was added to the repository")]
     Panicked,
@@ -192,17 +196,23 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
             let _guard = FailAtPanic(queue);
             encoder::work(queue, options.level, known);
         };
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let mut close = CloseAtEnd::of(queue);
         let assembler = scope.spawn(move || {
             let _guard = FailAtPanic(queue);
             assembler::assemble(queue, context, options)
         });
-        let produced = {
-            let mut close = CloseAtEnd::of(queue);
-            let produced = produce(&PackSink { queue, reads_alone: jobs == 1 });
-            close.is_complete = produced.is_ok();
-            produced
+        // Fewer workers than asked for do the same work.
+        let start = || thread::Builder::new().spawn_scoped(scope, work);
+        let workers: Vec<_> = match start() {
+            Ok(first) => iter::once(first).chain((1..jobs).map_while(|_| start().ok())).collect(),
+            Err(error) => {
+                queue.fail(Failure::Threads(error));
+                Vec::new()
+            }
         };
+        let produced = produce(&PackSink { queue, reads_alone: jobs == 1 });
+        close.is_complete = produced.is_ok();
+        drop(close);
         // A panic was noted by its guard, and is taken here so that it does not spread.
         for worker in workers {
             drop(worker.join());

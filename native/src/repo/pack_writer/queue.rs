@@ -65,6 +65,7 @@ pub(super) enum Failure {
     Source(SourceFault),
     Publish(PublishError),
     Compress(io::Error),
+    Threads(io::Error),
     Panicked,
     Cancelled,
 }
@@ -79,6 +80,7 @@ impl Failure {
             Self::Source(fault) => PackError::Source(fault),
             Self::Publish(error) => PackError::Publish(error),
             Self::Compress(error) => PackError::Compress(error),
+            Self::Threads(error) => PackError::Threads(error),
             Self::Cancelled => PackError::Cancelled,
             Self::Producer | Self::Elsewhere | Self::Panicked => PackError::Panicked,
         }
