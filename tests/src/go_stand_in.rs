@@ -349,10 +349,11 @@ fn error(status: u16, code: &str, message: &str) -> Answer {
 fn send(stream: &mut TcpStream, (status, headers, body): Answer) -> std::io::Result<()> {
     let mut text = format!("HTTP/1.1 {status} X\r\n");
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        text.extend([name, ": ", &value, "\r\n"]);
     }
     if status != 204 {
-        text += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let length = body.len().to_string();
+        text.extend(["Content-Type: application/json\r\nContent-Length: ", &length, "\r\n"]);
     }
     stream.write_all((text + "\r\n" + &body).as_bytes())
 }

@@ -53,7 +53,9 @@ impl From<Output> for Outcome {
 /// When it was not built.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
-    let folder = test.parent().and_then(Path::parent).expect("the folder of built programs");
+    let folder = test.parent().expect("its folder");
+    // Tests lie one folder below the programs, benchmarks beside them.
+    let folder = if folder.ends_with("deps") { folder.parent().expect("the folder above") } else { folder };
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(path.is_file(), "{} is not built: run `cargo build --workspace` first", path.display());
     path

@@ -51,10 +51,10 @@ pub fn try_exchange(address: &str, request: &str) -> io::Result<Reply> {
 pub fn request(method: &str, path: &str, host: &str, headers: &[(&str, &str)], body: &str) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        text.extend([name, ": ", value, "\r\n"]);
     }
     if method == "POST" {
-        text += &format!("Content-Length: {}\r\n", body.len());
+        text.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
     }
     text + "\r\n" + body
 }

@@ -78,7 +78,7 @@ fn number_of_step(scene: &Scene, step: &str) -> usize {
     let mut command = driver(scene, "count", 0);
     let counted = run(&mut command).done();
     let steps: Vec<&str> = counted.stderr.lines().filter_map(|line| line.strip_prefix("step ")).collect();
-    steps.iter().position(|name| *name == step).map(|at| at + 1).unwrap_or_else(|| panic!("{steps:?}"))
+    steps.iter().position(|name| *name == step).map_or_else(|| panic!("{steps:?}"), |at| at + 1)
 }
 
 fn driver(scene: &Scene, grief: &str, at: usize) -> Command {
@@ -174,6 +174,11 @@ fn the_home_of_a_live_daemon_is_no_target_however_it_is_spelled() {
     daemon.stop();
 }
 
+/// The beginning of a configuration.
+fn configured(scene: &Scene) -> String {
+    format!("[backup]\nrepo = '{}'\n", scene.repo().display())
+}
+
 /// Says that a run at three in the night was missed by a daemon long ago, so that the next one makes up for it.
 fn miss_a_run(scene: &Scene, job: &str) {
     let missed = serde_json::json!({
@@ -190,8 +195,8 @@ fn scheduled(scene: &Scene, key: &str) -> (Value, Value) {
     }
     let hook = |word: &str| format!("(echo {word}; cat) > '{}'", pipe.display());
     let config = format!(
-        "[backup]\nrepo = {:?}\n{key} = \"0 3 * * *\"\non_success = {:?}\non_failure = {:?}\n",
-        scene.repo(),
+        "{}{key} = \"0 3 * * *\"\non_success = {:?}\non_failure = {:?}\n",
+        configured(scene),
         hook("success"),
         hook("failure")
     );
@@ -249,7 +254,7 @@ fn a_scheduled_backup_that_fails_is_told_to_the_other_hook() {
 fn a_daemon_that_is_stopped_ends_its_backup_and_makes_up_for_it_later() {
     let scene = small();
     miss_a_run(&scene, "create");
-    let config = format!("[backup]\nrepo = {:?}\nschedule = \"0 3 * * *\"\n", scene.repo());
+    let config = format!("{}schedule = \"0 3 * * *\"\n", configured(&scene));
     fs::write(scene.home().join("config.toml"), config).unwrap();
     let mut daemon = Serve::start(&scene.home(), &[]);
     while !daemon.log().iter().any(|line| line.contains("scheduled work begins")) {
@@ -277,7 +282,7 @@ fn a_daemon_that_is_stopped_ends_its_backup_and_makes_up_for_it_later() {
 fn a_schedule_that_is_none_is_refused_at_the_start() {
     let scene = small();
     for (config, part) in [
-        (format!("[backup]\nrepo = {:?}\nschedule = \"at three\"\n", scene.repo()), "is no schedule"),
+        (format!("{}schedule = \"at three\"\n", configured(&scene)), "is no schedule"),
         ("[backup]\nverify_schedule = \"@daily\"\n".to_owned(), "no repository is named"),
     ] {
         fs::write(scene.home().join("config.toml"), config).unwrap();

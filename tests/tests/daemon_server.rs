@@ -344,6 +344,10 @@ fn status_and_stop_are_commands() {
     let end = [("X-Api-Key", KEY), ("Content-Type", "application/json")];
     assert_eq!(daemon.ask("POST", END, &end, &begun.body).status, 200);
 
+    // A key that was changed meanwhile stops everything but this.
+    fs::write(home.path().join("config.toml"), "[server]\napi_key = \"new\"\n").unwrap();
+    let other = command(&["status"]);
+    assert!(other.code == 1 && other.stderr.contains("restart the daemon"), "{other:?}");
     assert!(command(&["stop"]).done().stdout.contains("stopped the daemon"));
     assert!(daemon.wait().success());
 }

@@ -142,7 +142,9 @@ mod tests {
 
     use super::*;
 
-    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn headers(list: Headers<'_>) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {
             (name.parse::<HeaderName>().unwrap(), value.parse::<axum::http::HeaderValue>().unwrap())
         };
@@ -156,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_key_only_the_own_address_and_origin_are_answered() {
         let own = "127.0.0.1:4000";
-        let table: &[(&[(&str, &str)], Result<(), Denied>)] = &[
+        let table: &[(Headers<'_>, Result<(), Denied>)] = &[
             (&[("host", own)], Ok(())),
             (&[("host", "127.0.0.1")], Ok(())),
             (&[("host", "LOCALHOST:4000")], Ok(())),
@@ -185,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_is_taken_from_two_headers() {
-        let table: &[(&[(&str, &str)], bool)] = &[
+        let table: &[(Headers<'_>, bool)] = &[
             (&[("x-api-key", "key")], true),
             (&[("authorization", "Bearer key")], true),
             (&[("authorization", "key")], true),

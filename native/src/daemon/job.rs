@@ -235,7 +235,7 @@ mod tests {
         Children {
             program: program.into(),
             place: Vec::new(),
-            hook_time: Duration::from_secs(3600),
+            hook_time: Duration::from_hours(1),
             stop: stop.clone(),
         }
     }

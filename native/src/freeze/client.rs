@@ -65,11 +65,19 @@ impl Daemon {
     ///
     /// `key` is the configured API key, empty when there is none.
     pub fn find(data_dir: &Path, key: &str, random: &dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
+        let Some(mut daemon) = Self::find_any(data_dir, random)? else { return Ok(None) };
+        daemon.check_versions()?;
+        daemon.key = daemon.check_key(key)?;
+        Ok(Some(daemon))
+    }
+
+    /// Finds the daemon of a data directory, of whatever age and key: enough to end it.
+    pub fn find_any(data_dir: &Path, random: &dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
         let mut doubt = None;
         for record in record::all_live(data_dir)? {
             // Asked before the daemon is, which may end in between.
             let reused = record.is_older_than_its_process();
-            match Self::prove(record, key, random) {
+            match Self::prove(record, random) {
                 Ok(daemon) => return Ok(Some(daemon)),
                 Err(error) if reused && error.is_of_a_stranger() => {}
                 Err(error) => doubt = doubt.or(Some(error)),
@@ -102,8 +110,8 @@ impl Daemon {
         }
     }
 
-    /// Goes through everything that must hold before a daemon is trusted.
-    fn prove(record: Record, key: &str, random: &dyn Fn() -> u128) -> Result<Self, DaemonError> {
+    /// Lets the daemon prove that the record is its own.
+    fn prove(record: Record, random: &dyn Fn() -> u128) -> Result<Self, DaemonError> {
         if let Some(phase) = &record.startup_phase {
             return Err(DaemonError::Starting { pid: record.pid, phase: phase.clone() });
         }
@@ -112,11 +120,9 @@ impl Daemon {
             address: record.address.clone(),
             reason: "that is no address".to_owned(),
         })?;
-        let mut daemon = Self { record, http, key: None };
+        let daemon = Self { record, http, key: None };
         daemon.check_ping()?;
         daemon.check_identity(Challenge::new(random))?;
-        daemon.check_versions()?;
-        daemon.key = daemon.check_key(key)?;
         Ok(daemon)
     }
 

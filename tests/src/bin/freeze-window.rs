@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..runs {
         windows.push(window(home, &database)?);
         // What the next backup would find; a long log would make its window long.
-        longest_log = longest_log.max(std::fs::metadata(home.join("msgvault.db-wal")).map_or(0, |log| log.len()));
+        longest_log =
+            longest_log.max(std::fs::metadata(home.join("msgvault.db-wal")).map_or(0, |log| log.len()));
     }
     daemon.stop();
     windows.sort();

@@ -25,7 +25,7 @@ impl Runner for Fake {
     async fn run(&self, job: Job) -> Outcome {
         self.note(job.name());
         assert_eq!(self.at_once.fetch_add(1, Ordering::Relaxed), 0, "never two at once");
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
         self.at_once.fetch_sub(1, Ordering::Relaxed);
         let verdict = self.verdicts.lock().unwrap().pop().unwrap_or(Verdict::Ok);
         Outcome { verdict, exit_code: Some(0), message: String::new(), report: None }
@@ -178,7 +178,7 @@ async fn what_the_end_of_the_daemon_interrupted_is_made_up_for() {
     world.verdicts = vec![Verdict::Interrupted];
     let draining = gate.clone();
     let (interrupted, ()) = tokio::join!(world.live_with(machine, log, gate, 14), async {
-        tokio::time::sleep(Duration::from_secs(300)).await;
+        tokio::time::sleep(Duration::from_mins(5)).await;
         draining.drain();
     });
     assert_eq!(interrupted.notes, ["11-21 03:00 create"], "no hook is told");
@@ -195,9 +195,9 @@ async fn scheduled_work_waits_at_the_gate_and_not_inside_of_it() {
     let freeze = gate.enter("backup freeze", Rank::Request).await.unwrap();
     let other = gate.clone();
     let (life, ()) = tokio::join!(world.live_with(machine, log, gate, 2), async {
-        tokio::time::sleep(Duration::from_secs(1800)).await;
+        tokio::time::sleep(Duration::from_mins(30)).await;
         drop(freeze);
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(other.held(), None, "the backup that runs asks for its own freeze");
     });
     assert_eq!(life.notes, ["11-21 02:29 create"]);
