@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use msgvault_tests::programs::run;
+use msgvault_tests::programs::{program, run};
 
 fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
@@ -25,6 +25,15 @@ fn nothing_of_the_verifier_is_c() {
             assert!(!name.ends_with("-sys") && !["cc", "libc", "cmake"].contains(&name), "{line}");
         }
     }
+}
+
+#[test]
+fn a_build_without_the_page_says_how_to_make_one_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("verify.html");
+    let outcome = run(Command::new(program("msgvault-verify")).arg("--write-page").arg(&file));
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("web/build.sh") && !file.exists(), "{outcome:?}");
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
