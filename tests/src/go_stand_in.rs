@@ -67,7 +67,7 @@ pub struct StandIn {
     pub address: String,
     record: PathBuf,
     shared: Arc<Shared>,
-    _locks: Vec<File>,
+    locks: Vec<File>,
 }
 
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl StandIn {
                 std::thread::spawn(move || serving.answer(stream));
             }
         });
-        Self { address, record, shared, _locks: locks.into() }
+        Self { address, record, shared, locks: locks.into() }
     }
 
     /// The requests so far: method, path and, if one came with it, the key.
@@ -132,6 +132,10 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.record);
+        // Closing would leave them to programs that other tests are just starting.
+        for lock in &self.locks {
+            let _ = lock.unlock();
+        }
         self.shared.stopped.store(true, Ordering::SeqCst);
         // Wakes the thread that waits for a connection.
         let _ = TcpStream::connect(&self.address);

@@ -20,14 +20,26 @@ pub const WRITE_LOCK: &str = "db.write.lock";
 #[derive(Debug)]
 pub struct Ownership {
     // Given back in the reverse order of taking.
-    _write: File,
-    _daemon: File,
+    _write: Held,
+    _daemon: Held,
 }
 
 /// Those locks of a data directory whose files exist, held until this is dropped.
 #[derive(Debug)]
 pub struct PresentLocks {
-    _held: Vec<File>,
+    _held: Vec<Held>,
+}
+
+/// A file that is locked until this is dropped.
+#[derive(Debug)]
+struct Held(File);
+
+impl Drop for Held {
+    /// Closing is not enough: a child that another thread is just starting has the open file too, and with it
+    /// the lock.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// Why a data directory cannot be owned.
@@ -80,14 +92,14 @@ fn take(
     data_dir: &Path,
     name: &str,
     open: impl FnOnce(&Dir, &RelativePath) -> io::Result<File>,
-) -> Result<File, OwnershipError> {
+) -> Result<Held, OwnershipError> {
     let path = data_dir.join(name);
     let unusable = |source| OwnershipError::Unusable { path: path.clone(), source };
     let relative = RelativePath::parse(name).map_err(|error| unusable(io::Error::other(error)))?;
     let dir = Dir::open(data_dir).map_err(unusable)?;
     let file = open(&dir, &relative).map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Held(file)),
         Err(TryLockError::WouldBlock) => Err(OwnershipError::Held { holder: holder(&file), path }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
