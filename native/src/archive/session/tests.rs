@@ -92,6 +92,23 @@ fn the_scanned_file_stands_still_while_a_writer_writes_and_checkpoints() {
     assert_eq!(messages_in(&std::fs::read(&path).unwrap()), 51);
 }
 
+/// The same steps without the write lock: this is what holding it is for.
+#[test]
+fn without_the_write_lock_a_checkpoint_changes_the_file_under_the_scan() {
+    let (_dir, path, live) = archive("wal");
+    live.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    insert(&live).unwrap();
+    let reader = Connection::open(&path).unwrap();
+    assert!(checkpoint(&reader, "PASSIVE").unwrap());
+    // A writer slips in between the checkpoint and the read mark.
+    insert(&live).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    checkpoint(&live, "PASSIVE").unwrap();
+    assert!(std::fs::read(&path).unwrap() != before, "the reader does not keep the main file as it is");
+}
+
 #[test]
 fn no_foreign_writer_slips_in_between_checkpoint_and_read_mark() {
     for point in ["session.checkpointed", "session.marked"] {
