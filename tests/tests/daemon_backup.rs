@@ -13,8 +13,8 @@ use msgvault_tests::serve::Serve;
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Backups beside four writers; a longer trial takes more.
-const BACKUPS: usize = 10;
+/// Backups in a row beside four writers.
+const BACKUPS: usize = 100;
 
 fn small() -> Scene {
     Scene::new(&Options { ledger: true, size: 1 << 20, ..Options::default() })

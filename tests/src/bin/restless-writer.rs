@@ -14,6 +14,9 @@ use std::time::Duration;
 use msgvault_verifier::format::id::BlobId;
 use rusqlite::{Connection, TransactionBehavior};
 
+/// So many transactions go by from one attachment to the next, so that the archive does not grow without bound.
+const ATTACHMENT_EVERY: u64 = 200;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(home), Some(seed)) = (arguments.next(), arguments.next()) else {
@@ -46,7 +49,7 @@ fn change(connection: &mut Connection, home: &Path, seed: u64, number: u64) -> R
     let content = format!("attachment {number} of writer {seed}\n").repeat(20);
     let id = BlobId::of(content.as_bytes()).to_string();
     let path = format!("{}/{id}", &id[..2]);
-    if number.is_multiple_of(10) {
+    if number.is_multiple_of(ATTACHMENT_EVERY) {
         // The file comes before the row that names it.
         let file = home.join("attachments").join(&path);
         std::fs::create_dir_all(file.parent().ok_or("no folder")?)?;
@@ -58,7 +61,7 @@ fn change(connection: &mut Connection, home: &Path, seed: u64, number: u64) -> R
         (SELECT account FROM ledger ORDER BY account LIMIT 1 OFFSET ?1)";
     transaction.execute(transfer, (from % accounts, -amount))?;
     transaction.execute(transfer, (to % accounts, amount))?;
-    if number.is_multiple_of(10) {
+    if number.is_multiple_of(ATTACHMENT_EVERY) {
         transaction.execute(
             "INSERT INTO attachments (message_id, content_hash, storage_path, size)
              SELECT min(id), ?1, ?2, ?3 FROM messages",
