@@ -91,11 +91,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
         Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
         Command::Man => generate::man(&Cli::command()),
     };
-    let exit = done.unwrap_or_else(|failure| {
-        session.output.error(&failure.message);
-        failure.exit
-    });
-    exit.into()
+    done.unwrap_or_else(|failure| session.output.failure(failure.exit, &failure.message)).into()
 }
 
 impl Session<'_> {

@@ -66,13 +66,14 @@ fn has_type(value: &Value, kind: &str) -> bool {
     }
 }
 
+fn fits_file(document: &Value, name: &str) {
+    let text = fs::read_to_string(docs().join(format!("schemas/{name}.schema.json"))).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    fits(document, &schema, &schema, name);
+}
+
 #[test]
 fn every_document_fits_its_schema() {
-    let fits_file = |document: &Value, name: &str| {
-        let text = fs::read_to_string(docs().join(format!("schemas/{name}.schema.json"))).unwrap();
-        let schema: Value = serde_json::from_str(&text).unwrap();
-        fits(document, &schema, &schema, name);
-    };
     let scene = Scene::new(&Options { secrets: true, ..Options::default() });
     let other = scene.beside("other");
     let init = run(msgvault().args(["backup", "init", "--json", "--repo"]).arg(&other)).done();
@@ -98,6 +99,31 @@ fn every_document_fits_its_schema() {
     let damaged = scene.backup(&["verify", "--all", "--json"]);
     assert_eq!(damaged.code, 3);
     fits_file(&damaged.json(), "verify");
+}
+
+#[test]
+fn a_command_without_a_result_says_why_in_a_document() {
+    let scene = Scene::new(&Options::default());
+    let missing = scene.beside("missing");
+    let inspect = {
+        let mut command = std::process::Command::new(msgvault_tests::programs::program("msgvault-verify"));
+        run(command.arg("inspect").arg(&missing).arg("--json"))
+    };
+    let failed = [
+        (10, run(msgvault().args(["backup", "list", "--json", "--repo"]).arg(&missing))),
+        (10, verify(&missing, ["--json"])),
+        (10, inspect),
+        (1, scene.backup(&["verify", "--json"])),
+        (1, scene.backup(&["create", "--json", "--include-tokens"])),
+    ];
+    for (code, outcome) in failed {
+        assert_eq!(outcome.code, code, "{outcome:?}");
+        let document = outcome.json();
+        fits_file(&document, "failure");
+        assert_eq!(document["error"]["exit_code"], code);
+        let message = document["error"]["message"].as_str().unwrap();
+        assert!(outcome.stderr.ends_with(&format!(": {message}\n")), "{outcome:?}");
+    }
 }
 
 #[test]

@@ -85,8 +85,7 @@ fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
     };
     with_jobs(args.jobs, run).and_then(|done| done).unwrap_or_else(|error| {
         progress.finish();
-        output.error(&error);
-        error.exit()
+        output.failure(error.exit(), &error)
     })
 }
 
@@ -102,29 +101,21 @@ fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
         let id = repository.select(snapshot)?;
         match inspect::details(&repository, &id) {
             Ok(details) => print_details(output, &details).map(|()| Exit::Done).map_err(VerifyError::from),
-            Err(error) => {
-                output.error(&error);
-                Ok(Exit::Failed)
-            }
+            Err(error) => Ok(output.failure(Exit::Failed, &error)),
         }
     };
-    run().unwrap_or_else(|error| {
-        output.error(&error);
-        error.exit()
-    })
+    run().unwrap_or_else(|error| output.failure(error.exit(), &error))
 }
 
 fn write_page(output: &Output, file: &Path) -> Exit {
     let Some(page) = PAGE else {
-        output.error(&"this build does not hold the page; build it with `web/build.sh` and then with `--features page`");
-        return Exit::Failed;
+        let error =
+            "this build does not hold the page; build it with `web/build.sh` and then with `--features page`";
+        return output.failure(Exit::Failed, &error);
     };
     match std::fs::write(file, page) {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            output.error(&format!("{} cannot be written: {error}", file.display()));
-            Exit::Failed
-        }
+        Err(error) => output.failure(Exit::Failed, &format!("{} cannot be written: {error}", file.display())),
     }
 }
 

@@ -209,8 +209,6 @@ async fn after(limit: Option<Duration>) {
 }
 
 fn outcome(ended: &Ended) -> Outcome {
-    let small = u64::try_from(ended.stdout.len()).is_ok_and(|len| len <= MAX_REPORT);
-    let report = if small { serde_json::from_slice(&ended.stdout).ok() } else { None };
     // The last line says why; what comes before are warnings.
     let last = ended.complaint.lines().last().unwrap_or_default();
     let verdict = match ended.code {
@@ -218,6 +216,10 @@ fn outcome(ended: &Ended) -> Outcome {
         Some(3) => Verdict::Problems,
         _ => Verdict::Failed,
     };
+    // What a failed run prints is its message once more.
+    let small = u64::try_from(ended.stdout.len()).is_ok_and(|len| len <= MAX_REPORT);
+    let is_report = small && verdict != Verdict::Failed;
+    let report = if is_report { serde_json::from_slice(&ended.stdout).ok() } else { None };
     let message = match (verdict, last) {
         (Verdict::Ok, _) => String::new(),
         (Verdict::Problems, _) => "the verification found problems".to_owned(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use crate::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
-use crate::text::{escape, human_bytes};
+use crate::text::{count, escape, human_bytes};
 
 use super::Output;
 
@@ -24,9 +24,9 @@ fn overview_text(overview: &RepositoryOverview) -> String {
     let _ = writeln!(out, "created      {}", escape(&overview.created_at));
     let _ = writeln!(
         out,
-        "holds        {} blobs in {} packs, {} in all",
-        overview.blobs,
-        overview.packs,
+        "holds        {} in {}, {} in all",
+        count(overview.blobs, "blob"),
+        count(overview.packs, "pack"),
         human_bytes(overview.bytes)
     );
     for lock in &overview.locks {
@@ -107,7 +107,7 @@ fn details_text(details: &SnapshotDetails) -> String {
             summary.attachments.rows
         ),
     );
-    line("added", format!("{} in {} packs", human_bytes(summary.bytes_added), summary.packs_added));
+    line("added", format!("{} in {}", human_bytes(summary.bytes_added), count(summary.packs_added, "pack")));
     for item in &details.auxiliary_artifacts {
         line("artifact", format!("{} ({} bytes)", escape(&item.name), item.bytes));
     }

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::Exit;
+
 /// Options on output that every command has.
 #[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
@@ -51,6 +53,18 @@ pub enum Color {
     Never,
 }
 
+/// The document of a command that has no result.
+#[derive(Serialize)]
+struct FailureDocument {
+    error: Failed,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    exit_code: u8,
+    message: String,
+}
+
 /// The two streams of a program.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -86,10 +100,16 @@ impl Output {
         }
     }
 
-    /// Prints an error as one line.
-    pub fn error(&self, error: &dyn std::fmt::Display) {
-        let text = crate::text::escape(&error.to_string());
-        line(&format!("{}: {text}", self.program));
+    /// Tells why there is no result: a line on standard error, and the document of a failure with `--json`.
+    pub fn failure(&self, exit: Exit, error: &dyn std::fmt::Display) -> Exit {
+        let message = error.to_string();
+        line(&format!("{}: {}", self.program, crate::text::escape(&message)));
+        if self.args.json {
+            let document = FailureDocument { error: Failed { exit_code: exit.code(), message } };
+            // What cannot be printed was said already.
+            let _ = self.result(&document, String::new);
+        }
+        exit
     }
 
     /// Prints a warning, unless quiet.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::format::config::RepoConfig;
 use crate::format::id::{BlobId, SnapshotId};
-use crate::text::{escape, human_bytes};
+use crate::text::{count, escape, human_bytes};
 
 use super::problem::Problem;
 use super::{Depth, ProblemCode};
@@ -218,8 +218,4 @@ fn verdict(problems: usize, complete: bool) -> Verdict {
         (0, false) => Verdict::Unchecked,
         _ => Verdict::Damaged,
     }
-}
-
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

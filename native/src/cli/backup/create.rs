@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use msgvault_verifier::cli::Exit;
-use msgvault_verifier::text::{escape, human_bytes};
+use msgvault_verifier::text::{count, escape, human_bytes};
 
 use crate::cli::Session;
 use crate::cli::environment::pause;
@@ -103,9 +103,9 @@ fn text(report: &CreateReport) -> String {
     let _ = write!(out, "\n  other files  {}", report.extras.files);
     let _ = write!(
         out,
-        "\n  added        {} in {} packs",
+        "\n  added        {} in {}",
         human_bytes(report.bytes_added),
-        report.new_packs.len()
+        count(report.new_packs.len(), "pack")
     );
     if !report.tag.is_empty() {
         let _ = write!(out, "\n  tag          {}", escape(&report.tag));
