@@ -12,7 +12,7 @@ use crate::format::manifest::{Attachments, Auxiliary, Manifest, Metadata, Option
 use crate::format::stats::ArchiveStats;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotError, load_attachments, load_extras};
-use crate::store::{Store, StoreError, read_file};
+use crate::store::{Entry, Store, StoreError, read_file};
 
 /// A repository as a whole.
 #[derive(Debug, Clone, Serialize)]
@@ -29,7 +29,7 @@ pub struct RepositoryOverview {
     pub blobs: usize,
     /// Packs that the index names.
     pub packs: usize,
-    /// Bytes of all files.
+    /// Bytes of its files, as far as they can be listed.
     pub bytes: u64,
     /// Who works on it, as far as lock files tell; how fresh they are is not known here.
     pub locks: Vec<LockSummary>,
@@ -191,7 +191,7 @@ pub fn overview<S: Store, D: Decompressor>(
         encryption: config.encryption.clone(),
         blobs: repository.index().len(),
         packs: repository.index().packs().len(),
-        bytes: folder_bytes(repository.store(), "", 3)?,
+        bytes: repository_bytes(repository.store()),
         locks: locks(repository.store()),
         snapshots,
         unreadable,
@@ -290,19 +290,21 @@ impl AttachmentNumbers {
     }
 }
 
-fn folder_bytes(store: &dyn Store, folder: &str, depth: u32) -> Result<u64, StoreError> {
-    let mut bytes = 0u64;
-    for entry in store.list(folder)? {
-        let inner = match folder {
-            "" => entry.name,
-            folder => format!("{folder}/{}", entry.name),
-        };
-        let more = match (entry.is_folder, depth) {
-            (true, 0) => 0,
-            (true, _) => folder_bytes(store, &inner, depth - 1)?,
-            (false, _) => entry.len,
-        };
-        bytes = bytes.saturating_add(more);
+/// Adds up the repository's own folders. Whatever lies beside them is not its own, and may be unreadable, endless or a
+/// link to anywhere.
+fn repository_bytes(store: &dyn Store) -> u64 {
+    let own = ["config.toml", "snapshots", "packs", "indexes", "locks", "staging", "keys"];
+    let entries = store.list("").unwrap_or_default();
+    let entries = entries.into_iter().filter(|entry| own.contains(&entry.name.as_str()));
+    entries.fold(0, |sum, entry| sum.saturating_add(entry_bytes(store, "", &entry, 2)))
+}
+
+fn entry_bytes(store: &dyn Store, folder: &str, entry: &Entry, depth: u32) -> u64 {
+    if !entry.is_folder {
+        return entry.len;
     }
-    Ok(bytes)
+    let Some(below) = depth.checked_sub(1) else { return 0 };
+    let folder = if folder.is_empty() { entry.name.clone() } else { format!("{folder}/{}", entry.name) };
+    let entries = store.list(&folder).unwrap_or_default();
+    entries.iter().fold(0, |sum, entry| sum.saturating_add(entry_bytes(store, &folder, entry, below)))
 }

@@ -86,7 +86,10 @@ pub fn read_file(store: &dyn Store, path: &str, limit: u64) -> Result<Vec<u8>, S
     if source.len() > limit {
         return Err(too_large());
     }
-    let mut bytes = vec![0; len];
+    let mut bytes = Vec::new();
+    // A file with holes can be longer than the memory of any machine.
+    bytes.try_reserve_exact(len).map_err(|_| too_large())?;
+    bytes.resize(len, 0);
     source.read_at(0, &mut bytes)?;
     Ok(bytes)
 }

@@ -1,6 +1,6 @@
 //! A repository in a folder of this machine.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +33,16 @@ impl Store for DirectoryStore {
             let entry = entry.map_err(failed)?;
             // A name that is no UTF-8 is no name of the format.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            // A file that vanished meanwhile was not listed.
-            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-            let len = if metadata.is_file() { metadata.len() } else { 0 };
-            entries.push(Entry { name, is_folder: metadata.is_dir(), len });
+            let metadata = fs::metadata(entry.path()).ok();
+            // A file that vanished meanwhile was not listed. One that is there and cannot be looked at is: it
+            // must not be taken for absent, and whoever opens it learns why.
+            if metadata.is_none() && fs::symlink_metadata(entry.path()).is_err_and(|error| is_missing(&error))
+            {
+                continue;
+            }
+            let is_folder = metadata.as_ref().is_some_and(Metadata::is_dir);
+            let len = metadata.filter(Metadata::is_file).map_or(0, |metadata| metadata.len());
+            entries.push(Entry { name, is_folder, len });
         }
         Ok(entries)
     }
@@ -95,8 +101,13 @@ fn read_exact_at(_: &File, _: u64, _: &mut [u8]) -> io::Result<()> {
 
 fn failure(path: &str, error: &io::Error) -> StoreError {
     let path = path.to_owned();
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::Missing { path },
-        _ => StoreError::Unreadable { path, reason: error.to_string() },
+    if is_missing(error) {
+        StoreError::Missing { path }
+    } else {
+        StoreError::Unreadable { path, reason: error.to_string() }
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
