@@ -1,5 +1,7 @@
 //! Text for people: untrusted text made harmless, and numbers made readable.
 
+use std::fmt::Write;
+
 /// Escapes what could deceive on a terminal: control characters, bidirectional marks, invisible formatting.
 ///
 /// Ordinary text of any language stays as it is.
@@ -8,6 +10,23 @@ pub fn escape(text: &str) -> String {
     for character in text.chars() {
         if deceives(character) {
             out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Escapes the same characters in indented JSON, as JSON does, so that the document stays the same.
+pub fn escape_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Outside of strings JSON has only ordinary characters and the line breaks that indent it.
+        if deceives(character) && character != '\n' {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a `String` cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
         } else {
             out.push(character);
         }
@@ -58,6 +77,17 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(escape(text), expected);
         }
+    }
+
+    #[test]
+    fn json_with_deceiving_characters_stays_the_same_document() {
+        let text = "a\u{9b}31m \u{202e}gpj \u{e0041} \u{7f} \" \\ \n \u{2028} é ✂";
+        let document = serde_json::json!({ "tag": text, "list": [1, 2] });
+        let json = serde_json::to_string_pretty(&document).unwrap();
+        let escaped = escape_json(&json);
+        assert!(escaped.contains("\\u009b31m \\u202egpj \\udb40\\udc41 \\u007f"), "{escaped}");
+        assert!(escaped.contains("é ✂") && escaped.lines().count() == json.lines().count());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), document);
     }
 
     #[test]

@@ -88,9 +88,9 @@ impl Output {
     pub fn result<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let printed = if self.args.json {
-            serde_json::to_writer_pretty(&mut out, document)
+            serde_json::to_string_pretty(document)
                 .map_err(io::Error::from)
-                .and_then(|()| writeln!(out))
+                .and_then(|json| writeln!(out, "{}", crate::text::escape_json(&json)))
         } else {
             writeln!(out, "{}", text())
         };
