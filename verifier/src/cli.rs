@@ -11,7 +11,9 @@ pub use output::{Color, Output, OutputArgs, ProgressKind};
 pub use progress::Progress;
 pub use verify::{VerifyArgs, VerifyError, check_all, print_report, resolve_scope, with_jobs};
 
-use crate::repository::{OpenError, SelectError};
+use crate::format::manifest::ManifestError;
+use crate::repository::{LoadError, OpenError, SelectError};
+use crate::snapshot::SnapshotError;
 
 /// The page that verifies a repository in a browser, in builds that hold it.
 pub const PAGE: Option<&[u8]> = page();
@@ -64,6 +66,16 @@ impl Exit {
         match error {
             OpenError::Missing(_) | OpenError::NotARepository => Self::NoRepository,
             OpenError::Config(crate::format::config::ConfigError::TooNew { .. }) => Self::TooNew,
+            _ => Self::Failed,
+        }
+    }
+
+    /// How a program ends that cannot make a snapshot whole.
+    pub fn of_snapshot(error: &SnapshotError) -> Self {
+        match error {
+            SnapshotError::Load { error: LoadError::Manifest(ManifestError::TooNew { .. }), .. } => {
+                Self::TooNew
+            }
             _ => Self::Failed,
         }
     }

@@ -95,13 +95,12 @@ fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
         let Some(snapshot) = snapshot else {
             let overview =
                 inspect::overview(&repository).map_err(msgvault_verifier::repository::SelectError::from)?;
-            print_overview(output, &overview)?;
-            return Ok(Exit::Done);
+            return Ok(print_overview(output, &overview)?);
         };
         let id = repository.select(snapshot)?;
         match inspect::details(&repository, &id) {
             Ok(details) => print_details(output, &details).map(|()| Exit::Done).map_err(VerifyError::from),
-            Err(error) => Ok(output.failure(Exit::Failed, &error)),
+            Err(error) => Ok(output.failure(Exit::of_snapshot(&error), &error)),
         }
     };
     run().unwrap_or_else(|error| output.failure(error.exit(), &error))

@@ -3,9 +3,7 @@
 use std::io;
 
 use msgvault_verifier::cli::{Exit, VerifyError};
-use msgvault_verifier::format::manifest::ManifestError;
-use msgvault_verifier::repository::{LoadError, OpenError, SelectError};
-use msgvault_verifier::snapshot::SnapshotError;
+use msgvault_verifier::repository::{OpenError, SelectError};
 
 use crate::create::CreateError;
 use crate::daemon::ServeError;
@@ -67,7 +65,7 @@ fn of_create(error: &CreateError) -> Exit {
     match error {
         CreateError::Lock(error) => of_lock(error),
         CreateError::Repository(error) => Exit::of_open(error),
-        CreateError::Parent(error) => of_snapshot(error),
+        CreateError::Parent(error) => Exit::of_snapshot(error),
         _ => Exit::Failed,
     }
 }
@@ -76,14 +74,7 @@ fn of_restore(error: &RestoreError) -> Exit {
     match error {
         RestoreError::Lock(error) => of_lock(error),
         RestoreError::Open(error) => Exit::of_open(error),
-        RestoreError::Snapshot(error) => of_snapshot(error),
-        _ => Exit::Failed,
-    }
-}
-
-fn of_snapshot(error: &SnapshotError) -> Exit {
-    match error {
-        SnapshotError::Load { error: LoadError::Manifest(ManifestError::TooNew { .. }), .. } => Exit::TooNew,
+        RestoreError::Snapshot(error) => Exit::of_snapshot(error),
         _ => Exit::Failed,
     }
 }

@@ -6,11 +6,12 @@ use std::io;
 use crate::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
 use crate::text::{count, escape, human_bytes};
 
-use super::Output;
+use super::{Exit, Output};
 
-/// Prints a repository: who it is and its snapshots, newest last.
-pub fn print_overview(output: &Output, overview: &RepositoryOverview) -> io::Result<()> {
-    output.result(overview, || overview_text(overview))
+/// Prints a repository: who it is and its snapshots, newest last. Manifests that cannot be read are problems.
+pub fn print_overview(output: &Output, overview: &RepositoryOverview) -> io::Result<Exit> {
+    output.result(overview, || overview_text(overview))?;
+    Ok(if overview.unreadable.is_empty() { Exit::Done } else { Exit::Problems })
 }
 
 /// Prints one snapshot.

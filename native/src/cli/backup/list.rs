@@ -10,6 +10,5 @@ use crate::cli::failure::Failure;
 pub(super) fn run(session: &Session<'_>) -> Result<Exit, Failure> {
     let repository = session.open()?;
     let overview = overview(&repository).map_err(SelectError::from)?;
-    print_overview(&session.output, &overview)?;
-    Ok(if overview.unreadable.is_empty() { Exit::Done } else { Exit::Problems })
+    Ok(print_overview(&session.output, &overview)?)
 }
