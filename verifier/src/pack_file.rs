@@ -122,10 +122,11 @@ impl<'s> PackFile<'s> {
         &self.entries
     }
 
-    /// The entry of a blob.
-    pub fn find(&self, id: &BlobId) -> Option<&PackEntry> {
-        let position = self.entries.binary_search_by(|entry| entry.id.cmp(id)).ok()?;
-        self.entries.get(position)
+    /// The entries of a blob: at most one, unless a writer stored it twice.
+    pub fn find(&self, id: &BlobId) -> &[PackEntry] {
+        let start = self.entries.partition_point(|entry| entry.id < *id);
+        let end = self.entries.partition_point(|entry| entry.id <= *id);
+        self.entries.get(start..end).unwrap_or_default()
     }
 
     /// Hands the raw bytes of a blob to `sink`, piece by piece.

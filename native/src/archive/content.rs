@@ -209,7 +209,7 @@ impl Contents {
         let Some(file) = self.open_file(&path)? else { return Ok(None) };
         let opened = self.open_pack(pack, file.try_clone()?);
         let opened = opened.map_err(|error| ContentFault::Pack { pack, error })?;
-        let entry = opened.find(&row.id).filter(|entry| row.agrees(entry));
+        let entry = opened.find(&row.id).iter().find(|entry| row.agrees(entry));
         let entry = entry.ok_or(ContentFault::Disagrees { pack })?;
         let reader = decode(&opened, entry, file).map_err(|error| ContentFault::Frame { pack, error })?;
         Ok(Some(Content { len: entry.raw_len, reader }))

@@ -56,9 +56,9 @@ impl<'r> KnownBlobs<'r> {
         let Ok(file) = PackFile::open(self.repository.store(), pack) else { return };
         for entry in file.entries() {
             let Some(position) = index.position(&entry.id) else { continue };
-            let agrees = index
-                .at(position)
-                .is_some_and(|location| location.pack == pack && location.check(Some(entry)).is_ok());
+            let agrees = index.at(position).is_some_and(|location| {
+                location.pack == pack && location.check(std::slice::from_ref(entry)).is_ok()
+            });
             if let Some(word) = confirmed.get_mut(position / 64).filter(|_| agrees) {
                 *word |= 1 << (position % 64);
             }

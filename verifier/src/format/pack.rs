@@ -138,7 +138,20 @@ pub fn decode_footer(trailer: &Trailer, footer: &[u8]) -> Result<Vec<PackEntry>,
         let reason = format!("the footer counts {count} entries and has room for another number");
         return Err(DecodeError::invalid(OBJECT, reason));
     }
-    (0..count).map(|_| decode_entry(&mut reader, trailer.footer_offset)).collect()
+    let entries = (0..count).map(|_| decode_entry(&mut reader, trailer.footer_offset));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    if overlap(&entries) {
+        return Err(DecodeError::invalid(OBJECT, "the frames of two entries overlap"));
+    }
+    Ok(entries)
+}
+
+/// Whether two entries share bytes: then a small file could ask for any amount of work.
+fn overlap(entries: &[PackEntry]) -> bool {
+    let frames = entries.iter().filter(|entry| entry.stored_len > 0);
+    let mut frames: Vec<(u64, u64)> = frames.map(|entry| (entry.offset, entry.stored_len)).collect();
+    frames.sort_unstable();
+    !frames.is_sorted_by(|(offset, len), (next, _)| offset.saturating_add(*len) <= *next)
 }
 
 fn decode_entry(reader: &mut Reader<'_>, footer_offset: u64) -> Result<PackEntry, DecodeError> {
@@ -237,10 +250,20 @@ mod tests {
 
     #[test]
     fn a_footer_comes_back_as_it_was_written() {
-        let entries = vec![entry(1), PackEntry { raw_len: 99, encoding: Encoding::Zstd, ..entry(2) }];
+        let empty = PackEntry { offset: 16, stored_len: 0, raw_len: 0, ..entry(3) };
+        let second = PackEntry { offset: 16, raw_len: 99, encoding: Encoding::Zstd, ..entry(2) };
+        let entries = vec![entry(1), empty, second];
         let tail = encode_footer(&entries);
-        assert_eq!(decode(16 + length(&tail), &tail).unwrap(), entries);
-        assert_eq!(encode_footer(&decode(16 + length(&tail), &tail).unwrap()), tail);
+        assert_eq!(decode(26 + length(&tail), &tail).unwrap(), entries);
+        assert_eq!(encode_footer(&decode(26 + length(&tail), &tail).unwrap()), tail);
+    }
+
+    #[test]
+    fn entries_that_share_bytes_are_refused() {
+        for offset in [6, 7, 15] {
+            let tail = encode_footer(&[entry(1), PackEntry { offset, ..entry(2) }]);
+            assert!(decode(26 + length(&tail), &tail).is_err(), "{offset}");
+        }
     }
 
     #[test]

@@ -41,13 +41,17 @@ pub struct Location {
 }
 
 impl Location {
-    /// Takes the footer's entry of the blob if it says the same as the index.
-    pub fn check<'e>(&self, entry: Option<&'e PackEntry>) -> Result<&'e PackEntry, BlobFault> {
-        let entry = entry.ok_or(BlobFault::NotInPack)?;
-        let agrees = entry.offset == self.offset
-            && entry.stored_len == self.stored_len
-            && entry.encoding == self.encoding;
-        if agrees { Ok(entry) } else { Err(BlobFault::Disagrees) }
+    /// Takes the one of the footer's entries of the blob that says the same as the index.
+    pub fn check<'e>(&self, entries: &'e [PackEntry]) -> Result<&'e PackEntry, BlobFault> {
+        if entries.is_empty() {
+            return Err(BlobFault::NotInPack);
+        }
+        let agrees = |entry: &&PackEntry| {
+            entry.offset == self.offset
+                && entry.stored_len == self.stored_len
+                && entry.encoding == self.encoding
+        };
+        entries.iter().find(agrees).ok_or(BlobFault::Disagrees)
     }
 }
 
