@@ -1,13 +1,14 @@
 //! The extras tree: files beside database and attachments (`docs/format.md` §8).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
 use super::DecodeError;
 use super::canonical_json::{Writer, indent};
 use super::id::BlobId;
-use super::path::ExtraPath;
+use super::json_object::{Object, objects};
+use super::path::{ExtraPath, RelativePath};
 
 const OBJECT: &str = "the extras tree";
 
@@ -27,6 +28,7 @@ pub struct ExtraFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tree {
+    #[serde(deserialize_with = "objects")]
     entries: Vec<Entry>,
 }
 
@@ -42,7 +44,7 @@ struct Entry {
 /// Reads a tree and checks every path, that no two are the same to any file system, and that none lies below a
 /// file.
 pub fn decode(json: &[u8]) -> Result<Vec<ExtraFile>, DecodeError> {
-    let tree: Tree =
+    let Object(tree): Object<Tree> =
         serde_json::from_slice(json).map_err(|error| DecodeError::invalid(OBJECT, error.to_string()))?;
     let mut seen = HashMap::with_capacity(tree.entries.len());
     let mut files = Vec::with_capacity(tree.entries.len());
@@ -60,15 +62,19 @@ pub fn decode(json: &[u8]) -> Result<Vec<ExtraFile>, DecodeError> {
 }
 
 fn refuse_below_files(files: &[ExtraFile]) -> Result<(), DecodeError> {
-    let paths: HashSet<&str> = files.iter().map(|file| file.path.relative().as_str()).collect();
-    for path in &paths {
-        let folders = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
-        if let Some(file) = folders.into_iter().find(|folder| paths.contains(folder)) {
-            let reason = format!("{path:?} lies below {file:?}, which is a file");
-            return Err(DecodeError::invalid(OBJECT, reason));
+    let mut paths: Vec<&RelativePath> = files.iter().map(|file| file.path.relative()).collect();
+    // Sorted by component, what lies below a path comes right behind it.
+    paths.sort_unstable_by(|a, b| a.components().cmp(b.components()));
+    let below = paths.iter().zip(paths.iter().skip(1)).find(|(file, path)| {
+        path.as_str().strip_prefix(file.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    });
+    match below {
+        None => Ok(()),
+        Some((file, path)) => {
+            let reason = format!("{:?} lies below {:?}, which is a file", path.as_str(), file.as_str());
+            Err(DecodeError::invalid(OBJECT, reason))
         }
     }
-    Ok(())
 }
 
 /// Writes a tree; `files` are sorted by path.
@@ -123,8 +129,11 @@ mod tests {
             tree(&[entry("é"), entry("e\u{301}")]),
             tree(&[entry("a"), entry("a/b/c")]),
             tree(&[entry("a/b/c"), entry("a/b")]),
+            tree(&[entry("a"), entry("a-b"), entry("a/b")]),
             "{}".to_owned(),
             r#"{"entries":[],"more":1}"#.to_owned(),
+            "[[]]".to_owned(),
+            format!(r#"{{"entries":[["a",384,0,"{}"]]}}"#, BlobId::of(b"")),
             "[".repeat(100_000),
         ] {
             assert!(decode(bad.as_bytes()).is_err(), "{bad:.60}");

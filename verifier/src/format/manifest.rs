@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::READER_VERSION;
 use super::canonical_json;
 use super::id::{BlobId, IndexId, PackId, SnapshotId};
+use super::json_object::{Object, object, objects};
 
 mod auxiliary;
 mod encode;
@@ -46,7 +47,7 @@ pub enum ManifestError {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// 1 to 4.
+    /// 1 to 4, or later where this program is a reader that understands it.
     pub format_version: u64,
     /// The oldest reader that understands it.
     pub min_reader_version: u64,
@@ -60,18 +61,22 @@ pub struct Manifest {
     /// RFC 3339, UTC, seconds.
     pub created_at: String,
     /// How it was made.
+    #[serde(deserialize_with = "object")]
     pub options: Options,
     /// The database.
+    #[serde(deserialize_with = "object")]
     pub db: Database,
     /// A portable logical metadata blob, in version 3.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     pub metadata: Option<Metadata>,
     /// Further artifacts, in version 4.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_objects")]
     pub auxiliary: Option<Vec<Auxiliary>>,
     /// Attachments.
+    #[serde(deserialize_with = "object")]
     pub attachments: Attachments,
     /// Other files.
+    #[serde(deserialize_with = "object")]
     pub extras: Extras,
     /// What is never captured.
     #[serde(deserialize_with = "nullable")]
@@ -181,7 +186,7 @@ impl Manifest {
         if version.min_reader_version > READER_VERSION {
             return Err(ManifestError::TooNew { needed: version.min_reader_version });
         }
-        let manifest: Self = serde_json::from_slice(json).map_err(malformed)?;
+        let Object(manifest): Object<Self> = serde_json::from_slice(json).map_err(malformed)?;
         let computed = manifest.computed_id();
         if computed != name.as_str() || manifest.snapshot_id != *name {
             return Err(ManifestError::WrongId { computed, name: name.clone() });
@@ -231,8 +236,9 @@ impl Manifest {
         let fits = match self.format_version {
             1 | 2 => has_map && self.metadata.is_none() && !has_auxiliary,
             3 => self.db.is_zero() && self.metadata.is_some() && !has_auxiliary,
-            4 => has_map != self.metadata.is_some() && (has_map || self.db.is_zero()),
-            _ => false,
+            // A later one that needs no newer reader holds nothing new.
+            4.. => has_map != self.metadata.is_some() && (has_map || self.db.is_zero()),
+            0 => false,
         };
         if fits {
             return Ok(());
@@ -263,8 +269,21 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 }
 
 /// A key that may be missing and is never `null`.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+fn present_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    object(deserializer).map(Some)
+}
+
+/// A key that may be missing and is never `null`.
+fn present_objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    objects(deserializer).map(Some)
 }
 
 fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -279,7 +298,8 @@ where
 /// A float read by the standard library, since the JSON parser's own reading can be off by one bit.
 fn exact_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
-    raw.get().parse().map_err(D::Error::custom)
+    let value: f64 = raw.get().parse().map_err(D::Error::custom)?;
+    if value.is_finite() { Ok(value) } else { Err(D::Error::custom("a number is out of range")) }
 }
 
 #[cfg(test)]

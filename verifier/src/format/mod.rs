@@ -24,6 +24,7 @@ pub mod config;
 pub mod extras;
 pub mod id;
 pub mod index;
+mod json_object;
 pub mod lock;
 pub mod manifest;
 pub mod pack;
