@@ -105,7 +105,7 @@ where
     D: Decompressor + Sync,
 {
     let plan = plan(repository, scope, depth, observer);
-    observer.begin(Phase::Check, plan.tasks.iter().fold(0, |sum, task| sum + task.bytes));
+    observer.begin(Phase::Check, plan.tasks.iter().fold(0, |sum, task| sum.saturating_add(task.bytes)));
     let results = plan.tasks.par_iter().map(|task| check_pack(repository, task, depth, observer)).collect();
     merge(repository, plan, results, observer)
 }

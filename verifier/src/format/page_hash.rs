@@ -40,6 +40,11 @@ pub enum PageHashObject {
     Delta(PageHashDelta),
 }
 
+/// The most bytes of an object for so many pages: a delta that changes them all.
+pub fn max_len(page_count: u64) -> u64 {
+    page_count.saturating_mul(24).saturating_add(54)
+}
+
 /// Reads a keyframe or a delta.
 pub fn decode(bytes: &[u8]) -> Result<PageHashObject, DecodeError> {
     let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);

@@ -69,6 +69,12 @@ pub enum MapKind {
     Delta,
 }
 
+/// The most bytes of a map of so many pages that names so many blobs: no run is empty.
+pub fn max_len(page_count: u64, blob_count: u64) -> u64 {
+    let runs = page_count.saturating_mul(24);
+    blob_count.saturating_mul(32).saturating_add(runs).saturating_add(58)
+}
+
 /// Reads a keyframe or a delta.
 pub fn decode(bytes: &[u8]) -> Result<(MapKind, PageMap), DecodeError> {
     let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);
@@ -163,6 +169,7 @@ impl PageMap {
             runs: Vec::with_capacity(self.runs.len().saturating_add(delta.runs.len())),
         };
         let mut table = TableUnion::default();
+        let (mut lower, mut upper) = (Layer::of(self), Layer::of(delta));
         let mut over = delta.runs.iter().peekable();
         for base in &self.runs {
             let mut start = base.start_page;
@@ -174,31 +181,33 @@ impl PageMap {
                     break;
                 }
                 if cut.start_page > start {
-                    result.push(&base.part(start, cut.start_page, self.page_size), self, &mut table);
+                    result.push(&base.part(start, cut.start_page, self.page_size), &mut lower, &mut table);
                 }
                 start = start.max(cut.end_page());
                 if cut.end_page() <= end {
-                    result.push(cut, delta, &mut table);
+                    result.push(cut, &mut upper, &mut table);
                     over.next();
                 } else {
                     break;
                 }
             }
             if start < end {
-                result.push(&base.part(start, end, self.page_size), self, &mut table);
+                result.push(&base.part(start, end, self.page_size), &mut lower, &mut table);
             }
         }
         for run in over {
-            result.push(run, delta, &mut table);
+            result.push(run, &mut upper, &mut table);
         }
         Ok(result)
     }
 
-    fn push(&mut self, run: &Run, from: &Self, table: &mut TableUnion) {
-        if let Some(blob) = from.blob(run) {
-            let blob_index = table.position(*blob, &mut self.blobs);
-            self.runs.push(Run { blob_index, ..*run });
-        }
+    fn push(&mut self, run: &Run, from: &mut Layer<'_>, table: &mut TableUnion) {
+        let place = usize::try_from(run.blob_index).ok();
+        let Some((blob, known)) = place.and_then(|n| from.blobs.get(n).zip(from.known.get_mut(n))) else {
+            return;
+        };
+        let blob_index = *known.get_or_insert_with(|| table.position(*blob, &mut self.blobs));
+        self.runs.push(Run { blob_index, ..*run });
     }
 
     fn check_runs(&self) -> Result<(), DecodeError> {
@@ -227,6 +236,18 @@ impl PageMap {
             next = run.end_page();
         }
         Ok(())
+    }
+}
+
+/// The blobs of a map that is laid over another or under it, and their positions in the result once they are known.
+struct Layer<'a> {
+    blobs: &'a [BlobId],
+    known: Vec<Option<u32>>,
+}
+
+impl<'a> Layer<'a> {
+    fn of(map: &'a PageMap) -> Self {
+        Self { blobs: &map.blobs, known: vec![None; map.blobs.len()] }
     }
 }
 

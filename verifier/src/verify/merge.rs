@@ -11,7 +11,7 @@ use crate::format::page_size::PageSize;
 use crate::format::stats::ArchiveStats;
 use crate::observer::Observer;
 use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
-use crate::snapshot::{ChainReader, Maps, SnapshotError};
+use crate::snapshot::{Maps, SnapshotError};
 use crate::store::Store;
 
 use super::check::PackResult;
@@ -19,7 +19,7 @@ use super::fault::Fault;
 use super::plan::Plan;
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{NotChecked, Report, Totals};
-use super::walk::{Role, walk};
+use super::walk::{Readers, Role, walk};
 
 /// Joins the results of all tasks of a plan to a report.
 ///
@@ -43,7 +43,7 @@ pub fn merge<S: Store, D: Decompressor>(
     }
     let mut problems = plan.problems;
     let mut not_checked = Vec::new();
-    let mut chains = ChainReader::default();
+    let mut readers = Readers::default();
     for id in &plan.snapshots {
         if observer.cancelled() {
             complete = false;
@@ -58,9 +58,11 @@ pub fn merge<S: Store, D: Decompressor>(
         };
         let judge = RefCell::new(Judge::new(id, &findings));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
-        walk(repository, &manifest, &mut chains, visit, &mut |error| judge.borrow_mut().fail(error));
+        walk(repository, &manifest, &mut readers, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
         judge.manifest(repository, &manifest);
+        // Files that change between the two walks must not make anything pass that nobody looked at.
+        complete &= !judge.met_unchecked;
         not_checked.append(&mut judge.not_checked);
         let mut found = judge.finish();
         if found.is_empty() {
@@ -89,6 +91,9 @@ struct Findings<'r> {
 }
 
 const UNCHECKED: u64 = u64::MAX;
+
+/// Problems of one code that are listed for a snapshot. A lost index makes one of every blob, in every snapshot.
+const MAX_ALIKE: usize = 1000;
 
 impl<'r> Findings<'r> {
     fn new(index: &'r BlobIndex) -> Self {
@@ -155,7 +160,11 @@ struct Judge<'f> {
     id: &'f SnapshotId,
     findings: &'f Findings<'f>,
     problems: Vec<Problem>,
+    /// How many problems of a code were found; only the first ones are kept.
+    found: BTreeMap<ProblemCode, usize>,
     not_checked: Vec<NotChecked>,
+    /// Whether a blob came up that no task had.
+    met_unchecked: bool,
     reported: HashSet<BlobId>,
     /// Bad packs, with the first blob that is needed from each and how many there are.
     packs: BTreeMap<PackId, (BlobId, HashSet<BlobId>)>,
@@ -167,7 +176,9 @@ impl<'f> Judge<'f> {
             id,
             findings,
             problems: Vec::new(),
+            found: BTreeMap::new(),
             not_checked: Vec::new(),
+            met_unchecked: false,
             reported: HashSet::new(),
             packs: BTreeMap::new(),
         }
@@ -181,22 +192,30 @@ impl<'f> Judge<'f> {
             Finding::Faulty(pack, Fault::Problem(code, text)) => {
                 if self.reported.insert(*blob) {
                     let found = (*code, text.as_str());
-                    self.problems.push(Problem::of_found(self.id, &role.describe(), *blob, pack, found));
+                    self.report(Problem::of_found(self.id, &role.describe(), *blob, pack, found));
                 }
             }
             Finding::BadPack(pack, Fault::Problem(..)) => {
                 let (_, blobs) = self.packs.entry(pack).or_insert_with(|| (*blob, HashSet::new()));
                 blobs.insert(*blob);
             }
-            Finding::Unchecked => {}
+            Finding::Unchecked => self.met_unchecked = true,
             Finding::Good { key, pack, raw_len } => self.fit(blob, pack, key, raw_len, role),
+        }
+    }
+
+    fn report(&mut self, problem: Problem) {
+        let found = self.found.entry(problem.code).or_default();
+        *found += 1;
+        if *found <= MAX_ALIKE {
+            self.problems.push(problem);
         }
     }
 
     fn not_indexed(&mut self, blob: &BlobId, role: &Role<'_>) {
         if self.reported.insert(*blob) {
             let error = BlobError { blob: *blob, pack: None, fault: BlobFault::NotIndexed };
-            self.problems.push(Problem::of_blob(self.id, &role.describe(), &error));
+            self.report(Problem::of_blob(self.id, &role.describe(), &error));
         }
     }
 
@@ -212,7 +231,7 @@ impl<'f> Judge<'f> {
     fn fit(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, role: Role<'_>) {
         let (code, expected) = match role {
             Role::Object(_) => return,
-            Role::Pages(maps, run) => return self.fit_run(blob, pack, key, raw_len, maps, run),
+            Role::Pages(maps, runs) => return self.fit_runs(blob, pack, key, raw_len, maps, runs),
             Role::Attachment(size) => (ProblemCode::AttachmentSizeMismatch, size),
             Role::Extra(_, size) => (ProblemCode::ExtraSizeMismatch, size),
             Role::Artifact(_, size) => (ProblemCode::ArtifactMismatch, size),
@@ -223,15 +242,30 @@ impl<'f> Judge<'f> {
         }
     }
 
-    fn fit_run(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, maps: &Maps, run: &Run) {
+    fn fit_runs(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, maps: &Maps, runs: &[Run]) {
+        // Quick looks at no content.
+        let actual = self.findings.pages.get(&(key, maps.pages.page_size));
+        for run in runs {
+            self.fit_run(blob, pack, raw_len, maps, run, actual.map(Vec::as_slice));
+        }
+    }
+
+    fn fit_run(
+        &mut self,
+        blob: &BlobId,
+        pack: PackId,
+        raw_len: u64,
+        maps: &Maps,
+        run: &Run,
+        actual: Option<&[PageHash]>,
+    ) {
         let size = maps.pages.page_size;
         if run.blob_end(size).is_none_or(|end| end > raw_len) {
             let detail =
                 format!("the run at page {} reaches past the {raw_len} bytes of the blob", run.start_page);
             return self.mismatch(ProblemCode::RunOutsideBlob, blob, pack, detail);
         }
-        // Quick looks at no content.
-        let Some(actual) = self.findings.pages.get(&(key, size)) else { return };
+        let Some(actual) = actual else { return };
         let first = usize::try_from(run.blob_offset / size.bytes()).unwrap_or(usize::MAX);
         let wanted = usize::try_from(run.start_page).unwrap_or(usize::MAX);
         let count = usize::try_from(run.page_count).unwrap_or(usize::MAX);
@@ -246,7 +280,7 @@ impl<'f> Judge<'f> {
     }
 
     fn mismatch(&mut self, code: ProblemCode, blob: &BlobId, pack: PackId, detail: String) {
-        self.problems.push(Problem {
+        self.report(Problem {
             blob: Some(*blob),
             pack: Some(pack),
             ..Problem::of_snapshot(self.id, code, detail)
@@ -266,7 +300,7 @@ impl<'f> Judge<'f> {
         {
             return self.leave(blob, *pack, &reason);
         }
-        self.problems.push(Problem::of_error(self.id, error));
+        self.report(Problem::of_error(self.id, error));
     }
 
     /// Checks what the manifest says about itself, and the one artifact whose shape is known.
@@ -277,7 +311,7 @@ impl<'f> Judge<'f> {
                 "stats count {} attachment blobs, the lists {}",
                 stats.attachment_blobs, manifest.attachments.blobs
             );
-            self.problems.push(Problem::of_snapshot(self.id, ProblemCode::StatsMismatch, detail));
+            self.report(Problem::of_snapshot(self.id, ProblemCode::StatsMismatch, detail));
         }
         for item in manifest.auxiliary().iter().filter(|item| item.name == DOCUMENT_DERIVATIVES) {
             let Finding::Good { pack, .. } = self.findings.of(&item.blob) else { continue };
@@ -288,8 +322,7 @@ impl<'f> Judge<'f> {
                     self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
                 }
                 Err(error) => {
-                    let problem = Problem::of_blob(self.id, "the document disclosure", &error);
-                    self.problems.push(problem);
+                    self.report(Problem::of_blob(self.id, "the document disclosure", &error));
                 }
             }
         }
@@ -302,7 +335,13 @@ impl<'f> Judge<'f> {
                 1 => "the snapshot needs one blob of it".to_owned(),
                 count => format!("the snapshot needs {count} blobs of it"),
             };
-            self.problems.push(Problem::of_found(self.id, &role, first, pack, (*code, text)));
+            self.report(Problem::of_found(self.id, &role, first, pack, (*code, text)));
+        }
+        for (code, count) in std::mem::take(&mut self.found) {
+            if let Some(more) = count.checked_sub(MAX_ALIKE).filter(|more| *more > 0) {
+                let detail = format!("and {more} more of this kind, which are not listed");
+                self.problems.push(Problem { file: None, ..Problem::of_snapshot(self.id, code, detail) });
+            }
         }
         self.problems
     }

@@ -7,11 +7,10 @@ use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
 use crate::repository::{BlobIndex, Location, Repository};
-use crate::snapshot::ChainReader;
 use crate::store::Store;
 
 use super::problem::{Problem, ProblemCode, load_code};
-use super::walk::walk;
+use super::walk::{Readers, walk};
 use super::{Depth, Scope};
 
 /// What must be checked.
@@ -99,7 +98,7 @@ pub fn plan<S: Store, D: Decompressor>(
         problems.push(Problem::of_file(ProblemCode::IndexDamaged, file, error.to_string()));
     }
     let mut wanted = WantedBlobs::new(repository.index().len());
-    let mut chains = ChainReader::default();
+    let mut readers = Readers::default();
     let mut cancelled = false;
     for id in &snapshots {
         if observer.cancelled() {
@@ -110,7 +109,7 @@ pub fn plan<S: Store, D: Decompressor>(
             Ok(manifest) => walk(
                 repository,
                 &manifest,
-                &mut chains,
+                &mut readers,
                 &mut |blob, role| wanted.add(repository.index().position(blob), role.page_size()),
                 &mut |error| doubts.push(Problem::of_error(id, error)),
             ),

@@ -1,5 +1,6 @@
 //! The outcome of a verification: one document for people, programs and the page.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -124,10 +125,14 @@ impl Report {
     }
 
     fn judge(&mut self) {
+        let mut problems: HashMap<&SnapshotId, usize> = HashMap::new();
+        for id in self.problems.iter().filter_map(|problem| problem.snapshot.as_ref()) {
+            *problems.entry(id).or_default() += 1;
+        }
+        let left_out: HashSet<&SnapshotId> = self.not_checked.iter().map(|left| &left.snapshot).collect();
         for snapshot in &mut self.snapshots {
-            let own = |problem: &&Problem| problem.snapshot.as_ref() == Some(&snapshot.id);
-            snapshot.problems = self.problems.iter().filter(own).count();
-            let looked_at = self.not_checked.iter().all(|left| left.snapshot != snapshot.id);
+            snapshot.problems = problems.get(&snapshot.id).copied().unwrap_or(0);
+            let looked_at = !left_out.contains(&snapshot.id);
             snapshot.verdict = verdict(snapshot.problems, self.complete && looked_at);
         }
         self.verdict = verdict(self.problems.len(), self.complete && self.not_checked.is_empty());

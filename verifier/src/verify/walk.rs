@@ -6,7 +6,7 @@ use crate::format::manifest::Manifest;
 use crate::format::page_map::Run;
 use crate::format::page_size::PageSize;
 use crate::repository::Repository;
-use crate::snapshot::{ChainReader, Maps, SnapshotError, chain_objects, load_attachments, load_extras};
+use crate::snapshot::{AttachmentReader, ChainReader, Maps, SnapshotError, load_extras};
 use crate::store::Store;
 
 /// What a blob is to a snapshot.
@@ -14,8 +14,8 @@ use crate::store::Store;
 pub(super) enum Role<'a> {
     /// A map, list or tree; loading it has checked it already.
     Object(&'static str),
-    /// Pages of the database, with the run that points at them.
-    Pages(&'a Maps, &'a Run),
+    /// Pages of the database, with the runs that point at them, by page.
+    Pages(&'a Maps, &'a [Run]),
     /// An attachment of so many bytes.
     Attachment(u64),
     /// A file of so many bytes.
@@ -29,7 +29,10 @@ impl Role<'_> {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Object(what) => (*what).to_owned(),
-            Self::Pages(_, run) => format!("pages of the database from {} on", run.start_page),
+            Self::Pages(_, runs) => {
+                let first = runs.first().map_or(0, |run| run.start_page);
+                format!("pages of the database from {first} on")
+            }
             Self::Attachment(_) => "an attachment".to_owned(),
             Self::Extra(path, _) => format!("the file {path:?}"),
             Self::Artifact(name, _) => format!("the artifact {name:?}"),
@@ -45,16 +48,23 @@ impl Role<'_> {
     }
 }
 
+/// What one snapshot leaves to the next, which mostly has the same maps and lists.
+#[derive(Default)]
+pub(super) struct Readers {
+    chains: ChainReader,
+    attachments: AttachmentReader,
+}
+
 /// Calls `visit` for every reference of a snapshot, and `fail` for everything that keeps references from being known.
 pub(super) fn walk<S: Store, D: Decompressor>(
     repository: &Repository<S, D>,
     manifest: &Manifest,
-    chains: &mut ChainReader,
+    readers: &mut Readers,
     visit: &mut dyn FnMut(&BlobId, Role<'_>),
     fail: &mut dyn FnMut(&SnapshotError),
 ) {
     if manifest.db.page_map.is_some() {
-        let objects = chain_objects(repository, manifest);
+        let objects = readers.chains.objects(repository, manifest);
         match &objects {
             Ok(objects) => {
                 for (_, map, hashes) in objects {
@@ -64,11 +74,14 @@ pub(super) fn walk<S: Store, D: Decompressor>(
             }
             Err(error) => fail(error),
         }
-        match chains.load_shared(repository, manifest) {
+        match readers.chains.load_shared(repository, manifest) {
             Ok(maps) => {
-                for run in &maps.pages.runs {
-                    if let Some(blob) = maps.pages.blob(run) {
-                        visit(blob, Role::Pages(maps, run));
+                // A blob at a time: after many snapshots there are far more runs than blobs.
+                let mut runs = maps.pages.runs.clone();
+                runs.sort_by_key(|run| run.blob_index);
+                for runs in runs.chunk_by(|a, b| a.blob_index == b.blob_index) {
+                    if let Some(blob) = runs.first().and_then(|run| maps.pages.blob(run)) {
+                        visit(blob, Role::Pages(maps, runs));
                     }
                 }
             }
@@ -80,9 +93,9 @@ pub(super) fn walk<S: Store, D: Decompressor>(
     for list in manifest.lists() {
         visit(list, Role::Object("the attachment list"));
     }
-    match load_attachments(repository, manifest) {
+    match readers.attachments.load_shared(repository, manifest) {
         Ok(attachments) => {
-            for attachment in &attachments {
+            for attachment in attachments {
                 visit(&attachment.id, Role::Attachment(attachment.size));
             }
         }

@@ -1,0 +1,103 @@
+//! The attachments of a snapshot: the union of its lists (`docs/format.md` §7).
+
+use std::collections::HashSet;
+
+use crate::decompress::Decompressor;
+use crate::format::attachment_list::{self, Attachment};
+use crate::format::id::BlobId;
+use crate::format::manifest::Manifest;
+use crate::repository::Repository;
+use crate::store::Store;
+
+use super::{SnapshotError, object};
+
+/// Loads the attachments of one snapshot after another. Snapshots inherit the lists of their parents and add
+/// one, so that lists with which the last snapshot began are not read again.
+#[derive(Debug, Default)]
+pub struct AttachmentReader {
+    lists: Vec<BlobId>,
+    attachments: Vec<Attachment>,
+    /// Positions in `attachments`, sorted by ID.
+    order: Vec<u32>,
+}
+
+impl AttachmentReader {
+    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest.
+    pub fn load_shared<S: Store, D: Decompressor>(
+        &mut self,
+        repository: &Repository<S, D>,
+        manifest: &Manifest,
+    ) -> Result<&[Attachment], SnapshotError> {
+        // Put back when all went well: half of a snapshot's lists is nothing to build on.
+        let mut known = std::mem::take(self);
+        if !manifest.lists().starts_with(&known.lists) {
+            known = Self::default();
+        }
+        let added = manifest.lists().get(known.lists.len()..).unwrap_or_default();
+        let mut names: HashSet<BlobId> = known.lists.iter().copied().collect();
+        for blob in added {
+            let left = manifest.attachments.blobs.saturating_sub(known.attachments.len() as u64);
+            let limit = left.saturating_mul(40).saturating_add(42);
+            let list = object(repository, "the attachment list", *blob, limit, attachment_list::decode)?;
+            if let Some(first) = list.first().filter(|_| names.contains(blob)) {
+                return Err(twice(&first.id));
+            }
+            names.insert(*blob);
+            known.attachments.extend(list);
+        }
+        known.lists.extend(added);
+        if !added.is_empty() {
+            known.sort()?;
+        }
+        known.check_totals(manifest)?;
+        *self = known;
+        Ok(&self.attachments)
+    }
+
+    /// Sorts what was added, and fails when an ID occurs twice.
+    fn sort(&mut self) -> Result<(), SnapshotError> {
+        let from = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
+        let to = u32::try_from(self.attachments.len()).unwrap_or(u32::MAX);
+        self.order.extend(from..to);
+        let attachments = &self.attachments;
+        let id = |n: &u32| attachments.get(usize::try_from(*n).ok()?).map(|attachment| attachment.id);
+        // The stable sort takes a sorted beginning as it is.
+        self.order.sort_by_key(id);
+        let mut neighbours = self.order.iter().zip(self.order.iter().skip(1));
+        match neighbours.find(|(one, other)| id(one) == id(other)).and_then(|(one, _)| id(one)) {
+            Some(id) => Err(twice(&id)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_totals(&self, manifest: &Manifest) -> Result<(), SnapshotError> {
+        let stated = (manifest.attachments.blobs, manifest.attachments.blob_bytes);
+        let bytes = self.attachments.iter().fold(0u64, |sum, attachment| sum.saturating_add(attachment.size));
+        let actual = (self.attachments.len() as u64, bytes);
+        if actual == stated {
+            return Ok(());
+        }
+        Err(mismatch(format!(
+            "they hold {} attachments of {} bytes, the manifest states {} of {}",
+            actual.0, actual.1, stated.0, stated.1
+        )))
+    }
+}
+
+/// Loads the attachment lists and checks them against each other and the manifest.
+pub fn load_attachments<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    manifest: &Manifest,
+) -> Result<Vec<Attachment>, SnapshotError> {
+    let mut reader = AttachmentReader::default();
+    reader.load_shared(repository, manifest)?;
+    Ok(reader.attachments)
+}
+
+fn twice(id: &BlobId) -> SnapshotError {
+    mismatch(format!("{id} occurs twice"))
+}
+
+fn mismatch(reason: String) -> SnapshotError {
+    SnapshotError::Mismatch { what: "the attachment lists", reason }
+}
