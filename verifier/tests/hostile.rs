@@ -281,3 +281,27 @@ fn configurations_nested_without_end_are_refused() {
         assert!(RepoConfig::decode(text.as_bytes()).is_err());
     }
 }
+
+#[test]
+fn an_attachment_that_is_damaged_is_so_in_every_snapshot_that_inherits_it() {
+    let mut forge = Forge::new();
+    let db = forge.database(&[page(1)]);
+    let mut lists = Vec::new();
+    let mut last = None;
+    for n in 0..4u8 {
+        let content = [n; 9];
+        // The third one has another length than its list states.
+        forge.blob(&content);
+        let size = if n == 2 { 10 } else { 9 };
+        lists.push(forge.list(&[Attachment { id: BlobId::of(&content), size }]));
+        let mut manifest = forge.manifest(last.as_ref(), db.clone());
+        manifest.attachments.blobs = u64::from(n) + 1;
+        manifest.attachments.blob_bytes = u64::from(n) * 9 + 9 + u64::from(n >= 2);
+        manifest.attachments.lists = Some(lists.clone());
+        last = Some(forge.publish(manifest));
+    }
+    let report = forge.verify();
+    assert_eq!(codes(&report), ["attachment-size-mismatch"], "{}", report.to_text());
+    let bad: Vec<bool> = report.snapshots.iter().map(|it| it.verdict == Verdict::Damaged).collect();
+    assert_eq!(bad, [false, false, true, true]);
+}

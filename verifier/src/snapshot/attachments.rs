@@ -22,17 +22,19 @@ pub struct AttachmentReader {
 }
 
 impl AttachmentReader {
-    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest.
+    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest, and how many
+    /// of them, from the first on, are those of the last snapshot.
     pub fn load_shared<S: Store, D: Decompressor>(
         &mut self,
         repository: &Repository<S, D>,
         manifest: &Manifest,
-    ) -> Result<&[Attachment], SnapshotError> {
+    ) -> Result<(&[Attachment], usize), SnapshotError> {
         // Put back when all went well: half of a snapshot's lists is nothing to build on.
         let mut known = std::mem::take(self);
         if !manifest.lists().starts_with(&known.lists) {
             known = Self::default();
         }
+        let inherited = known.attachments.len();
         let added = manifest.lists().get(known.lists.len()..).unwrap_or_default();
         let mut names: HashSet<BlobId> = known.lists.iter().copied().collect();
         for blob in added {
@@ -51,7 +53,7 @@ impl AttachmentReader {
         }
         known.check_totals(manifest)?;
         *self = known;
-        Ok(&self.attachments)
+        Ok((&self.attachments, inherited))
     }
 
     /// Sorts what was added, and fails when an ID occurs twice.

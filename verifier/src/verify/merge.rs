@@ -184,7 +184,8 @@ impl<'f> Judge<'f> {
         }
     }
 
-    fn visit(&mut self, blob: &BlobId, role: Role<'_>) {
+    /// Says whether the blob is good, and no snapshot can take it for anything else.
+    fn visit(&mut self, blob: &BlobId, role: Role<'_>) -> bool {
         match self.findings.of(blob) {
             Finding::NotIndexed => self.not_indexed(blob, &role),
             Finding::BadPack(pack, Fault::NotChecked(reason))
@@ -200,8 +201,9 @@ impl<'f> Judge<'f> {
                 blobs.insert(*blob);
             }
             Finding::Unchecked => self.met_unchecked = true,
-            Finding::Good { key, pack, raw_len } => self.fit(blob, pack, key, raw_len, role),
+            Finding::Good { key, pack, raw_len } => return self.fit(blob, pack, key, raw_len, role),
         }
+        false
     }
 
     fn report(&mut self, problem: Problem) {
@@ -228,10 +230,14 @@ impl<'f> Judge<'f> {
     }
 
     /// Checks that an intact blob is what the snapshot takes it for.
-    fn fit(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, role: Role<'_>) {
+    fn fit(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, role: Role<'_>) -> bool {
         let (code, expected) = match role {
-            Role::Object(_) => return,
-            Role::Pages(maps, runs) => return self.fit_runs(blob, pack, key, raw_len, maps, runs),
+            Role::Object(_) => return true,
+            Role::Pages(maps, runs) => {
+                // Asked again for every snapshot, whose pages can be others.
+                self.fit_runs(blob, pack, key, raw_len, maps, runs);
+                return false;
+            }
             Role::Attachment(size) => (ProblemCode::AttachmentSizeMismatch, size),
             Role::Extra(_, size) => (ProblemCode::ExtraSizeMismatch, size),
             Role::Artifact(_, size) => (ProblemCode::ArtifactMismatch, size),
@@ -240,6 +246,7 @@ impl<'f> Judge<'f> {
             let detail = format!("{} has {raw_len} bytes, {expected} are stated", role.describe());
             self.mismatch(code, blob, pack, detail);
         }
+        raw_len == expected
     }
 
     fn fit_runs(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, maps: &Maps, runs: &[Run]) {

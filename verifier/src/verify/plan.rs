@@ -110,7 +110,10 @@ pub fn plan<S: Store, D: Decompressor>(
                 repository,
                 &manifest,
                 &mut readers,
-                &mut |blob, role| wanted.add(repository.index().position(blob), role.page_size()),
+                &mut |blob, role| {
+                    wanted.add(repository.index().position(blob), role.page_size());
+                    true
+                },
                 &mut |error| doubts.push(Problem::of_error(id, error)),
             ),
             Err(error) => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),

@@ -53,14 +53,18 @@ impl Role<'_> {
 pub(super) struct Readers {
     chains: ChainReader,
     attachments: AttachmentReader,
+    /// How many attachments of the last snapshot, from the first on, need no visit in the next.
+    settled: usize,
 }
 
 /// Calls `visit` for every reference of a snapshot, and `fail` for everything that keeps references from being known.
+///
+/// `visit` says whether the same attachment needs no visit in the next snapshot: most attachments are in all of them.
 pub(super) fn walk<S: Store, D: Decompressor>(
     repository: &Repository<S, D>,
     manifest: &Manifest,
     readers: &mut Readers,
-    visit: &mut dyn FnMut(&BlobId, Role<'_>),
+    visit: &mut dyn FnMut(&BlobId, Role<'_>) -> bool,
     fail: &mut dyn FnMut(&SnapshotError),
 ) {
     if manifest.db.page_map.is_some() {
@@ -94,10 +98,14 @@ pub(super) fn walk<S: Store, D: Decompressor>(
         visit(list, Role::Object("the attachment list"));
     }
     match readers.attachments.load_shared(repository, manifest) {
-        Ok(attachments) => {
-            for attachment in attachments {
-                visit(&attachment.id, Role::Attachment(attachment.size));
+        Ok((attachments, inherited)) => {
+            let mut settled = readers.settled.min(inherited);
+            for (n, attachment) in attachments.iter().enumerate().skip(settled) {
+                if visit(&attachment.id, Role::Attachment(attachment.size)) && settled == n {
+                    settled += 1;
+                }
             }
+            readers.settled = settled;
         }
         Err(error) => fail(&error),
     }
