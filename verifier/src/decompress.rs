@@ -6,6 +6,10 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::format::zstd_frame::FrameHeader;
 
+mod reserved_bits;
+
+use reserved_bits::ReservedBits;
+
 /// Decodes zstd frames.
 ///
 /// All implementations give the same verdict on the same bytes: the frame's header was checked before they
@@ -36,6 +40,7 @@ impl Decompressor for Ruzstd {
     ) -> io::Result<Box<dyn Read + 'a>> {
         // A frame may state a window below the smallest that the decoder knows.
         let limit = header.window.max(1024);
+        let frame = ReservedBits::new(frame, header.len);
         let inner = StreamingDecoder::new_with_max_window_size(frame, limit).map_err(io::Error::other)?;
         Ok(Box::new(Checked { inner, finished: false }))
     }
@@ -43,7 +48,7 @@ impl Decompressor for Ruzstd {
 
 /// Compares the content checksum, which the decoder reads and does not compare.
 struct Checked<'a> {
-    inner: StreamingDecoder<&'a mut dyn BufRead, FrameDecoder>,
+    inner: StreamingDecoder<ReservedBits<'a>, FrameDecoder>,
     finished: bool,
 }
 

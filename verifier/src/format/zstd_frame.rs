@@ -3,7 +3,7 @@
 
 use super::DecodeError;
 use super::blob::{MAX_RAW_LEN, MAX_STREAM_WINDOW};
-use super::bytes::Reader;
+use super::bytes::{Reader, length};
 
 const OBJECT: &str = "the zstd frame";
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -16,6 +16,8 @@ const MAX_WINDOW: u64 = 1 << 31;
 /// What the header of a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
+    /// Bytes of the header itself.
+    pub len: u64,
     /// Bytes of output that the decoder must be able to look back.
     pub window: u64,
     /// The stated length of the output, if stated.
@@ -62,7 +64,8 @@ pub fn decode_header(frame: &[u8], raw_len: u64) -> Result<FrameHeader, DecodeEr
         let reason = format!("a window of {window} bytes is too large for {raw_len} bytes");
         return Err(DecodeError::invalid(OBJECT, reason));
     }
-    Ok(FrameHeader { window, content_size, checksum: descriptor & 0x04 != 0 })
+    let len = length(frame).saturating_sub(reader.remaining());
+    Ok(FrameHeader { len, window, content_size, checksum: descriptor & 0x04 != 0 })
 }
 
 fn window_size(descriptor: u8) -> u64 {
@@ -89,10 +92,10 @@ mod tests {
     fn headers_are_read() {
         // Single segment, one byte of content size.
         let header = decode_header(&frame(&[0x20, 100]), 100).unwrap();
-        assert_eq!(header, FrameHeader { window: 100, content_size: Some(100), checksum: false });
+        assert_eq!(header, FrameHeader { len: 6, window: 100, content_size: Some(100), checksum: false });
         // Window of 8 MiB, no content size, checksum.
         let header = decode_header(&frame(&[0x04, 13 << 3]), 5).unwrap();
-        assert_eq!(header, FrameHeader { window: 8 << 20, content_size: None, checksum: true });
+        assert_eq!(header, FrameHeader { len: 6, window: 8 << 20, content_size: None, checksum: true });
         // Two bytes of content size count from 256.
         let header = decode_header(&frame(&[0x60, 0, 1]), 512).unwrap();
         assert_eq!(header.content_size, Some(512));

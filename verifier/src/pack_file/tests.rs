@@ -64,6 +64,29 @@ fn a_frame_must_give_exactly_its_length_and_use_every_byte() {
 }
 
 #[test]
+fn a_frame_with_a_reserved_bit_in_a_block_is_refused() {
+    let raw = text();
+    let mut stored = frame(&raw);
+    let id = BlobId::of(&raw);
+    assert_eq!(read(&pack(id, &stored, raw.len() as u64, Encoding::Zstd)).unwrap(), raw);
+    let modes = modes_of_first_block(&stored);
+    stored[modes] |= 2;
+    let error = read(&pack(id, &stored, raw.len() as u64, Encoding::Zstd)).unwrap_err();
+    assert!(matches!(error, FrameError::Decompress { .. }), "{error:?}");
+}
+
+/// Where the compression modes of the first block lie: behind its header, its raw literals and the number of sequences.
+fn modes_of_first_block(frame: &[u8]) -> usize {
+    let header = zstd_frame::decode_header(frame, text().len() as u64).unwrap();
+    let block = usize::try_from(header.len).unwrap();
+    let literals = block + 3;
+    assert_eq!((frame[block] >> 1 & 3, frame[literals] & 15), (2, 12), "raw literals in a compressed block");
+    let size = u32::from_le_bytes([frame[literals], frame[literals + 1], frame[literals + 2], 0]) >> 4;
+    let sequences = literals + 3 + usize::try_from(size).unwrap();
+    sequences + if frame[sequences] < 128 { 1 } else { 2 }
+}
+
+#[test]
 fn another_blob_under_the_name_is_noticed() {
     let raw = text();
     let len = raw.len() as u64;
