@@ -2,6 +2,7 @@
 
 mod blob_index;
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::format::id::{BlobId, PackId, SnapshotId};
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::format::{DecodeError, index};
 use crate::pack_file::{FrameError, PackError, PackFile};
-use crate::store::{Store, StoreError, read_file};
+use crate::store::{Entry, Store, StoreError, read_file};
 
 /// The largest configuration, in bytes.
 const MAX_CONFIG_LEN: u64 = 1 << 20;
@@ -22,6 +23,8 @@ const MAX_CONFIG_LEN: u64 = 1 << 20;
 const MAX_MANIFEST_LEN: u64 = 64 << 20;
 /// The largest index file: 2^32 entries.
 const MAX_INDEX_LEN: u64 = (65 << 32) + 42;
+/// Bytes of an index file that are read at once.
+const PIECE_LEN: u64 = 1 << 20;
 const MANIFEST_SUFFIX: &str = ".mvmanifest";
 const INDEX_SUFFIX: &str = ".mvidx";
 
@@ -166,14 +169,18 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         let listing = list_snapshots(&store);
         let mut index = BlobIndex::default();
         let mut damaged_indexes = Vec::new();
-        let names = index_names(&store).unwrap_or_else(|error| {
+        let files = index_files(&store).unwrap_or_else(|error| {
             damaged_indexes.push(("indexes".to_owned(), error.into()));
             Vec::new()
         });
-        for name in names {
-            match read_index(&store, &name) {
-                Ok(entries) => index.add(&entries),
-                Err(error) => damaged_indexes.push((name, error)),
+        let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.len));
+        index.reserve(bytes);
+        for file in files {
+            let path = format!("indexes/{}", file.name);
+            let before = index.mark();
+            if let Err(error) = read_index(&store, &path, &mut index) {
+                index.take_back(before);
+                damaged_indexes.push((path, error));
             }
         }
         index.finish();
@@ -246,13 +253,27 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
 
     /// Reads a blob of at most `limit` bytes.
     pub fn blob(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, BlobError> {
+        let mut raw = Vec::new();
+        self.stream(id, limit, &mut |piece| raw.extend_from_slice(piece))?;
+        Ok(raw)
+    }
+
+    /// Reads a blob of at most `limit` bytes piece by piece; the pieces are worth nothing unless this returns `Ok`.
+    pub fn stream(&self, id: &BlobId, limit: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), BlobError> {
         let location = self.index.find(id);
         let pack = location.map(|location| location.pack);
         let failed = |fault: BlobFault| BlobError { blob: *id, pack, fault };
         let Some(location) = location else { return Err(failed(BlobFault::NotIndexed)) };
         let file = self.open_pack(location.pack).map_err(|error| failed(error.into()))?;
         let entry = location.check(file.find(id)).map_err(failed)?;
-        file.read(entry, &self.decompressor, limit).map_err(|error| failed(error.into()))
+        if entry.raw_len > limit {
+            return Err(failed(FrameError::TooLarge { raw_len: entry.raw_len, limit }.into()));
+        }
+        let mut each = |piece: &[u8]| {
+            sink(piece);
+            ControlFlow::Continue(())
+        };
+        file.stream(entry, &self.decompressor, &mut each).map_err(|error| failed(error.into()))
     }
 
     /// Opens a pack, with the footer that was read last if it is the same pack's.
@@ -310,20 +331,32 @@ pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
 
 /// Index files in the order in which later ones win; none before the first snapshot, when copies can lack the
 /// folder.
-fn index_names(store: &dyn Store) -> Result<Vec<String>, StoreError> {
-    let entries = match store.list("indexes") {
+fn index_files(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
+    let mut files = match store.list("indexes") {
         Err(StoreError::Missing { .. }) => Vec::new(),
         entries => entries?,
     };
-    let mut names: Vec<String> = entries
-        .into_iter()
-        .filter(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder)
-        .map(|entry| format!("indexes/{}", entry.name))
-        .collect();
-    names.sort();
-    Ok(names)
+    files.retain(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder);
+    files.sort();
+    Ok(files)
 }
 
-fn read_index(store: &dyn Store, path: &str) -> Result<Vec<index::IndexEntry>, IndexError> {
-    Ok(index::decode(&read_file(store, path, MAX_INDEX_LEN)?)?)
+/// Adds what an index file names.
+fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), IndexError> {
+    let file = store.open(path)?;
+    let len = file.len();
+    if len > MAX_INDEX_LEN {
+        return Err(StoreError::TooLarge { path: path.to_owned(), len, limit: MAX_INDEX_LEN }.into());
+    }
+    let mut decoder = index::Decoder::default();
+    let mut piece = Vec::new();
+    let mut offset = 0;
+    while offset < len {
+        let count = len.saturating_sub(offset).min(PIECE_LEN);
+        piece.resize(usize::try_from(count).unwrap_or(0), 0);
+        file.read_at(offset, &mut piece)?;
+        decoder.push(&piece, &mut |entry| index.add(&entry));
+        offset = offset.saturating_add(count);
+    }
+    Ok(decoder.finish()?)
 }

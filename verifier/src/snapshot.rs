@@ -16,7 +16,7 @@ use crate::format::page_size::PageSize;
 use crate::repository::{BlobError, LoadError, Repository};
 use crate::store::Store;
 
-pub use attachments::{AttachmentReader, load_attachments};
+pub use attachments::{AttachmentReader, load_attachments, visit_attachments};
 pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects};
 
 /// The largest extras tree, in bytes: a million files.

@@ -1,11 +1,9 @@
 //! Attachment lists: the content hashes that a snapshot holds (`docs/format.md` §7).
 
 use super::DecodeError;
-use super::bytes::{Reader, count32, seal, unseal};
+use super::bytes::Reader;
 use super::id::BlobId;
-
-const OBJECT: &str = "the attachment list";
-const MAGIC: [u8; 4] = *b"MVAL";
+use super::table::{self, Entry};
 
 /// One attachment's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,38 +14,46 @@ pub struct Attachment {
     pub size: u64,
 }
 
-/// Reads a list.
+/// Reads a list piece by piece.
+pub type Decoder = table::Decoder<Attachment>;
+/// Writes a list piece by piece.
+pub type Encoder = table::Encoder<Attachment>;
+
+impl Entry for Attachment {
+    const OBJECT: &'static str = "the attachment list";
+    const MAGIC: [u8; 4] = *b"MVAL";
+    const WIDTH: usize = 40;
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(Self::OBJECT, bytes);
+        let id = BlobId::from_bytes(reader.array()?);
+        let size = reader.u64()?;
+        if size >> 63 != 0 {
+            let reason = format!("the size of attachment {id} is out of range");
+            return Err(DecodeError::invalid(Self::OBJECT, reason));
+        }
+        Ok(Self { id, size })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.id.as_bytes());
+        out.extend_from_slice(&self.size.to_le_bytes());
+    }
+}
+
+/// Bytes of a list of so many attachments.
+pub fn encoded_len(count: u64) -> u64 {
+    table::encoded_len::<Attachment>(count)
+}
+
+/// Reads a whole list.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Attachment>, DecodeError> {
-    let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);
-    reader.magic(MAGIC)?;
-    reader.version_one()?;
-    let count = reader.u32()?;
-    let items = reader.items::<40>(count.into())?;
-    reader.end()?;
-    items.iter().map(decode_entry).collect()
+    table::decode(bytes)
 }
 
-fn decode_entry(item: &[u8; 40]) -> Result<Attachment, DecodeError> {
-    let mut reader = Reader::new(OBJECT, item);
-    let id = BlobId::from_bytes(reader.array()?);
-    let size = reader.u64()?;
-    if size >> 63 != 0 {
-        return Err(DecodeError::invalid(OBJECT, format!("the size of attachment {id} is out of range")));
-    }
-    Ok(Attachment { id, size })
-}
-
-/// Writes a list.
+/// Writes a whole list.
 pub fn encode(attachments: &[Attachment]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(attachments.len().saturating_mul(40).saturating_add(42));
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&1u16.to_le_bytes());
-    out.extend_from_slice(&count32(attachments).to_le_bytes());
-    for attachment in attachments {
-        out.extend_from_slice(attachment.id.as_bytes());
-        out.extend_from_slice(&attachment.size.to_le_bytes());
-    }
-    seal(out)
+    table::encode(attachments)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Index files: which pack holds a blob (`docs/format.md` §4).
 
 use super::DecodeError;
-use super::bytes::{Reader, count32, seal, unseal};
+use super::bytes::Reader;
 use super::id::{BlobId, PackId};
 use super::pack::Encoding;
+use super::table::{self, Entry};
 
-const OBJECT: &str = "the index";
-const MAGIC: [u8; 4] = *b"MVIX";
+/// Bytes an entry.
+pub const ENTRY_LEN: u64 = 65;
 
 /// One blob and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,51 +24,54 @@ pub struct IndexEntry {
     pub encoding: Encoding,
 }
 
-/// Reads an index file; its entries ascend by blob ID.
-pub fn decode(bytes: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
-    let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);
-    reader.magic(MAGIC)?;
-    reader.version_one()?;
-    let count = reader.u32()?;
-    let items = reader.items::<65>(count.into())?;
-    reader.end()?;
-    let entries = items.iter().map(decode_entry).collect::<Result<Vec<_>, _>>()?;
-    if !entries.is_sorted_by(|a, b| a.id < b.id) {
-        return Err(DecodeError::invalid(OBJECT, "its entries are not in ascending order"));
+/// Reads an index file piece by piece.
+pub type Decoder = table::Decoder<IndexEntry>;
+/// Writes an index file piece by piece; entries ascend by blob ID.
+pub type Encoder = table::Encoder<IndexEntry>;
+
+impl Entry for IndexEntry {
+    const OBJECT: &'static str = "the index";
+    const MAGIC: [u8; 4] = *b"MVIX";
+    const WIDTH: usize = 65;
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(Self::OBJECT, bytes);
+        Ok(Self {
+            id: BlobId::from_bytes(reader.array()?),
+            pack: PackId::from_bytes(reader.array()?),
+            offset: reader.u64()?,
+            stored_len: reader.u64()?,
+            encoding: Encoding::from_flags(Self::OBJECT, reader.u8()?)?,
+        })
     }
-    Ok(entries)
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.id.as_bytes());
+        out.extend_from_slice(&self.pack.to_bytes());
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.stored_len.to_le_bytes());
+        out.push(self.encoding.flags());
+    }
+
+    fn may_follow(&self, last: &Self) -> bool {
+        last.id < self.id
+    }
 }
 
-fn decode_entry(item: &[u8; 65]) -> Result<IndexEntry, DecodeError> {
-    let mut reader = Reader::new(OBJECT, item);
-    Ok(IndexEntry {
-        id: BlobId::from_bytes(reader.array()?),
-        pack: PackId::from_bytes(reader.array()?),
-        offset: reader.u64()?,
-        stored_len: reader.u64()?,
-        encoding: Encoding::from_flags(OBJECT, reader.u8()?)?,
-    })
+/// Reads a whole index file; its entries ascend by blob ID.
+pub fn decode(bytes: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
+    table::decode(bytes)
 }
 
-/// Writes an index file; `entries` ascend by blob ID.
+/// Writes a whole index file; `entries` ascend by blob ID.
 pub fn encode(entries: &[IndexEntry]) -> Vec<u8> {
     debug_assert!(entries.is_sorted_by(|a, b| a.id < b.id));
-    let mut out = Vec::with_capacity(entries.len().saturating_mul(65).saturating_add(42));
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&1u16.to_le_bytes());
-    out.extend_from_slice(&count32(entries).to_le_bytes());
-    for entry in entries {
-        out.extend_from_slice(entry.id.as_bytes());
-        out.extend_from_slice(&entry.pack.to_bytes());
-        out.extend_from_slice(&entry.offset.to_le_bytes());
-        out.extend_from_slice(&entry.stored_len.to_le_bytes());
-        out.push(entry.encoding.flags());
-    }
-    seal(out)
+    table::encode(entries)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::bytes::seal;
     use super::*;
 
     fn entry(fill: u8) -> IndexEntry {

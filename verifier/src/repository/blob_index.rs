@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::format::id::{BlobId, PackId};
-use crate::format::index::IndexEntry;
+use crate::format::index::{self, IndexEntry};
 use crate::format::pack::{Encoding, PackEntry};
 
 use super::BlobFault;
@@ -23,6 +23,13 @@ struct Slot {
     encoding: Encoding,
     offset: u64,
     stored_len: u64,
+}
+
+/// The end of what was added so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    slots: usize,
+    packs: usize,
 }
 
 /// Where a blob is.
@@ -56,20 +63,33 @@ impl Location {
 }
 
 impl BlobIndex {
-    /// Adds the entries of one index file; later files win.
-    pub(super) fn add(&mut self, entries: &[IndexEntry]) {
-        for entry in entries {
-            let pack = *self.numbers.entry(entry.pack).or_insert_with(|| {
-                self.packs.push(entry.pack);
-                u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX)
-            });
-            self.slots.push(Slot {
-                id: entry.id,
-                pack,
-                encoding: entry.encoding,
-                offset: entry.offset,
-                stored_len: entry.stored_len,
-            });
+    /// Adds an entry; those of later index files win.
+    pub(super) fn add(&mut self, entry: &IndexEntry) {
+        let pack = *self.numbers.entry(entry.pack).or_insert_with(|| {
+            self.packs.push(entry.pack);
+            u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX)
+        });
+        let IndexEntry { id, offset, stored_len, encoding, .. } = *entry;
+        self.slots.push(Slot { id, pack, encoding, offset, stored_len });
+    }
+
+    /// Makes room for the entries of index files of so many bytes together.
+    pub(super) fn reserve(&mut self, bytes: u64) {
+        let entries = usize::try_from(bytes / index::ENTRY_LEN).unwrap_or(usize::MAX);
+        // Without it the room grows as the entries come.
+        let _ = self.slots.try_reserve_exact(entries);
+    }
+
+    /// How much there is, to take back what is added from here on.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { slots: self.slots.len(), packs: self.packs.len() }
+    }
+
+    /// Takes back what was added since, from an index file that turned out to be damaged.
+    pub(super) fn take_back(&mut self, since: Mark) {
+        self.slots.truncate(since.slots);
+        for pack in self.packs.drain(since.packs..) {
+            self.numbers.remove(&pack);
         }
     }
 
@@ -134,8 +154,9 @@ mod tests {
     #[test]
     fn the_later_file_wins() {
         let mut index = BlobIndex::default();
-        index.add(&[entry(1, 1), entry(2, 1)]);
-        index.add(&[entry(0, 2), entry(2, 2)]);
+        for entry in [entry(1, 1), entry(2, 1), entry(0, 2), entry(2, 2)] {
+            index.add(&entry);
+        }
         index.finish();
         let pack_of = |fill| index.find(&BlobId::from_bytes([fill; 32])).map(|location| location.pack);
         assert_eq!(index.len(), 3);
@@ -143,5 +164,22 @@ mod tests {
         assert_eq!(pack_of(1), Some(PackId::from_parts(1, 0)));
         assert_eq!(pack_of(2), Some(PackId::from_parts(2, 0)));
         assert_eq!(pack_of(3), None);
+    }
+
+    #[test]
+    fn nothing_of_a_damaged_file_stays() {
+        let mut index = BlobIndex::default();
+        index.add(&entry(1, 1));
+        let mark = index.mark();
+        index.add(&entry(1, 2));
+        index.add(&entry(2, 2));
+        index.add(&entry(3, 1));
+        index.take_back(mark);
+        index.add(&entry(4, 3));
+        index.finish();
+        assert_eq!(index.packs(), [PackId::from_parts(1, 0), PackId::from_parts(3, 0)]);
+        let packs: Vec<_> =
+            (1..5).map(|fill| index.find(&BlobId::from_bytes([fill; 32])).map(|found| found.pack)).collect();
+        assert_eq!(packs, [Some(PackId::from_parts(1, 0)), None, None, Some(PackId::from_parts(3, 0))]);
     }
 }

@@ -96,6 +96,45 @@ pub fn load_attachments<S: Store, D: Decompressor>(
     Ok(reader.attachments)
 }
 
+/// Reads the attachment lists of one snapshot, which need not be in memory whole, and checks them against the
+/// manifest. `visit` says whether an attachment is met for the first time; what it was told is worth nothing unless
+/// this returns `Ok`.
+pub fn visit_attachments<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    manifest: &Manifest,
+    visit: &mut dyn FnMut(Attachment) -> bool,
+) -> Result<(), SnapshotError> {
+    let stated = (manifest.attachments.blobs, manifest.attachments.blob_bytes);
+    let (mut count, mut bytes) = (0u64, 0u64);
+    for blob in manifest.lists() {
+        let what = "the attachment list";
+        let limit = attachment_list::encoded_len(stated.0.saturating_sub(count));
+        let mut repeated = None;
+        let mut decoder = attachment_list::Decoder::default();
+        let mut each = |attachment: Attachment| {
+            count = count.saturating_add(1);
+            bytes = bytes.saturating_add(attachment.size);
+            if !visit(attachment) {
+                repeated.get_or_insert(attachment.id);
+            }
+        };
+        repository
+            .stream(blob, limit, &mut |piece| decoder.push(piece, &mut each))
+            .map_err(|error| SnapshotError::Blob { what, error })?;
+        decoder.finish().map_err(|error| SnapshotError::Object { what, blob: *blob, error })?;
+        if let Some(id) = repeated {
+            return Err(twice(&id));
+        }
+    }
+    if (count, bytes) == stated {
+        return Ok(());
+    }
+    Err(mismatch(format!(
+        "they hold {count} attachments of {bytes} bytes, the manifest states {} of {}",
+        stated.0, stated.1
+    )))
+}
+
 fn twice(id: &BlobId) -> SnapshotError {
     mismatch(format!("{id} occurs twice"))
 }
