@@ -4,6 +4,7 @@ pub mod content;
 pub mod pack_index;
 pub mod schema;
 pub mod session;
+pub mod spool;
 
 #[cfg(test)]
 pub(crate) mod samples;

@@ -33,6 +33,7 @@ use msgvault_verifier::store::{DirectoryStore, StoreError};
 use crate::archive::content::{self, ContentError};
 use crate::archive::schema::References;
 use crate::archive::session::{Pinned, Session, SessionError};
+use crate::archive::spool::SpoolError;
 use crate::context::Context;
 use crate::decompress::Zstd;
 use crate::freeze::{self, FreezeError, Freezer};
@@ -135,6 +136,9 @@ pub enum CreateError {
     /// An attachment cannot be captured.
     #[error(transparent)]
     Content(Box<ContentError>),
+    /// What is to be captured cannot be kept until it is.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// Another file cannot be captured.
     #[error(transparent)]
     Extras(#[from] ExtrasError),
@@ -329,13 +333,13 @@ struct Times {
 
 impl Sources {
     /// Names the attachment or file that a fault is about.
-    fn explain(&self, error: PackError<CreateError>) -> CreateError {
+    fn explain(self, error: PackError<CreateError>) -> CreateError {
         match error {
             PackError::Produce(error) => error,
             PackError::Publish(error) => error.into(),
             PackError::Cancelled => CreateError::Cancelled,
             PackError::Source(fault) => match self.attachments.explain(fault) {
-                Ok(error) => CreateError::Content(Box::new(error)),
+                Ok(error) => error,
                 Err(fault) => match self.extras.explain(fault) {
                     Ok(error) => error.into(),
                     Err(fault) => CreateError::Blob(fault),

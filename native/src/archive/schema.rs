@@ -4,8 +4,10 @@ use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::format::stats::ArchiveStats;
 use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
-use std::collections::HashMap;
+
+use super::spool::{Spool, SpoolError};
 
 /// The tables that make a database an archive.
 const TABLES: [&str; 6] =
@@ -36,10 +38,10 @@ pub struct Reference {
 }
 
 /// Every content that the archive refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct References {
     /// Contents by smallest row, then thumbnails that are no contents, likewise.
-    pub contents: Vec<Reference>,
+    pub contents: Spool,
     /// Rows of `attachments`.
     pub rows: u64,
     /// Whether every path is the canonical one, `<hash[0..2]>/<hash>`.
@@ -90,6 +92,9 @@ pub enum SchemaError {
         /// The path of the other one.
         path: String,
     },
+    /// What was found cannot be kept.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// SQLite failed.
     #[error("the archive's database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -155,7 +160,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([])?;
-    let mut contents = Vec::new();
+    let mut contents = Spool::new()?;
     while let Some(row) = found.next()? {
         let first = row.get(0)?;
         let size_hint = match row.get_ref(3)? {
@@ -163,7 +168,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
             _ => None,
         };
         let (id, path) = (hash(first, row.get_ref(1)?)?, path(first, row.get_ref(2)?)?);
-        contents.push(Reference { id, path, size_hint });
+        contents.push(&Reference { id, path, size_hint })?;
     }
     let other = format!(
         "WITH {BEARING} SELECT COUNT(*) FROM (
@@ -189,18 +194,22 @@ pub fn recorded_paths<E: From<SchemaError>>(
 
 /// Checks that no two contents are at what can be one file.
 ///
-/// Canonical paths of two contents always differ, so only the other ones are remembered; they come first.
+/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk.
 fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
-    let mut seen: HashMap<String, BlobId> = HashMap::new();
-    each_path(connection, "path = substr(hash, 1, 2) || '/' || hash, hash, path", |id, path| {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("folded", 1, flags, |context| {
+        // What is no path is refused when its row comes.
+        let text = context.get_raw(0).as_str().ok();
+        Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| path.folded()))
+    })?;
+    let mut last: Option<(BlobId, String)> = None;
+    each_path(connection, "folded(path), hash", |id, path| {
         let folded = path.folded();
-        if let Some(first) = seen.get(&folded).filter(|first| **first != id) {
+        if let Some((first, _)) = last.take_if(|(first, last)| *first != id && *last == folded) {
             let path = path.as_str().to_owned();
-            return Err(SchemaError::SharedPath { first: *first, second: id, path });
+            return Err(SchemaError::SharedPath { first, second: id, path });
         }
-        if path.as_str() != canonical_path(&id) {
-            seen.insert(folded, id);
-        }
+        last = Some((id, folded));
         Ok(())
     })
 }

@@ -1,16 +1,17 @@
 //! The attachments: every content is read and hashed, and what is not known is stored.
 
-use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
 use msgvault_verifier::Phase;
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::BlobId;
 
+use super::parent::Parent;
 use super::{Capture, CreateError};
 use crate::archive::content::{ContentError, Contents};
 use crate::archive::schema::Reference;
+use crate::archive::spool::Spool;
 use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket};
 
 /// The captured attachments.
@@ -27,25 +28,31 @@ pub(super) struct CapturedAttachments {
     pub(super) lists: Vec<BlobId>,
 }
 
-/// The contents that were handed over, in order.
+/// The contents that were handed over: one after another, from the first ticket on.
 #[derive(Default)]
-pub(super) struct HandedOver {
-    contents: Option<Arc<Contents>>,
-    references: Vec<(Ticket, Reference)>,
-}
+pub(super) struct HandedOver(Option<(Arc<Contents>, Arc<Spool>, Ticket)>);
 
 impl HandedOver {
     /// Names the attachment that a fault is about, if it is about one.
-    pub(super) fn explain(&self, fault: SourceFault) -> Result<ContentError, SourceFault> {
-        let position = self.references.binary_search_by_key(&fault.ticket, |(ticket, _)| *ticket);
-        let reference = position.ok().and_then(|position| self.references.get(position));
-        let (Some(contents), Some((_, reference))) = (&self.contents, reference) else { return Err(fault) };
-        Ok(match fault.what {
-            Fault::Hash { found, .. } => contents.changed(reference, found),
-            Fault::Unreadable(error) => contents.unreadable(reference, error),
-            other => contents.unreadable(reference, io::Error::other(other.to_string())),
-        })
+    pub(super) fn explain(&self, fault: SourceFault) -> Result<CreateError, SourceFault> {
+        let Some((contents, references, first)) = &self.0 else { return Err(fault) };
+        let Some(position) = fault.ticket.since(*first) else { return Err(fault) };
+        let reference = match references.page(position) {
+            Ok(page) => page.into_iter().next(),
+            Err(error) => return Ok(error.into()),
+        };
+        // Lists and other files come behind the attachments.
+        let Some(reference) = reference else { return Err(fault) };
+        Ok(content_error(match fault.what {
+            Fault::Hash { found, .. } => contents.changed(&reference, found),
+            Fault::Unreadable(error) => contents.unreadable(&reference, error),
+            other => contents.unreadable(&reference, io::Error::other(other.to_string())),
+        }))
     }
+}
+
+fn content_error(error: ContentError) -> CreateError {
+    CreateError::Content(Box::new(error))
 }
 
 /// A large content, found again whenever it is opened.
@@ -64,30 +71,50 @@ impl Content for LargeContent {
 impl Capture<'_> {
     pub(super) fn capture_attachments(
         &self,
-        references: Vec<Reference>,
+        references: Spool,
         rows: u64,
         sink: &PackSink<'_, '_>,
         handed_over: &mut HandedOver,
     ) -> Result<CapturedAttachments, CreateError> {
         let home = self.request.home;
-        let hinted = references.iter().filter_map(|reference| reference.size_hint);
-        self.context.observer.begin(Phase::Attachments, hinted.fold(0, u64::saturating_add));
+        self.context.observer.begin(Phase::Attachments, references.hinted_bytes());
         let contents = Arc::new(Contents::open(&home.attachments, &home.database)?);
-        handed_over.contents = Some(Arc::clone(&contents));
-        handed_over.references.reserve_exact(references.len());
-        let mut attachments = Vec::with_capacity(references.len());
-        for reference in references {
-            self.stop_if_cancelled()?;
-            let id = reference.id;
-            let (ticket, size) = self.hand_over(&contents, &reference, sink)?;
-            handed_over.references.push((ticket, reference));
-            attachments.push(Attachment { id, size });
+        let references = Arc::new(references);
+        handed_over.0 = Some((Arc::clone(&contents), Arc::clone(&references), sink.next_ticket()));
+        let mut captured = CapturedAttachments {
+            rows,
+            blobs: references.len(),
+            blob_bytes: 0,
+            new_blobs: 0,
+            lists: Vec::new(),
+        };
+        let mut position = 0;
+        let mut last = None;
+        loop {
+            let page = references.page(position)?;
+            if page.is_empty() {
+                break;
+            }
+            let mut attachments = Vec::with_capacity(page.len());
+            for reference in page {
+                self.stop_if_cancelled()?;
+                let (ticket, size) = self.hand_over(&contents, &reference, sink)?;
+                last = Some(ticket);
+                let attachment = Attachment { id: reference.id, size };
+                let is_new = !self.parent.is_some_and(|parent| parent.lists(self.repository, &attachment));
+                captured.blob_bytes = captured.blob_bytes.saturating_add(size);
+                captured.new_blobs += u64::from(is_new);
+                attachments.push((attachment, is_new));
+            }
+            references.note(position, &attachments)?;
+            position += count(attachments.len());
         }
         // Every content is what its hash says before a list is written.
-        if let Some((last, _)) = handed_over.references.last() {
-            sink.id_of(*last)?;
+        if let Some(last) = last {
+            sink.wait_for(last)?;
         }
-        self.write_lists(&attachments, rows, sink)
+        captured.lists = self.write_lists(&references, &captured, sink)?;
+        Ok(captured)
     }
 
     fn hand_over(
@@ -96,17 +123,16 @@ impl Capture<'_> {
         reference: &Reference,
         sink: &PackSink<'_, '_>,
     ) -> Result<(Ticket, u64), CreateError> {
-        let failed = |error| CreateError::Content(Box::new(error));
-        let content = contents.read(reference).map_err(failed)?;
+        let content = contents.read(reference).map_err(content_error)?;
         if content.len >= STREAM_FROM {
             let large = LargeContent { contents: Arc::clone(contents), reference: reference.clone() };
-            let ticket = sink.add_stream(Box::new(large), content.len, Some(reference.id))?;
+            let ticket = sink.add_expected_stream(Box::new(large), content.len, reference.id)?;
             return Ok((ticket, content.len));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(content.len).unwrap_or(0));
         // One byte more than announced is enough to get another hash.
         let read = content.reader.take(content.len.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| failed(contents.unreadable(reference, error)))?;
+        read.map_err(|error| content_error(contents.unreadable(reference, error)))?;
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.context.observer.advance(size);
         Ok((sink.add_expected(bytes, reference.id)?, size))
@@ -115,35 +141,130 @@ impl Capture<'_> {
     /// Inherits the parent's lists when nothing was removed and lists what is new; else lists everything.
     fn write_lists(
         &self,
-        attachments: &[Attachment],
-        rows: u64,
+        references: &Arc<Spool>,
+        captured: &CapturedAttachments,
         sink: &PackSink<'_, '_>,
-    ) -> Result<CapturedAttachments, CreateError> {
-        let old = self.parent.and_then(|parent| parent.attachments.as_deref()).unwrap_or_default();
-        let old: HashSet<Attachment> = old.iter().copied().collect();
-        let new: Vec<Attachment> = attachments.iter().filter(|item| !old.contains(item)).copied().collect();
-        let nothing_removed = attachments.len() - new.len() == old.len();
-        let mut lists = Vec::new();
-        let mut listed = attachments;
-        if let Some(parent) = self.parent.filter(|_| nothing_removed && !old.is_empty()) {
-            lists = parent.manifest.lists().to_vec();
-            listed = &new;
+    ) -> Result<Vec<BlobId>, CreateError> {
+        let old = self.parent.map_or(0, Parent::listed);
+        let nothing_removed = captured.blobs - captured.new_blobs == old;
+        let (mut lists, only_new, len) = match self.parent.filter(|_| nothing_removed && old > 0) {
+            Some(parent) => (parent.manifest.lists().to_vec(), true, captured.new_blobs),
+            None => (Vec::new(), false, captured.blobs),
+        };
+        if len > 0 {
+            let list = List { references: Arc::clone(references), only_new, count: len };
+            let len = list.encoded_len();
+            let list = if len >= STREAM_FROM {
+                sink.add_stream(Box::new(list), len)?
+            } else {
+                let mut bytes = Vec::new();
+                list.reader()
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| CreateError::Internal(error.to_string()))?;
+                sink.add(bytes)?
+            };
+            lists.push(sink.id_of(list)?);
         }
-        if !listed.is_empty() {
-            let ticket = sink.add(attachment_list::encode(listed))?;
-            lists.push(sink.id_of(ticket)?);
-        }
-        let sizes = attachments.iter().map(|attachment| attachment.size);
-        Ok(CapturedAttachments {
-            rows,
-            blobs: count(attachments.len()),
-            blob_bytes: sizes.fold(0, u64::saturating_add),
-            new_blobs: count(new.len()),
-            lists,
-        })
+        Ok(lists)
     }
 }
 
 fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// A list of captured attachments.
+struct List {
+    references: Arc<Spool>,
+    only_new: bool,
+    count: u64,
+}
+
+impl List {
+    fn encoded_len(&self) -> u64 {
+        attachment_list::encoded_len(self.count)
+    }
+
+    fn reader(&self) -> ListReader<'_> {
+        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        ListReader {
+            list: self,
+            next: 0,
+            encoder: Some(attachment_list::Encoder::new(count)),
+            bytes: Cursor::default(),
+        }
+    }
+}
+
+impl Content for List {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.reader()))
+    }
+}
+
+/// Encodes a list as it is read.
+struct ListReader<'l> {
+    list: &'l List,
+    /// The position behind the last attachment that was encoded.
+    next: u64,
+    /// None once the end was encoded.
+    encoder: Option<attachment_list::Encoder>,
+    bytes: Cursor<Vec<u8>>,
+}
+
+impl Read for ListReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.bytes.read(buffer)?;
+            if count > 0 || buffer.is_empty() || !self.encode_more()? {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+impl ListReader<'_> {
+    /// Encodes one page more; `false` after the last.
+    fn encode_more(&mut self) -> io::Result<bool> {
+        let Some(mut encoder) = self.encoder.take() else { return Ok(false) };
+        let page = self.list.references.noted(self.next, self.list.only_new).map_err(io::Error::other)?;
+        for (position, attachment) in &page {
+            encoder.push(attachment);
+            self.next = position + 1;
+        }
+        self.bytes = Cursor::new(if page.is_empty() {
+            encoder.finish()
+        } else {
+            let bytes = encoder.take();
+            self.encoder = Some(encoder);
+            bytes
+        });
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_streamed_is_the_list_that_is_encoded_whole() {
+        let attachment = |n: u16| Attachment { id: BlobId::of(&n.to_le_bytes()), size: n.into() };
+        let noted: Vec<(Attachment, bool)> = (0..2500).map(|n| (attachment(n), n % 3 == 0)).collect();
+        let references = Arc::new(Spool::new().unwrap());
+        references.note(0, &noted).unwrap();
+        for only_new in [false, true] {
+            let listed: Vec<Attachment> =
+                noted.iter().filter(|(_, is_new)| *is_new || !only_new).map(|(item, _)| *item).collect();
+            let list = List { references: Arc::clone(&references), only_new, count: count(listed.len()) };
+            let expected = attachment_list::encode(&listed);
+            assert_eq!(list.encoded_len(), count(expected.len()));
+            // A stream is opened more than once.
+            for _ in 0..2 {
+                let mut streamed = Vec::new();
+                list.open().unwrap().read_to_end(&mut streamed).unwrap();
+                assert!(streamed == expected);
+            }
+        }
+    }
 }

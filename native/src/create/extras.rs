@@ -12,7 +12,7 @@ use msgvault_verifier::format::path::{ExtraPath, PathError, RelativePath};
 
 use super::{Capture, CreateError};
 use crate::platform::{Dir, Kind};
-use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket};
+use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket, Unnamed};
 
 /// Why another file cannot be captured.
 #[derive(Debug, thiserror::Error)]
@@ -114,30 +114,30 @@ impl Capture<'_> {
         for file in found {
             self.stop_if_cancelled()?;
             let (path, mode, full) = (file.target.clone(), file.mode, file.full.clone());
-            let (ticket, size) = self.hand_over_extra(file, sink)?;
-            handed_over.0.push((ticket, full));
-            files.push((ticket, path, mode, size));
+            let (blob, size) = self.hand_over_extra(file, sink)?;
+            handed_over.0.push((blob.ticket(), full));
+            files.push((blob, path, mode, size));
         }
         let files = files
             .into_iter()
-            .map(|(ticket, path, mode, size)| Ok(ExtraFile { path, mode, size, blob: sink.id_of(ticket)? }));
+            .map(|(blob, path, mode, size)| Ok(ExtraFile { path, mode, size, blob: sink.id_of(blob)? }));
         let files = files.collect::<Result<Vec<_>, CreateError>>()?;
         let tree = if files.is_empty() {
             None
         } else {
-            let ticket = sink.add(extras::encode(&files))?;
-            Some(sink.id_of(ticket)?)
+            let tree = sink.add(extras::encode(&files))?;
+            Some(sink.id_of(tree)?)
         };
         let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
         Ok(CapturedExtras { tree, files: u64::try_from(files.len()).unwrap_or(u64::MAX), bytes })
     }
 
-    fn hand_over_extra(&self, file: Found, sink: &PackSink<'_, '_>) -> Result<(Ticket, u64), CreateError> {
+    fn hand_over_extra(&self, file: Found, sink: &PackSink<'_, '_>) -> Result<(Unnamed, u64), CreateError> {
         let full = file.full.clone();
         let opened = file.dir.open_file(&file.source).map_err(unreadable(&full))?;
         let len = opened.metadata().map_err(unreadable(&full))?.len();
         if len >= STREAM_FROM {
-            return Ok((sink.add_stream(Box::new(file), len, None)?, len));
+            return Ok((sink.add_stream(Box::new(file), len)?, len));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
         // What is appended meanwhile belongs to the next snapshot.

@@ -13,10 +13,12 @@ use serde_json::value::RawValue;
 use super::{Capture, Captured, CreateError, CreateReport, Times, cache};
 use crate::repo::lock::Lock;
 use crate::repo::pack_writer::Packed;
-use crate::repo::publish::{FileKind, publish_bytes};
+use crate::repo::publish::{FileKind, Staged, publish_bytes};
 
 /// What is never captured, as the format lists it.
 const EXCLUDED: [&str; 6] = ["vectors.db", "analytics/", "logs/", "imports/", "tmp/", "locks"];
+/// Bytes of an index that are written at once.
+const PIECE: usize = 1 << 20;
 /// Takes the place of the ID until it is computed.
 const NO_ID: &str = "00000000T000000Z-00000000000000000000000000000000";
 
@@ -45,15 +47,24 @@ impl Capture<'_> {
 
     /// Publishes the index of the new blobs, if there are any. Without it their packs are of no use.
     fn publish_index(&self, packed: &Packed) -> Result<Option<IndexId>, CreateError> {
-        if packed.entries.is_empty() {
+        if packed.blobs.is_empty() {
             self.stop_if_cancelled()?;
             return Ok(None);
         }
         let id = self.index_id();
         let publish = || {
             self.stop_if_cancelled()?;
-            let bytes = index::encode(&packed.entries);
-            Ok(publish_bytes(self.context, self.request.repo, FileKind::Index, &id.path(), &bytes)?)
+            let mut file = Staged::create(self.context, self.request.repo, FileKind::Index)?;
+            // More blobs than an index has room for do not fit into memory either.
+            let mut encoder = index::Encoder::new(u32::try_from(packed.blobs.len()).unwrap_or(u32::MAX));
+            for entry in packed.blobs.entries() {
+                encoder.push(&entry);
+                if encoder.pending() >= PIECE {
+                    file.write(&encoder.take())?;
+                }
+            }
+            file.write(&encoder.finish())?;
+            Ok(file.publish(&id.path())?)
         };
         publish().map(|()| Some(id)).inspect_err(|_: &CreateError| packed.take_back(self.request.repo))
     }
@@ -124,7 +135,7 @@ impl Capture<'_> {
             new_packs: Some(packed.packs.clone()).filter(|packs| !packs.is_empty()),
             new_index,
             duration_seconds: self.seconds_since(times.began),
-            bytes_added: packed.bytes_added,
+            bytes_added: packed.blobs.stored_bytes(),
         };
         manifest.snapshot_id = manifest.computed_id().parse().map_err(|error| internal(&error))?;
         Ok(manifest)

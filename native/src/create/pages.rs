@@ -13,7 +13,7 @@ use super::plan::PlannedRun;
 use super::scan::{Scan, Scanned};
 use super::{Capture, CreateError};
 use crate::archive::session::Pinned;
-use crate::repo::pack_writer::{PackSink, Stopped, Ticket};
+use crate::repo::pack_writer::{PackSink, Stopped, Unnamed};
 
 /// The captured database.
 pub(super) struct CapturedPages {
@@ -86,7 +86,7 @@ impl Capture<'_> {
 /// The map of the captured pages, blobs in order of first use.
 fn page_map(
     hashes: &PageHashes,
-    planned: &[PlannedRun<Ticket>],
+    planned: &[PlannedRun<Unnamed>],
     sink: &PackSink<'_, '_>,
 ) -> Result<PageMap, Stopped> {
     let mut blobs: Vec<BlobId> = Vec::new();

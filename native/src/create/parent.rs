@@ -1,15 +1,17 @@
 //! The snapshot that a new one builds upon.
 
+use std::collections::HashMap;
+use std::mem;
 use std::ops::Range;
 
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::attachment_list::Attachment;
-use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::{Manifest, ManifestError};
 use msgvault_verifier::format::page_map::{self, MapKind};
 use msgvault_verifier::repository::LoadError;
 use msgvault_verifier::snapshot::{
-    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_attachments, load_manifest,
+    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_manifest, visit_attachments,
 };
 
 use super::known::KnownBlobs;
@@ -28,7 +30,7 @@ pub(super) struct Parent {
     /// Its maps; none when it has no database or when they are damaged.
     pub(super) maps: Option<Maps>,
     /// Its attachments; none when the lists are damaged.
-    pub(super) attachments: Option<Vec<Attachment>>,
+    attachments: Option<Listed>,
     /// Whether the rules still allow a delta on it.
     pub(super) allows_delta: bool,
 }
@@ -76,7 +78,7 @@ fn load(
             None
         }
     };
-    let attachments = load_attachments(repository, &manifest).inspect_err(|error| {
+    let attachments = Listed::load(repository, &manifest).inspect_err(|error| {
         observer.warn(&format!("snapshot {id}: {error}; all are listed anew"));
         manifest.lists().iter().for_each(|list| known.distrust(*list));
     });
@@ -136,11 +138,57 @@ impl Parent {
         &self.manifest.snapshot_id
     }
 
+    /// How many attachments its lists hold; none when they are damaged.
+    pub(super) fn listed(&self) -> u64 {
+        self.attachments.as_ref().map_or(0, |listed| listed.len)
+    }
+
+    /// Whether its lists hold an attachment, with this size.
+    pub(super) fn lists(&self, repository: &Repo, attachment: &Attachment) -> bool {
+        let listed = self.attachments.as_ref();
+        listed.and_then(|listed| listed.size(repository, &attachment.id)) == Some(attachment.size)
+    }
+
     /// The pages whose blobs the repository has lost, ascending.
     pub(super) fn lost_pages(&self, known: &KnownBlobs<'_>) -> Vec<Range<u64>> {
         let Some(maps) = &self.maps else { return Vec::new() };
         let runs = maps.pages.runs.iter();
         let lost = runs.filter(|run| maps.pages.blob(run).is_none_or(|blob| !known.holds(blob)));
         lost.map(|run| run.start_page..run.end_page()).collect()
+    }
+}
+
+/// What the lists of a snapshot hold; 8 bytes a blob of the repository.
+#[derive(Default)]
+struct Listed {
+    /// The size of every listed attachment by its position in the index, `NOT_LISTED` for other blobs.
+    sizes: Vec<u64>,
+    /// Those that no index names.
+    elsewhere: HashMap<BlobId, u64>,
+    len: u64,
+}
+
+/// No attachment has so many bytes.
+const NOT_LISTED: u64 = u64::MAX;
+
+impl Listed {
+    fn load(repository: &Repo, manifest: &Manifest) -> Result<Self, SnapshotError> {
+        let mut listed = Self { sizes: vec![NOT_LISTED; repository.index().len()], ..Self::default() };
+        visit_attachments(repository, manifest, &mut |Attachment { id, size }| {
+            listed.len += 1;
+            let position = repository.index().position(&id);
+            match position.and_then(|position| listed.sizes.get_mut(position)) {
+                Some(slot) => mem::replace(slot, size) == NOT_LISTED,
+                None => listed.elsewhere.insert(id, size).is_none(),
+            }
+        })?;
+        Ok(listed)
+    }
+
+    fn size(&self, repository: &Repo, id: &BlobId) -> Option<u64> {
+        match repository.index().position(id) {
+            Some(position) => self.sizes.get(position).copied().filter(|size| *size != NOT_LISTED),
+            None => self.elsewhere.get(id).copied(),
+        }
     }
 }

@@ -10,6 +10,7 @@
 
 mod assembler;
 mod encoder;
+mod new_blobs;
 mod queue;
 
 use std::io::{self, Read};
@@ -18,10 +19,10 @@ use std::path::Path;
 use std::thread;
 
 use msgvault_verifier::format::id::{BlobId, PackId};
-use msgvault_verifier::format::index::IndexEntry;
 
 use super::publish::{PublishError, take_back};
 use crate::context::Context;
+pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, Failure, Queue, Task};
 
 /// Contents of more bytes than this are handed over as streams.
@@ -47,10 +48,8 @@ pub struct PackOptions<'a> {
 pub struct Packed {
     /// The packs, in order.
     pub packs: Vec<PackId>,
-    /// The blobs in them, by ascending ID.
-    pub entries: Vec<IndexEntry>,
-    /// Stored bytes of the blobs.
-    pub bytes_added: u64,
+    /// The blobs in them.
+    pub blobs: NewBlobs,
 }
 
 impl Packed {
@@ -130,6 +129,24 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
+impl Ticket {
+    /// How many hand-overs after `first` it was; `None` when it was before.
+    pub fn since(self, first: Self) -> Option<u64> {
+        self.0.checked_sub(first.0)
+    }
+}
+
+/// A hand-over whose caller does not know the blob's ID, which is kept until the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unnamed(Ticket);
+
+impl Unnamed {
+    /// Its number.
+    pub fn ticket(self) -> Ticket {
+        self.0
+    }
+}
+
 /// Writing stopped for a reason that `write_packs` returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the writing of packs stopped")]
@@ -149,8 +166,8 @@ pub struct PackSink<'q, 'env> {
 
 impl<'env> PackSink<'_, 'env> {
     /// Hands over a blob; waits while too many bytes are under way.
-    pub fn add(&self, raw: Vec<u8>) -> Result<Ticket, Stopped> {
-        self.queue.submit(Task::Bytes { raw, expected: None })
+    pub fn add(&self, raw: Vec<u8>) -> Result<Unnamed, Stopped> {
+        self.queue.submit(Task::Bytes { raw, expected: None }).map(Unnamed)
     }
 
     /// Hands over a blob that must have this ID.
@@ -159,7 +176,21 @@ impl<'env> PackSink<'_, 'env> {
     }
 
     /// Hands over a content of `len` bytes that is read in pieces; with one job, waits until it was read.
-    pub fn add_stream(
+    pub fn add_stream(&self, content: Box<dyn Content + 'env>, len: u64) -> Result<Unnamed, Stopped> {
+        self.stream(content, len, None).map(Unnamed)
+    }
+
+    /// Like `add_stream`, for a content that must have this ID.
+    pub fn add_expected_stream(
+        &self,
+        content: Box<dyn Content + 'env>,
+        len: u64,
+        expected: BlobId,
+    ) -> Result<Ticket, Stopped> {
+        self.stream(content, len, Some(expected))
+    }
+
+    fn stream(
         &self,
         content: Box<dyn Content + 'env>,
         len: u64,
@@ -172,9 +203,19 @@ impl<'env> PackSink<'_, 'env> {
         Ok(ticket)
     }
 
-    /// The ID of a blob that was handed over; waits until it is known.
-    pub fn id_of(&self, ticket: Ticket) -> Result<BlobId, Stopped> {
+    /// The ticket of the next hand-over.
+    pub fn next_ticket(&self) -> Ticket {
+        self.queue.next_ticket()
+    }
+
+    /// Waits until a blob, and all that were handed over before it, are what they should be.
+    pub fn wait_for(&self, ticket: Ticket) -> Result<(), Stopped> {
         self.queue.wait_for(ticket)
+    }
+
+    /// The ID of a blob; waits until it is known.
+    pub fn id_of(&self, blob: Unnamed) -> Result<BlobId, Stopped> {
+        self.queue.id_of(blob.0)
     }
 }
 
@@ -219,8 +260,9 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
         }
         (produced, assembler.join())
     });
-    let packed = assembled.unwrap_or_default();
-    match (queue.into_failure(), produced) {
+    let (blobs, failure) = queue.into_parts();
+    let packed = Packed { packs: assembled.unwrap_or_default(), blobs };
+    match (failure, produced) {
         (None, Ok(result)) => Ok((result, packed)),
         (failure, produced) => {
             packed.take_back(options.root);

@@ -92,7 +92,7 @@ fn bad_attachments_fail_and_are_named() {
     ];
     for content in [b"small".to_vec(), noise(1, 17_000_000)] {
         for spoil in spoils {
-            for known in [false, true] {
+            for (known, jobs) in [(false, 2), (true, 2), (false, 1)] {
                 let archive = Archive::new();
                 archive.write_messages(0..5);
                 let id = archive.attach(&content);
@@ -101,7 +101,7 @@ fn bad_attachments_fail_and_are_named() {
                 }
                 let hex = id.to_string();
                 spoil(&archive.path(&format!("attachments/{}/{hex}", &hex[..2])));
-                let error = archive.try_create(|_| {}).unwrap_err();
+                let error = archive.try_create(|request| request.jobs = jobs).unwrap_err();
                 assert!(matches!(error, CreateError::Content(_)), "{error}");
                 let text = error.to_string();
                 assert!(text.contains(&hex) && text.contains("row 1"), "{text}");

@@ -4,11 +4,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use msgvault_verifier::format::id::{BlobId, PackId};
-use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
 
+use super::PackOptions;
 use super::queue::{FailAtPanic, Failure, Outcome, Piece, Queue, Stored};
-use super::{PackOptions, Packed};
 use crate::context::Context;
 use crate::repo::publish::{FileKind, PublishError, Staged};
 
@@ -16,7 +15,7 @@ use crate::repo::publish::{FileKind, PublishError, Staged};
 const BUFFER: usize = 1 << 20;
 
 /// Appends every outcome in order and returns the packs that were published, also after a failure.
-pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: PackOptions<'a>) -> Packed {
+pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: PackOptions<'a>) -> Vec<PackId> {
     // One full pack may wait while another is made durable and a third is filled.
     let (full, packs) = sync_channel(1);
     thread::scope(|scope| {
@@ -33,31 +32,19 @@ pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: Pac
 }
 
 /// Seals packs until there are no more; after a failure they are dropped instead.
-fn seal_all(queue: &Queue<'_>, packs: Receiver<OpenPack<'_>>) -> Packed {
-    let mut packed = Packed::default();
+fn seal_all(queue: &Queue<'_>, packs: Receiver<OpenPack<'_>>) -> Vec<PackId> {
+    let mut sealed = Vec::new();
     for pack in packs {
         if queue.has_failed() {
             continue;
         }
-        let (id, entries) = (pack.id, pack.entries.clone());
+        let id = pack.id;
         match pack.seal() {
-            Ok(()) => packed.add(id, &entries),
+            Ok(()) => sealed.push(id),
             Err(error) => queue.fail(Failure::Publish(error)),
         }
     }
-    packed.entries.sort_unstable_by_key(|entry| entry.id);
-    packed
-}
-
-impl Packed {
-    fn add(&mut self, pack: PackId, entries: &[PackEntry]) {
-        self.packs.push(pack);
-        for entry in entries {
-            let PackEntry { id, offset, stored_len, encoding, .. } = *entry;
-            self.entries.push(IndexEntry { id, pack, offset, stored_len, encoding });
-            self.bytes_added = self.bytes_added.saturating_add(stored_len);
-        }
-    }
+    sealed
 }
 
 struct Assembler<'a, 'env> {
@@ -68,25 +55,27 @@ struct Assembler<'a, 'env> {
     full: SyncSender<OpenPack<'a>>,
 }
 
+/// A blob, and where it is if it was stored now.
+type Appended = (BlobId, Option<(PackId, PackEntry)>);
+
 impl<'a> Assembler<'a, '_> {
     fn run(mut self) -> Result<(), Failure> {
         for number in 0.. {
             let Some(outcome) = self.queue.next_outcome(number) else { break };
-            let (id, is_new) = match outcome {
-                Outcome::Known(id) => (id, false),
-                Outcome::Stored { blob, .. } if self.queue.has_stored(&blob.id) => (blob.id, false),
+            let (id, stored) = match outcome {
+                Outcome::Known(id) => (id, None),
+                Outcome::Stored { blob, .. } if self.queue.has_stored(&blob.id) => (blob.id, None),
                 Outcome::Stored { blob, bytes } => {
                     let pack = self.pack()?;
                     pack.append(&bytes).map_err(Failure::Publish)?;
-                    pack.end_blob(blob);
-                    (blob.id, true)
+                    (blob.id, Some((pack.id, pack.end_blob(blob))))
                 }
                 Outcome::Streamed(pieces) => match self.append_stream(&pieces)? {
                     Some(appended) => appended,
                     None => break,
                 },
             };
-            self.queue.appended(id, is_new);
+            self.queue.appended(id, stored);
             if let Some(pack) = self.open.take_if(|pack| pack.len >= SEAL_LEN) {
                 self.send(pack)?;
             }
@@ -106,7 +95,7 @@ impl<'a> Assembler<'a, '_> {
     }
 
     /// Appends a blob that comes in pieces; `None` when its worker failed.
-    fn append_stream(&mut self, pieces: &Receiver<Piece>) -> Result<Option<(BlobId, bool)>, Failure> {
+    fn append_stream(&mut self, pieces: &Receiver<Piece>) -> Result<Option<Appended>, Failure> {
         let queue = self.queue;
         let start = self.pack()?.len;
         for piece in pieces {
@@ -114,15 +103,11 @@ impl<'a> Assembler<'a, '_> {
             match piece {
                 Piece::Bytes(bytes) => pack.append(&bytes).map_err(Failure::Publish)?,
                 Piece::Restart => pack.rewind(start).map_err(Failure::Publish)?,
-                Piece::End(blob) => {
-                    let is_new = !queue.has_stored(&blob.id);
-                    if is_new {
-                        pack.end_blob(blob);
-                    } else {
-                        pack.rewind(start).map_err(Failure::Publish)?;
-                    }
-                    return Ok(Some((blob.id, is_new)));
+                Piece::End(blob) if queue.has_stored(&blob.id) => {
+                    pack.rewind(start).map_err(Failure::Publish)?;
+                    return Ok(Some((blob.id, None)));
                 }
+                Piece::End(blob) => return Ok(Some((blob.id, Some((pack.id, pack.end_blob(blob)))))),
             }
         }
         Ok(None)
@@ -184,11 +169,13 @@ impl<'a> OpenPack<'a> {
     }
 
     /// What was appended since the last blob is a blob.
-    fn end_blob(&mut self, blob: Stored) {
+    fn end_blob(&mut self, blob: Stored) -> PackEntry {
         let Stored { id, raw_len, encoding, crc32c } = blob;
         let (offset, stored_len) = (self.blob_start, self.len.saturating_sub(self.blob_start));
-        self.entries.push(PackEntry { id, offset, stored_len, raw_len, encoding, crc32c });
+        let entry = PackEntry { id, offset, stored_len, raw_len, encoding, crc32c };
+        self.entries.push(entry);
         self.blob_start = self.len;
+        entry
     }
 
     /// Takes back what was appended behind the first `len` bytes.

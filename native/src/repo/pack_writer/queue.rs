@@ -1,16 +1,16 @@
 //! What producer, workers and assembler share: tasks in order, their outcomes, the room there is, the first
 //! failure.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use msgvault_verifier::format::id::BlobId;
-use msgvault_verifier::format::pack::Encoding;
+use msgvault_verifier::format::id::{BlobId, PackId};
+use msgvault_verifier::format::pack::{Encoding, PackEntry};
 
-use super::{Content, Fault, PackError, SourceFault, Stopped, Ticket};
+use super::{Content, Fault, NewBlobs, PackError, SourceFault, Stopped, Ticket};
 use crate::context::SharedObserver;
 use crate::repo::publish::PublishError;
 
@@ -103,16 +103,25 @@ pub(super) struct Queue<'env> {
 struct State<'env> {
     waiting: VecDeque<Job<'env>>,
     outcomes: BTreeMap<u64, Outcome>,
-    /// The bytes that each task occupies, from the first that is not appended yet.
-    sizes: VecDeque<u64>,
+    /// The tasks that are not appended yet, in order.
+    under_way: VecDeque<UnderWay>,
+    /// The bytes that they occupy.
     in_flight: u64,
-    /// The IDs of the blobs that are appended, by ticket.
-    ids: Vec<BlobId>,
+    /// The IDs of the appended blobs that the producer does not know, by ticket.
+    ids: HashMap<u64, BlobId>,
     /// The blobs that this run has stored.
-    stored: HashSet<BlobId>,
+    stored: NewBlobs,
     submitted: u64,
+    appended: u64,
     closed: bool,
     failure: Option<Failure>,
+}
+
+struct UnderWay {
+    /// The bytes that it occupies.
+    bytes: u64,
+    /// Whether the producer knows its ID.
+    is_named: bool,
 }
 
 impl<'env> Queue<'env> {
@@ -129,9 +138,11 @@ impl<'env> Queue<'env> {
 
     /// Hands over a task; waits for room. One task always fits.
     pub(super) fn submit(&self, task: Task<'env>) -> Result<Ticket, Stopped> {
-        let bytes = match &task {
-            Task::Bytes { raw, .. } => u64::try_from(raw.len()).unwrap_or(u64::MAX),
-            Task::Stream { .. } => 0,
+        let (bytes, is_named) = match &task {
+            Task::Bytes { raw, expected } => {
+                (u64::try_from(raw.len()).unwrap_or(u64::MAX), expected.is_some())
+            }
+            Task::Stream { expected, .. } => (0, expected.is_some()),
         };
         let size = bytes.saturating_add(TASK_BYTES);
         self.stop_if_cancelled();
@@ -146,20 +157,31 @@ impl<'env> Queue<'env> {
         let ticket = Ticket(state.submitted);
         state.submitted += 1;
         state.in_flight += size;
-        state.sizes.push_back(size);
+        state.under_way.push_back(UnderWay { bytes: size, is_named });
         state.waiting.push_back(Job { ticket, task });
         self.has_task.notify_one();
         Ok(ticket)
     }
 
-    /// Waits until a blob is appended.
-    pub(super) fn wait_for(&self, ticket: Ticket) -> Result<BlobId, Stopped> {
-        let appended = |state: &State<'_>| {
-            usize::try_from(ticket.0).ok().and_then(|position| state.ids.get(position)).copied()
-        };
+    /// The ticket of the next task; exact while the only producer asks.
+    pub(super) fn next_ticket(&self) -> Ticket {
+        Ticket(self.lock().submitted)
+    }
+
+    /// Waits until a blob is appended, and with it all that were handed over before.
+    pub(super) fn wait_for(&self, ticket: Ticket) -> Result<(), Stopped> {
+        self.lock_once_appended(ticket).map(drop)
+    }
+
+    /// The ID of a blob that the producer does not know, once it is appended.
+    pub(super) fn id_of(&self, ticket: Ticket) -> Result<BlobId, Stopped> {
+        self.lock_once_appended(ticket)?.ids.get(&ticket.0).copied().ok_or(Stopped)
+    }
+
+    fn lock_once_appended(&self, ticket: Ticket) -> Result<MutexGuard<'_, State<'env>>, Stopped> {
         let state =
-            self.wait_while(&self.has_room, |state| state.failure.is_none() && appended(state).is_none());
-        if state.failure.is_some() { Err(Stopped) } else { appended(&state).ok_or(Stopped) }
+            self.wait_while(&self.has_room, |state| state.failure.is_none() && state.appended <= ticket.0);
+        if state.failure.is_some() { Err(Stopped) } else { Ok(state) }
     }
 
     /// The next task for a worker; `None` at the end.
@@ -189,15 +211,21 @@ impl<'env> Queue<'env> {
         if state.failure.is_some() { None } else { state.outcomes.remove(&number) }
     }
 
-    /// The next task in order is done with; its bytes make room for others.
-    pub(super) fn appended(&self, id: BlobId, is_new: bool) {
+    /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is, if
+    /// it was stored now.
+    pub(super) fn appended(&self, id: BlobId, stored: Option<(PackId, PackEntry)>) {
         let mut state = self.lock();
-        state.ids.push(id);
-        if is_new {
-            state.stored.insert(id);
+        if let Some((pack, entry)) = stored {
+            state.stored.add(pack, &entry);
         }
-        let size = state.sizes.pop_front().unwrap_or(0);
-        state.in_flight = state.in_flight.saturating_sub(size);
+        if let Some(UnderWay { bytes, is_named }) = state.under_way.pop_front() {
+            state.in_flight = state.in_flight.saturating_sub(bytes);
+            if !is_named {
+                let number = state.appended;
+                state.ids.insert(number, id);
+            }
+        }
+        state.appended += 1;
         self.has_room.notify_one();
     }
 
@@ -224,10 +252,10 @@ impl<'env> Queue<'env> {
         self.lock().failure.is_some()
     }
 
-    /// The failure that the caller does not know already.
-    pub(super) fn into_failure(self) -> Option<Failure> {
+    /// What was stored, and the failure that the caller does not know already.
+    pub(super) fn into_parts(self) -> (NewBlobs, Option<Failure>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.failure.filter(|failure| !matches!(failure, Failure::Producer))
+        (state.stored, state.failure.filter(|failure| !matches!(failure, Failure::Producer)))
     }
 
     fn stop_if_cancelled(&self) {

@@ -50,7 +50,7 @@ fn unknown(_: &BlobId) -> bool {
     false
 }
 
-type Written = Result<(Vec<Ticket>, Packed), PackError<Stopped>>;
+type Written = Result<((), Packed), PackError<Stopped>>;
 
 fn write_as(
     context: Context<'_>,
@@ -62,16 +62,21 @@ fn write_as(
     let options = PackOptions { root, jobs, level: 3, dry_run: false };
     write_packs(context, options, known, |sink| {
         let hand_over = |blob: &Blob| match blob {
-            Blob::Whole(raw) => sink.add(raw.clone()),
+            Blob::Whole(raw) => sink.add(raw.clone()).map(|added| (added.ticket(), Some(added))),
             Blob::Stream(raw) => {
-                sink.add_stream(Box::new(InMemory(raw.clone())), raw.len() as u64, Some(BlobId::of(raw)))
+                let content = Box::new(InMemory(raw.clone()));
+                let ticket = sink.add_expected_stream(content, raw.len() as u64, BlobId::of(raw))?;
+                Ok((ticket, None))
             }
         };
-        let tickets = blobs.iter().map(hand_over).collect::<Result<Vec<_>, _>>()?;
-        for (ticket, Blob::Whole(raw) | Blob::Stream(raw)) in tickets.iter().zip(blobs) {
-            assert_eq!(sink.id_of(*ticket)?, BlobId::of(raw));
+        let handed_over = blobs.iter().map(hand_over).collect::<Result<Vec<_>, _>>()?;
+        for ((ticket, unnamed), Blob::Whole(raw) | Blob::Stream(raw)) in handed_over.into_iter().zip(blobs) {
+            sink.wait_for(ticket)?;
+            if let Some(unnamed) = unnamed {
+                assert_eq!(sink.id_of(unnamed)?, BlobId::of(raw));
+            }
         }
-        Ok(tickets)
+        Ok(())
     })
 }
 
@@ -97,9 +102,11 @@ fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u
             assert!(blobs.insert(entry.id, (*entry, raw)).is_none(), "stored twice");
         }
     }
-    assert_eq!(packed.entries.len(), blobs.len());
-    assert!(packed.entries.is_sorted_by_key(|entry| entry.id));
-    assert_eq!(packed.bytes_added, blobs.values().map(|(entry, _)| entry.stored_len).sum::<u64>());
+    assert_eq!(packed.blobs.len(), blobs.len());
+    for (entry, (id, (stored, _))) in packed.blobs.entries().zip(&blobs) {
+        assert_eq!((entry.id, entry.offset, entry.stored_len), (*id, stored.offset, stored.stored_len));
+    }
+    assert_eq!(packed.blobs.stored_bytes(), blobs.values().map(|(entry, _)| entry.stored_len).sum::<u64>());
     blobs
 }
 
@@ -180,12 +187,12 @@ fn what_is_known_is_hashed_and_not_stored() {
     let old_id = BlobId::of(&old);
     let known = |id: &BlobId| *id == old_id;
     let blobs = [Blob::Whole(old.clone()), Blob::Whole(new.clone()), Blob::Stream(old.clone())];
-    let (_, packed) = write_as(fixture.context(&()), &root, 2, &known, &blobs).unwrap();
-    assert_eq!(packed.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), [BlobId::of(&new)]);
+    let ((), packed) = write_as(fixture.context(&()), &root, 2, &known, &blobs).unwrap();
+    assert_eq!(packed.blobs.entries().map(|entry| entry.id).collect::<Vec<_>>(), [BlobId::of(&new)]);
 
     let all_known = [Blob::Whole(old.clone()), Blob::Stream(old)];
-    let (_, packed) = write_as(fixture.context(&()), &root, 2, &known, &all_known).unwrap();
-    assert!(packed.packs.is_empty() && packed.entries.is_empty(), "no pack is sealed empty");
+    let ((), packed) = write_as(fixture.context(&()), &root, 2, &known, &all_known).unwrap();
+    assert!(packed.packs.is_empty() && packed.blobs.is_empty(), "no pack is sealed empty");
 }
 
 type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
@@ -201,16 +208,17 @@ fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
     let raw = words(1, 2_000_000);
     let wrong = BlobId::of(b"other");
     let stream = |sink: &PackSink<'_, '_>, len, expected| {
-        sink.add_stream(Box::new(InMemory(raw.clone())), len, expected)
+        sink.add_expected_stream(Box::new(InMemory(raw.clone())), len, expected)
     };
+    let unnamed = |sink: &PackSink<'_, '_>, content, len| sink.add_stream(content, len).map(Unnamed::ticket);
     let cases: [(HandOver<'_>, &str); 7] = [
         (&|sink| sink.add_expected(raw.clone(), wrong), "should hash to"),
-        (&|sink| stream(sink, 2_000_000, Some(wrong)), "should hash to"),
-        (&|sink| stream(sink, 1_999_999, Some(BlobId::of(&raw))), "changed its length"),
-        (&|sink| stream(sink, 2_000_001, Some(BlobId::of(&raw))), "changed its length"),
-        (&|sink| stream(sink, 5, None), "changed its length"),
-        (&|sink| stream(sink, (1 << 32) + 1, None), "more than the 4 GiB"),
-        (&|sink| sink.add_stream(Box::new(Broken), 5, None), "the disk is gone"),
+        (&|sink| stream(sink, 2_000_000, wrong), "should hash to"),
+        (&|sink| stream(sink, 1_999_999, BlobId::of(&raw)), "changed its length"),
+        (&|sink| stream(sink, 2_000_001, BlobId::of(&raw)), "changed its length"),
+        (&|sink| unnamed(sink, Box::new(InMemory(raw.clone())), 5), "changed its length"),
+        (&|sink| stream(sink, (1 << 32) + 1, wrong), "more than the 4 GiB"),
+        (&|sink| unnamed(sink, Box::new(Broken), 5), "the disk is gone"),
     ];
     for (hand_over, expected) in cases {
         for jobs in [1, 3] {
@@ -220,7 +228,7 @@ fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
             let result = write_packs(fixture.context(&()), options, &unknown, |sink| {
                 sink.add(noise(1, 40_000_000))?;
                 let ticket = hand_over(sink)?;
-                sink.id_of(ticket).map(drop)
+                sink.wait_for(ticket)
             });
             let Err(PackError::Source(fault)) = result else { panic!("{result:?}") };
             assert_eq!(fault.ticket, Ticket(1));
@@ -317,6 +325,6 @@ fn a_dry_run_counts_and_writes_nothing() {
     let (_, packed) =
         write_packs::<_, Stopped>(fixture.context(&()), options, &unknown, |sink| sink.add(raw.clone()))
             .unwrap();
-    assert_eq!((packed.bytes_added, packed.entries.len()), (5000, 1));
+    assert_eq!((packed.blobs.stored_bytes(), packed.blobs.len()), (5000, 1));
     assert_eq!(files(&root).len(), 1);
 }
