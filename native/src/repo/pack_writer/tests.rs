@@ -64,8 +64,8 @@ fn write_as(
         let hand_over = |blob: &Blob| match blob {
             Blob::Whole(raw) => sink.add(raw.clone()).map(|added| (added.ticket(), Some(added))),
             Blob::Stream(raw) => {
-                let content = Box::new(InMemory(raw.clone()));
-                let ticket = sink.add_expected_stream(content, raw.len() as u64, BlobId::of(raw))?;
+                let stream = Box::new(InMemory(raw.clone()));
+                let ticket = sink.add_expected_stream(stream, raw.len() as u64, BlobId::of(raw))?;
                 Ok((ticket, None))
             }
         };
