@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::platform::{self, Dir};
 
 use super::error::WriteError;
-use super::leftovers::{self, SIDECARS};
+use super::leftovers;
 use super::target::Target;
 
 /// The staged database and files of one restore; what is still staged when this is dropped is removed.
@@ -123,13 +123,7 @@ impl Staging {
 
     /// Removes what is staged; what cannot be removed is swept by the next restore.
     pub(super) fn remove(&self) {
-        let _ = leftovers::remove(self.dir(), &self.files);
-        let _ = leftovers::remove(self.dir(), &self.database);
-        for sidecar in SIDECARS {
-            if let Ok(name) = leftovers::path(&format!("{}{sidecar}", self.database)) {
-                let _ = leftovers::remove(self.dir(), &name);
-            }
-        }
+        let _ = leftovers::remove_all(self.dir(), self.id);
     }
 }
 
