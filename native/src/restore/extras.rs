@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use msgvault_verifier::Phase;
 
+use crate::platform;
+
 use super::Run;
 use super::blobs::{each_blob, stream};
 use super::error::{RestoreError, reached};
@@ -36,18 +38,9 @@ pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
 }
 
 /// Gives the permission bits; a file without any would be of no use to anybody.
-#[cfg(unix)]
 fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = match mode & 0o777 {
-        0 => 0o600,
-        mode => mode,
-    };
-    file.set_permissions(std::fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
-fn set_mode(_: &File, _: u32) -> io::Result<()> {
-    Ok(())
+    match mode & 0o777 {
+        0 => platform::set_mode(file, 0o600),
+        mode => platform::set_mode(file, mode),
+    }
 }
