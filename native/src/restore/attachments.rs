@@ -97,7 +97,7 @@ impl Paths {
         let canonical = self.canonical.then(|| schema::canonical_path(id));
         let paths = canonical.iter().map(String::as_str).chain(self.others.iter().map(RelativePath::as_str));
         let below = |path: &str| {
-            let path = format!("attachments/{path}");
+            let path = format!("{}/{path}", leftovers::ATTACHMENTS);
             leftovers::path(&path)
                 .map_err(|source| super::WriteError::new("name", std::path::Path::new(&path), source).into())
         };
