@@ -202,6 +202,19 @@ fn what_a_killed_restore_had_renamed_is_taken_back_by_the_next() {
 }
 
 #[test]
+fn what_was_killed_after_the_last_rename_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, _) = killed(folder.path(), "restore.published", 1).unwrap();
+    assert!(tree(&home).keys().any(|path| path.contains("-wal.restore-")));
+    super::super::leftovers::sweep(&Dir::open(&home).unwrap()).unwrap();
+    let left = without_attachments(&home);
+    let names: Vec<&str> = left.keys().map(String::as_str).collect();
+    assert_eq!(names, ["config.toml", "deletions/a.json", "mine", "msgvault.db"]);
+    assert_eq!(left["config.toml"].1, b"new config");
+    assert!(left["msgvault.db"].1 == Tiny::sample().database);
+}
+
+#[test]
 fn what_was_written_after_a_killed_restore_stays() {
     let later = std::time::SystemTime::now() + std::time::Duration::from_mins(1);
     let folder = tempfile::tempdir().unwrap();
