@@ -369,18 +369,7 @@ fn percent_decoded(text: &str) -> Option<OsString> {
             other => other,
         });
     }
-    os_string(bytes)
-}
-
-#[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "other systems refuse bytes that are no Unicode")]
-fn os_string(bytes: Vec<u8>) -> Option<OsString> {
-    Some(std::os::unix::ffi::OsStringExt::from_vec(bytes))
-}
-
-#[cfg(not(unix))]
-fn os_string(bytes: Vec<u8>) -> Option<OsString> {
-    String::from_utf8(bytes).ok().map(OsString::from)
+    platform::os_string(bytes)
 }
 
 #[cfg(test)]

@@ -21,8 +21,7 @@ pub use dir_portable::Dir;
 #[cfg(unix)]
 pub use dir_unix::Dir;
 pub use durable::{
-    SYNCS_FILE_SYSTEMS, create_folder, create_new, publish_new, same_object, still_names, sync_file_system,
-    sync_folder, touch,
+    create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use positioned::{read_exact_at, write_all_at};
 pub use process::{host_name, process_lives, terminate};
@@ -67,6 +66,18 @@ impl Name {
         let text = name.to_str().map(str::to_owned);
         Self { name, text }
     }
+}
+
+/// Bytes as a name of the file system; none where they cannot be one.
+#[cfg(unix)]
+pub fn os_string(bytes: Vec<u8>) -> Option<OsString> {
+    Some(std::os::unix::ffi::OsStringExt::from_vec(bytes))
+}
+
+/// Bytes as a name of the file system; none where they cannot be one.
+#[cfg(not(unix))]
+pub fn os_string(bytes: Vec<u8>) -> Option<OsString> {
+    String::from_utf8(bytes).ok().map(OsString::from)
 }
 
 fn is_link() -> io::Error {

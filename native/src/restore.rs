@@ -14,6 +14,7 @@ mod proof;
 mod publish;
 mod staging;
 mod target;
+mod undo;
 mod workers;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use msgvault_tests::go_stand_in::{Fault, StandIn};
 use msgvault_tests::programs::{Outcome, msgvault, run, verify};
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
@@ -163,6 +164,33 @@ fn targets_that_restore_refuses() {
     refused_without_trace(&scene, &["restore", "--target", &text(full.clone())], FAILED, &["--overwrite"]);
     assert_eq!(tree(&full).len(), 1);
     assert_eq!(scene.backup(&["restore"]).code, USAGE);
+}
+
+#[test]
+fn folders_of_a_daemon_that_keeps_its_data_elsewhere() {
+    let scene = Scene::new(&small());
+    scene.create(&[]);
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (data, databases) = (scene.beside("data"), scene.beside("databases"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&databases).unwrap();
+    let database = databases.join("msgvault.db");
+    let config = format!("[data]\ndata_dir = {data:?}\ndatabase_url = {database:?}\n");
+    fs::write(scene.home().join("config.toml"), config).unwrap();
+    let _daemon = StandIn::start(&data, "", Fault::None, |_| ());
+
+    let other_home = text(&scene.beside("new"));
+    for folder in [scene.home(), data, databases] {
+        let before = tree(&folder);
+        let target = text(&folder);
+        refused(&scene.backup(&["restore", "--overwrite", "--target", &target]), FAILED, &["running daemon"]);
+        if folder == scene.home() {
+            let mut command = msgvault();
+            command.args(["backup", "restore", "--overwrite", "--target", &target, "--home", &other_home]);
+            refused(&run(command.arg("--repo").arg(scene.repo())), FAILED, &["running daemon"]);
+        }
+        assert_eq!(tree(&folder), before);
+    }
 }
 
 #[test]

@@ -62,6 +62,12 @@ pub enum ContentFault {
     /// It is in no pack, not at its canonical place and not at the recorded one.
     #[error("its file is gone; restore it from an older backup, or remove the rows")]
     Missing,
+    /// The pack that the tables name for it is not there, and it is nowhere else.
+    #[error("its pack attachments/{} is gone; restore it from an older backup", pack.path())]
+    MissingPack {
+        /// The pack.
+        pack: PackId,
+    },
     /// Its file cannot be read.
     #[error("its file cannot be read: {0}")]
     Unreadable(#[from] io::Error),
@@ -150,7 +156,7 @@ impl Contents {
         };
         let fault = match found {
             Ok(Some(content)) => return Ok(content),
-            Ok(None) => ContentFault::Missing,
+            Ok(None) => self.missing(reference),
             Err(fault) => fault,
         };
         Err(self.failed(reference, fault))
@@ -170,6 +176,13 @@ impl Contents {
         // Without the rows the message is still worth having.
         let rows = schema::rows_of(&self.connection(), &reference.id).unwrap_or_default();
         ContentError { id: reference.id, path: reference.path.clone(), rows, fault }
+    }
+
+    fn missing(&self, reference: &Reference) -> ContentFault {
+        match pack_index::find(&self.connection(), &reference.id) {
+            Ok(Some(row)) => ContentFault::MissingPack { pack: row.pack },
+            _ => ContentFault::Missing,
+        }
     }
 
     fn search(&self, reference: &Reference) -> Result<Option<Content>, ContentFault> {

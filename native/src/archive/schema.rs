@@ -9,9 +9,15 @@ use rusqlite::types::ValueRef;
 
 use super::spool::{Spool, SpoolError};
 
-/// The tables that make a database an archive.
-const TABLES: [&str; 6] =
-    ["messages", "conversations", "sources", "account_identities", "labels", "attachments"];
+/// The tables that make a database an archive, and the columns that matter.
+const TABLES: [(&str, &[&str]); 6] = [
+    ("messages", &["sent_at"]),
+    ("conversations", &[]),
+    ("sources", &[]),
+    ("account_identities", &[]),
+    ("labels", &[]),
+    ("attachments", &["id", "content_hash", "storage_path", "size", "thumbnail_hash", "thumbnail_path"]),
+];
 
 /// Every content that a row holds: `id`, `hash`, `path`, `size`, and `kind` 0 for contents, 1 for thumbnails.
 ///
@@ -58,6 +64,14 @@ pub enum SchemaError {
         /// Names of the tables that are missing, separated by commas.
         missing: String,
     },
+    /// The database is an archive's of another age.
+    #[error(
+        "this archive has no column {missing}: start the msgvault that belongs to it once, so that it brings the archive up to date"
+    )]
+    OtherColumns {
+        /// The columns that are missing, separated by commas.
+        missing: String,
+    },
     /// A hash that cannot be one.
     #[error("row {row} of attachments has the hash {hash:?}, which is no SHA-256 of 64 lowercase hex digits")]
     BadHash {
@@ -102,15 +116,26 @@ pub enum SchemaError {
 
 /// Checks that the database is an archive.
 pub fn check_tables(connection: &Connection) -> Result<(), SchemaError> {
-    let mut statement =
+    let mut table_exists =
         connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = ?1")?;
-    let mut missing = Vec::new();
-    for table in TABLES {
-        if !statement.exists([table])? {
-            missing.push(table);
+    let mut column_exists =
+        connection.prepare("SELECT 1 FROM pragma_table_xinfo(?1) WHERE lower(name) = ?2")?;
+    let (mut tables, mut columns) = (Vec::new(), Vec::new());
+    for (table, needed) in TABLES {
+        if !table_exists.exists([table])? {
+            tables.push(table);
+        }
+        for column in needed {
+            if !column_exists.exists([table, column])? {
+                columns.push(format!("{table}.{column}"));
+            }
         }
     }
-    if missing.is_empty() { Ok(()) } else { Err(SchemaError::NotAnArchive { missing: missing.join(", ") }) }
+    match (tables.as_slice(), columns.as_slice()) {
+        ([], []) => Ok(()),
+        ([], columns) => Err(SchemaError::OtherColumns { missing: columns.join(", ") }),
+        (tables, _) => Err(SchemaError::NotAnArchive { missing: tables.join(", ") }),
+    }
 }
 
 /// The numbers that a manifest keeps, in one transaction if the caller holds one.

@@ -131,10 +131,22 @@ impl Dir {
         Ok(Self { root: self.root.clone() })
     }
 
-    /// Everything written to the folder's file system becomes durable; `false` where that cannot be asked for.
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature everywhere")]
-    pub fn sync_file_system(&self) -> io::Result<bool> {
-        Ok(false)
+    /// Whether [`Self::sync_file_system`] makes everything durable here.
+    #[allow(clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn syncs_as_a_whole(&self) -> bool {
+        false
+    }
+
+    /// Everything written to the folder's file system would become durable, if that could be asked for here.
+    #[allow(clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Holds the folder against others where folders can be held; here they cannot.
+    #[allow(clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn try_hold(&self) -> bool {
+        true
     }
 
     fn regular(&self, path: &RelativePath) -> io::Result<PathBuf> {

@@ -86,11 +86,22 @@ impl Dir {
     /// Renames; fails with `AlreadyExists` when the new name is taken.
     pub fn rename_new(&self, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
         match self.move_to(from, to, RenameFlags::NOREPLACE) {
-            Err(error) if lacks_no_replace(&error) => {
-                self.link(from, to)?;
-                self.remove_file(from)
-            }
+            Err(error) if lacks_no_replace(&error) => self.rename_by_link(from, to),
             result => result,
+        }
+    }
+
+    /// The way without a rename that refuses to replace.
+    fn rename_by_link(&self, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
+        match self.link(from, to) {
+            Ok(()) => self.remove_file(from),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // No hard links either, as on many shares: looking first is all that is left.
+            Err(_) => match self.stat(to) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.rename(from, to),
+                Err(error) => Err(error),
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            },
         }
     }
 
@@ -174,9 +185,21 @@ impl Dir {
         Ok(Self { fd: self.fd.try_clone()? })
     }
 
-    /// Everything written to the folder's file system becomes durable; `false` where that cannot be asked for.
-    pub fn sync_file_system(&self) -> io::Result<bool> {
+    /// Whether [`Self::sync_file_system`] makes everything durable here.
+    pub fn syncs_as_a_whole(&self) -> bool {
+        super::durable::syncs_as_a_whole(&self.fd)
+    }
+
+    /// Everything written to the folder's file system becomes durable.
+    pub fn sync_file_system(&self) -> io::Result<()> {
         super::durable::sync_file_system(&self.fd)
+    }
+
+    /// Holds the folder against others who ask in this way, until this handle is dropped; `false` when
+    /// somebody else holds it. Where folders cannot be held nobody is kept out.
+    pub fn try_hold(&self) -> bool {
+        let held = fs::flock(&self.fd, fs::FlockOperation::NonBlockingLockExclusive);
+        held != Err(Errno::WOULDBLOCK)
     }
 
     fn child(&self, name: &str) -> io::Result<Self> {

@@ -88,30 +88,49 @@ pub(super) fn rename_at<Fd: std::os::fd::AsFd>(
     Err(rustix::io::Errno::NOSYS.into())
 }
 
-/// Whether a whole file system can be made durable at once.
-pub const SYNCS_FILE_SYSTEMS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// Whether the whole file system that holds `folder` can be made durable at once.
+///
+/// Only file systems count that are known to do so when asked: others write to their server or daemon (FUSE,
+/// SMB, 9p) and do not ask it to keep what it got.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn syncs_as_a_whole<Fd: std::os::fd::AsFd>(folder: Fd) -> bool {
+    const EXT: u32 = 0xef53;
+    const XFS: u32 = 0x5846_5342;
+    const BTRFS: u32 = 0x9123_683e;
+    const BCACHEFS: u32 = 0xca45_1a4e;
+    const F2FS: u32 = 0xf2f5_2010;
+    const ZFS: u32 = 0x2fc1_2fc1;
+    const TMPFS: u32 = 0x0102_1994;
+    const OVERLAY: u32 = 0x794c_7630;
+    let kind = rustix::fs::fstatfs(folder).ok().and_then(|found| u32::try_from(found.f_type).ok());
+    kind.is_some_and(|kind| [EXT, XFS, BTRFS, BCACHEFS, F2FS, ZFS, TMPFS, OVERLAY].contains(&kind))
+}
 
-/// Everything written to the file system that holds `file` becomes durable at once; `false` where that
-/// cannot be asked for, and files must be synchronized one by one.
+/// Whether the whole file system that holds `folder` can be made durable at once.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+pub(super) fn syncs_as_a_whole<Fd>(_: Fd) -> bool {
+    false
+}
+
+/// Everything written to the file system that holds `folder` becomes durable.
 #[cfg(unix)]
-pub fn sync_file_system<Fd: std::os::fd::AsFd>(file: Fd) -> io::Result<bool> {
+pub(super) fn sync_file_system<Fd: std::os::fd::AsFd>(folder: Fd) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        rustix::fs::syncfs(file)?;
-        Ok(true)
-    }
+    return Ok(rustix::fs::syncfs(folder)?);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
-        let _ = file;
-        Ok(false)
+        let _ = folder;
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
-/// Everything written to the file system that holds `file` becomes durable at once; here that cannot be
-/// asked for.
-#[cfg(not(unix))]
-pub fn sync_file_system<F>(_: F) -> io::Result<bool> {
-    Ok(false)
+/// Gives a file these permission bits, where there are any.
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    #[cfg(not(unix))]
+    let _ = (file, mode);
+    Ok(())
 }
 
 /// Whether two paths lead to one file or folder.

@@ -131,9 +131,31 @@ fn a_replaced_file_is_noticed() {
 }
 
 #[test]
-fn a_file_system_can_be_synchronized_or_says_that_it_cannot() {
+fn a_file_system_that_syncs_as_a_whole_does_so() {
     let folder = tempfile::tempdir().unwrap();
     let dir = Dir::open(folder.path()).unwrap();
-    assert_eq!(dir.sync_file_system().unwrap(), cfg!(any(target_os = "linux", target_os = "android")));
+    if dir.syncs_as_a_whole() {
+        dir.sync_file_system().unwrap();
+    }
     sync_folder(folder.path()).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_is_not_known_is_not_trusted_to_sync_as_a_whole() {
+    assert!(!Dir::open(std::path::Path::new("/proc")).unwrap().syncs_as_a_whole());
+    if let Ok(memory) = Dir::open(std::path::Path::new("/dev/shm")) {
+        assert!(memory.syncs_as_a_whole());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_is_held_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (Dir::open(folder.path()).unwrap(), Dir::open(folder.path()).unwrap());
+    assert!(first.try_hold() && first.try_hold());
+    assert!(!second.try_hold());
+    drop(first);
+    assert!(second.try_hold());
 }

@@ -98,9 +98,9 @@ impl Holder {
 
     fn advice(&self) -> &'static str {
         if self.is_dead {
-            ", or use --force-unlock, since that process is no longer running on this machine"
+            ", or break the lock with `msgvault backup create --force-unlock`, since that process is no longer running on this machine"
         } else {
-            ", or use --force-unlock if you are sure that it is gone"
+            ", or break the lock with `msgvault backup create --force-unlock` if you are sure that it is gone"
         }
     }
 }
@@ -180,9 +180,15 @@ pub fn shared(context: &Context<'_>, request: &LockRequest<'_>) -> Result<Shared
 
 fn wait_for_readers(folder: &LockFolder<'_>) -> Result<(), LockError> {
     let polls = WAIT_FOR_SHARED.as_millis() / POLL_EVERY.as_millis();
-    for _ in 0..polls {
-        if folder.readers()?.is_empty() {
-            return Ok(());
+    for poll in 0..polls {
+        let readers = folder.readers()?;
+        let Some(first) = readers.first() else { return Ok(()) };
+        if poll == 0 {
+            let holder = Holder::of(first.record.clone(), folder.request.host);
+            folder
+                .context
+                .observer
+                .warn(&format!("waiting up to a minute for {holder}, which reads the repository"));
         }
         if folder.context.observer.cancelled() {
             return Err(LockError::Cancelled);
@@ -198,10 +204,12 @@ fn wait_for_readers(folder: &LockFolder<'_>) -> Result<(), LockError> {
     }
 }
 
-/// Whether the medium or its permissions leave no way to lock.
+/// Whether the medium, its permissions or its free space leave no way to lock. A full disk must not keep
+/// anybody from restoring what is on it.
 fn forbids_writing(error: &LockError) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let LockError::Io { source, .. } = error else { return false };
-    matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    matches!(source.kind(), ReadOnlyFilesystem | PermissionDenied | StorageFull | QuotaExceeded)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The attachments, each written and hashed once and then put at every path that the database records for it.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use msgvault_verifier::Phase;
@@ -10,7 +10,7 @@ use msgvault_verifier::format::path::RelativePath;
 
 use crate::archive::schema;
 
-use super::blobs::{each_blob, stream};
+use super::blobs::{each_blob, stage};
 use super::error::{RestoreError, reached};
 use super::preflight::Plan;
 use super::{Run, leftovers, proof};
@@ -33,12 +33,7 @@ pub(super) fn write(run: &Run<'_>, plan: &Plan) -> Result<u64, RestoreError> {
         each_blob(run.repository, observer, work, |n, pack, entry| {
             let Some(paths) = paths.get(*n) else { return Ok(()) };
             let name = run.staging.file('a', next.fetch_add(1, Ordering::Relaxed))?;
-            let mut file = run.staging.create_file(&name)?;
-            stream(run.repository, observer, pack, entry, |piece| {
-                file.write_all(piece).map_err(|source| run.staging.failed("write", &name, source))?;
-                observer.advance(piece.len() as u64);
-                Ok(())
-            })?;
+            let file = stage(run, &name, pack, entry)?;
             run.staging.sync_file(&name, &file)?;
             let copy = || run.staging.file('a', next.fetch_add(1, Ordering::Relaxed));
             let count = place(run, &name, file, &paths.all(&entry.id)?, copy)?;
@@ -97,7 +92,7 @@ impl Paths {
         let canonical = self.canonical.then(|| schema::canonical_path(id));
         let paths = canonical.iter().map(String::as_str).chain(self.others.iter().map(RelativePath::as_str));
         let below = |path: &str| {
-            let path = format!("attachments/{path}");
+            let path = format!("{}/{path}", leftovers::ATTACHMENTS);
             leftovers::path(&path)
                 .map_err(|source| super::WriteError::new("name", std::path::Path::new(&path), source).into())
         };

@@ -1,17 +1,20 @@
 //! Reading many blobs, pack by pack and in the order in which they lie there.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use msgvault_verifier::PackFile;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::PackEntry;
+use msgvault_verifier::format::path::RelativePath;
 use msgvault_verifier::repository::{BlobError, BlobFault};
 
 use crate::context::SharedObserver;
 
-use super::Source;
 use super::error::RestoreError;
+use super::{Run, Source};
 
 /// The blobs that are wanted of one pack, each with what it is wanted for.
 pub(super) struct PackWork<T> {
@@ -67,6 +70,23 @@ pub(super) fn each_blob<T>(
         visit(purpose, file, entry)?;
     }
     Ok(())
+}
+
+/// Writes a blob to a new staged file.
+pub(super) fn stage(
+    run: &Run<'_>,
+    name: &RelativePath,
+    pack: &PackFile<'_>,
+    entry: &PackEntry,
+) -> Result<File, RestoreError> {
+    let observer = run.context.observer;
+    let mut file = run.staging.create_file(name)?;
+    stream(run.repository, observer, pack, entry, |piece| {
+        file.write_all(piece).map_err(|source| run.staging.failed("write", name, source))?;
+        observer.advance(piece.len() as u64);
+        Ok(())
+    })?;
+    Ok(file)
 }
 
 /// Hands a blob to `sink`, piece by piece; the pieces are only worth something once this returns `Ok`.

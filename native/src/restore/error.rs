@@ -121,7 +121,7 @@ pub enum RestoreError {
 
 /// A file or folder of the target that cannot be handled.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
 pub struct WriteError {
     /// What was being done.
     pub action: &'static str,
@@ -134,6 +134,17 @@ pub struct WriteError {
 impl WriteError {
     pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self { action, path: path.to_owned(), source }
+    }
+}
+
+/// What a person can do about it.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::CrossesDevices => {
+            "; a part of the target is a file system of its own: restore into an empty folder and move the files from there"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there and run again",
+        _ => "",
     }
 }
 

@@ -1,12 +1,14 @@
 //! The other files: staged with their modes, to be renamed into place at the end.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 
 use msgvault_verifier::Phase;
 
+use crate::platform;
+
 use super::Run;
-use super::blobs::{each_blob, stream};
+use super::blobs::{self, each_blob};
 use super::error::{RestoreError, reached};
 use super::preflight::Plan;
 
@@ -19,12 +21,7 @@ pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
         each_blob(run.repository, observer, work, |n, pack, entry| {
             let Some(extra) = run.snapshot.extras.get(*n) else { return Ok(()) };
             let name = run.staging.file('e', *n)?;
-            let mut file = run.staging.create_file(&name)?;
-            stream(run.repository, observer, pack, entry, |piece| {
-                file.write_all(piece).map_err(|source| run.staging.failed("write", &name, source))?;
-                observer.advance(piece.len() as u64);
-                Ok(())
-            })?;
+            let file = blobs::stage(run, &name, pack, entry)?;
             let path = extra.path.relative();
             set_mode(&file, extra.mode)
                 .map_err(|source| run.staging.failed("set the mode of", path, source))?;
@@ -36,18 +33,9 @@ pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
 }
 
 /// Gives the permission bits; a file without any would be of no use to anybody.
-#[cfg(unix)]
 fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = match mode & 0o777 {
-        0 => 0o600,
-        mode => mode,
-    };
-    file.set_permissions(std::fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
-fn set_mode(_: &File, _: u32) -> io::Result<()> {
-    Ok(())
+    match mode & 0o777 {
+        0 => platform::set_mode(file, 0o600),
+        mode => platform::set_mode(file, mode),
+    }
 }

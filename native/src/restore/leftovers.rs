@@ -1,5 +1,6 @@
 //! The names of what a restore puts into its target for a while, and what an interrupted one left there.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use msgvault_verifier::format::id::FileId;
@@ -7,8 +8,12 @@ use msgvault_verifier::format::path::RelativePath;
 
 use crate::platform::{Dir, Kind};
 
+use super::undo;
+
 /// The database.
 pub(super) const DATABASE: &str = "msgvault.db";
+/// The folder of attachments.
+pub(super) const ATTACHMENTS: &str = "attachments";
 /// What SQLite keeps beside a database.
 pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The folder of files that have no place yet.
@@ -46,38 +51,31 @@ fn id_of(name: &str) -> Option<FileId> {
     tail.parse().ok()
 }
 
-/// Removes what interrupted restores left, and says how many names that were.
-///
-/// A sidecar that was set aside belongs to the old database as long as the staged one beside it was not
-/// renamed into its place, and then it goes back.
+/// Takes back and removes what interrupted restores left, and says how many names that were.
 pub(super) fn sweep(dir: &Dir) -> io::Result<usize> {
-    let names: Vec<String> = dir.entries()?.into_iter().filter_map(|entry| entry.text).collect();
-    let mut swept = 0;
-    for sidecar in SIDECARS {
-        let prefix = format!("{DATABASE}{sidecar}{MARK}");
-        for name in names.iter().filter(|name| name.starts_with(&prefix)) {
-            let Some(id) = id_of(name) else { continue };
-            if names.contains(&staged_database(id)) {
-                put_back(dir, &path(name)?, &path(&format!("{DATABASE}{sidecar}"))?)?;
-            }
-        }
-    }
-    for name in names.iter().filter(|name| is_leftover(name)) {
-        swept += usize::from(remove(dir, &path(name)?)?);
+    let names = dir.entries()?.into_iter().filter_map(|entry| entry.text);
+    let ids: BTreeSet<FileId> = names.filter_map(|name| id_of(&name)).collect();
+    ids.into_iter().try_fold(0, |swept, id| {
+        undo::take_back(dir, id)?;
+        Ok(swept + remove_all(dir, id)?)
+    })
+}
+
+/// Removes all that a restore put under names of its own, and says how many names that were.
+pub(super) fn remove_all(dir: &Dir, id: FileId) -> io::Result<usize> {
+    let database = staged_database(id);
+    let mut swept = usize::from(remove(dir, &path(&database)?)?);
+    // Without the database nothing is taken back any more, for which the files would have to be whole.
+    dir.sync()?;
+    let beside = SIDECARS.iter().flat_map(|sidecar| [format!("{database}{sidecar}"), aside(sidecar, id)]);
+    for name in beside.chain([files(id)]) {
+        swept += usize::from(remove(dir, &path(&name)?)?);
     }
     Ok(swept)
 }
 
-fn put_back(dir: &Dir, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
-    match dir.rename_new(from, to) {
-        // Somebody used the old database meanwhile, and made a new one.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        renamed => renamed,
-    }
-}
-
 /// Removes a file, or a folder with the files in it; anything else is not a restore's and stays.
-pub(super) fn remove(dir: &Dir, name: &RelativePath) -> io::Result<bool> {
+fn remove(dir: &Dir, name: &RelativePath) -> io::Result<bool> {
     let kind = match dir.stat(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         stat => stat?.kind,
@@ -128,20 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_goes_back_while_its_database_is_still_there() {
+    fn leftovers_are_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| std::fs::write(folder.path().join(name), name).unwrap();
-        let exists = |name: &str| folder.path().join(name).exists();
-        let other = "01m849xq3wk3s4p8ybcf4313em";
         write("msgvault.db");
         write(&format!("msgvault.db.restore-{ID}"));
-        write(&format!("msgvault.db-wal.restore-{ID}"));
-        write(&format!("msgvault.db-shm.restore-{other}"));
+        write(&format!("msgvault.db.restore-{ID}-wal"));
+        write("msgvault.db-shm.restore-01m849xq3wk3s4p8ybcf4313em");
         std::fs::create_dir(folder.path().join(format!("files.restore-{ID}"))).unwrap();
         write(&format!("files.restore-{ID}/a1"));
         let dir = Dir::open(folder.path()).unwrap();
-        assert_eq!(sweep(&dir).unwrap(), 3);
-        assert!(exists("msgvault.db") && exists("msgvault.db-wal") && !exists("msgvault.db-shm"));
-        assert_eq!(dir.entries().unwrap().len(), 2);
+        assert_eq!(sweep(&dir).unwrap(), 4);
+        let names = dir.entries().unwrap();
+        assert_eq!(names.iter().map(|name| name.text.as_deref()).collect::<Vec<_>>(), [Some("msgvault.db")]);
     }
 }

@@ -55,8 +55,8 @@ fn empty_pack_tables(run: &Run<'_>) -> Result<(), RestoreError> {
     Ok(synced.map_err(|source| run.staging.failed("make durable", name, source))?)
 }
 
-/// The database comes from a repository, and its schema could be written to do harm: no trigger or view of it
-/// runs, and nothing in it reaches functions with side effects.
+/// The database comes from a repository, and its schema could be written to do harm: no trigger, view or
+/// foreign key of it acts, and nothing in it reaches functions with side effects.
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, RestoreError> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -64,6 +64,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, RestoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
     Ok(connection)
 }
 

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::platform::{self, Dir};
 
 use super::error::WriteError;
-use super::leftovers::{self, SIDECARS};
+use super::leftovers;
 use super::target::Target;
 
 /// The staged database and files of one restore; what is still staged when this is dropped is removed.
@@ -22,6 +22,8 @@ pub(super) struct Staging {
     id: FileId,
     database: RelativePath,
     files: RelativePath,
+    /// Whether everything is made durable at once at the end; else every file when it is written.
+    syncs_as_a_whole: bool,
     /// Set when what is staged holds something of the old archive that could not be put back.
     kept: AtomicBool,
 }
@@ -35,7 +37,8 @@ impl Staging {
         let database = leftovers::path(&leftovers::staged_database(id)).map_err(failed)?;
         let files = leftovers::path(&leftovers::files(id)).map_err(failed)?;
         target.dir.create_dirs(&files).map_err(failed)?;
-        Ok(Self { target, id, database, files, kept: AtomicBool::new(false) })
+        let syncs_as_a_whole = target.dir.syncs_as_a_whole();
+        Ok(Self { target, id, database, files, syncs_as_a_whole, kept: AtomicBool::new(false) })
     }
 
     /// The target.
@@ -76,7 +79,7 @@ impl Staging {
 
     /// Makes a file durable where the whole file system cannot be made so later.
     pub(super) fn sync_file(&self, name: &RelativePath, file: &File) -> Result<(), WriteError> {
-        if platform::SYNCS_FILE_SYSTEMS {
+        if self.syncs_as_a_whole {
             return Ok(());
         }
         file.sync_all().map_err(|source| self.failed("make durable", name, source))
@@ -103,7 +106,7 @@ impl Staging {
     /// Makes everything in the target durable: files, names, folders.
     pub(super) fn sync(&self) -> Result<(), WriteError> {
         let synced =
-            self.dir().sync_file_system().and_then(|all| if all { Ok(()) } else { sync_folders(self.dir()) });
+            if self.syncs_as_a_whole { self.dir().sync_file_system() } else { sync_folders(self.dir()) };
         synced.map_err(|source| WriteError::new("make durable", self.path(), source))
     }
 
@@ -123,13 +126,7 @@ impl Staging {
 
     /// Removes what is staged; what cannot be removed is swept by the next restore.
     pub(super) fn remove(&self) {
-        let _ = leftovers::remove(self.dir(), &self.files);
-        let _ = leftovers::remove(self.dir(), &self.database);
-        for sidecar in SIDECARS {
-            if let Ok(name) = leftovers::path(&format!("{}{sidecar}", self.database)) {
-                let _ = leftovers::remove(self.dir(), &name);
-            }
-        }
+        let _ = leftovers::remove_all(self.dir(), self.id);
     }
 }
 

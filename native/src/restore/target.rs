@@ -12,7 +12,7 @@ use crate::platform::{self, Dir, Kind};
 
 use super::RestoreRequest;
 use super::error::{RestoreError, WriteError, reached};
-use super::leftovers::{self, DATABASE};
+use super::leftovers::{self, ATTACHMENTS, DATABASE};
 
 /// Why a folder is no place for a restore. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,18 @@ pub enum TargetError {
     #[error("{} is no regular file, and a file of the snapshot must go there; move it away", path.display())]
     Occupied {
         /// What is in the way.
+        path: PathBuf,
+    },
+    /// A link or a file is where a folder must go.
+    #[error("{} is no folder, and files of the snapshot must go into it; move it away", path.display())]
+    NoFolder {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// Another restore writes to it.
+    #[error("another restore writes to the target {}; wait for it, or name another folder", path.display())]
+    InUse {
+        /// The target.
         path: PathBuf,
     },
     /// It cannot be told whether a daemon uses it.
@@ -115,6 +127,7 @@ pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError
             return Err(TargetError::LiveHome { path });
         }
         locks = Some(PresentLocks::take(&path)?);
+        hold(dir, &path)?;
         check_content(dir, &path, request.overwrite)?;
     }
     Ok(Place { path, existing, locks })
@@ -147,7 +160,22 @@ fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<(), TargetEr
     if !overwrite && names.iter().any(|name| !is_ours(name.text.as_deref())) {
         return Err(TargetError::NotEmpty { path: path.to_owned() });
     }
+    check_folder(dir, path, ATTACHMENTS)?;
     check_free(dir, path, DATABASE)
+}
+
+/// Keeps other restores out, which would sweep away what this one stages.
+fn hold(dir: &Dir, path: &Path) -> Result<(), TargetError> {
+    if dir.try_hold() { Ok(()) } else { Err(TargetError::InUse { path: path.to_owned() }) }
+}
+
+/// Files can be put into a folder, or into one that is still to be made.
+fn check_folder(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
+    let blocked = match leftovers::path(name).and_then(|name| dir.stat(&name)) {
+        Ok(stat) => stat.kind != Kind::Folder,
+        Err(_) => false,
+    };
+    if blocked { Err(TargetError::NoFolder { path: path.join(name) }) } else { Ok(()) }
 }
 
 /// A file or a link can be replaced; a folder cannot.
@@ -164,7 +192,12 @@ impl Place {
     /// Checks that nothing is in the way of the other files.
     pub(super) fn check_extras(&self, extras: &[ExtraFile]) -> Result<(), TargetError> {
         let Some(dir) = &self.existing else { return Ok(()) };
-        extras.iter().try_for_each(|extra| check_free(dir, &self.path, extra.path.relative().as_str()))
+        extras.iter().try_for_each(|extra| {
+            let path = extra.path.relative().as_str();
+            let above = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+            above.into_iter().try_for_each(|folder| check_folder(dir, &self.path, folder))?;
+            check_free(dir, &self.path, path)
+        })
     }
 
     /// Makes the target where it is missing, and takes away what interrupted restores left.
@@ -201,8 +234,8 @@ impl Target {
     }
 }
 
-/// Creates a folder and those above it, durably.
-fn create(path: &Path) -> Result<Dir, WriteError> {
+/// Creates a folder and those above it, durably, and holds it.
+fn create(path: &Path) -> Result<Dir, RestoreError> {
     let failed = |source| WriteError::new("create", path, source);
     let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
     while let Some(folder) = missing.pop() {
@@ -210,7 +243,9 @@ fn create(path: &Path) -> Result<Dir, WriteError> {
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
         platform::sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
-    Dir::open_no_follow(path).map_err(failed)
+    let dir = Dir::open_no_follow(path).map_err(failed)?;
+    hold(&dir, path)?;
+    Ok(dir)
 }
 
 /// The folder above the first component of a relative path is the working directory.

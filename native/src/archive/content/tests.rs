@@ -158,6 +158,15 @@ fn what_is_gone_names_hash_path_and_rows() {
 }
 
 #[test]
+fn a_pack_that_is_gone_is_named() {
+    let archive = Archive::new(b"hello", "{canonical}");
+    archive.create_tables();
+    fs::remove_file(archive.pack(Encoding::Raw)).unwrap();
+    let ContentFault::MissingPack { pack } = archive.fault() else { panic!("its pack is gone") };
+    assert_eq!(pack, PackId::from_parts(1_700_000_000_000, 5));
+}
+
+#[test]
 fn a_path_never_leads_out_of_the_attachments() {
     for path in ["../secret", "/etc/passwd", "a/../../secret"] {
         let archive = Archive::new(b"hello", path);

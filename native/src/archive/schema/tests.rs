@@ -170,3 +170,15 @@ fn a_database_without_the_tables_is_no_archive() {
     let error = check_tables(&db).unwrap_err().to_string();
     assert!(error.contains("sources, labels"), "{error}");
 }
+
+#[test]
+fn a_missing_column_is_named() {
+    let (_dir, db) = archive();
+    check_tables(&db).unwrap();
+    db.execute_batch(
+        "ALTER TABLE attachments DROP COLUMN thumbnail_path; ALTER TABLE messages RENAME COLUMN sent_at TO x",
+    )
+    .unwrap();
+    let refused = check_tables(&db).unwrap_err().to_string();
+    assert!(refused.contains("messages.sent_at, attachments.thumbnail_path"), "{refused}");
+}

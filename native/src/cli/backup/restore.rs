@@ -1,16 +1,17 @@
 //! `msgvault backup restore`.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use msgvault_verifier::cli::Exit;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 
-use crate::cli::Session;
 use crate::cli::failure::Failure;
+use crate::cli::{Session, environment};
 use crate::freeze::record;
+use crate::home::{Flags, Home};
 use crate::platform;
 use crate::restore::{self, RestoreReport, RestoreRequest};
 
@@ -36,7 +37,7 @@ pub(in crate::cli) struct RestoreArgs {
 pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
     let (root, snapshot) = choose(session, args.snapshot.as_deref().unwrap_or("latest"))?;
     let host = platform::host_name();
-    let live_homes = live_homes(session)?;
+    let live_homes = live_homes(session, &args.target)?;
     let request = RestoreRequest {
         lock: super::lock_request(&root, "restore", &host),
         snapshot: &snapshot,
@@ -59,12 +60,19 @@ fn choose(session: &Session<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId)
     Ok((repository.store().root().to_owned(), repository.select(snapshot)?))
 }
 
-/// The folders of the configured home, when a daemon serves it.
-fn live_homes(session: &Session<'_>) -> Result<Vec<PathBuf>, Failure> {
+/// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.
+fn live_homes(session: &Session<'_>, target: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let at_target = Flags { home: Some(target.to_owned()), config: None };
+    let at_target = Home::resolve(&at_target, &environment::home_environment(), &environment::cwd()?);
+    let mut folders = Vec::new();
     // Whoever restores onto a new machine has no home, or a broken one.
-    let Ok(home) = session.home() else { return Ok(Vec::new()) };
-    let live = record::live(&home.data_dir).map_err(Failure::failed)?;
-    Ok(if live.is_some() { vec![home.home, home.data_dir] } else { Vec::new() })
+    for home in [session.home().ok(), at_target.ok()].into_iter().flatten() {
+        if home.data_dir.is_dir() && record::live(&home.data_dir).map_err(Failure::failed)?.is_some() {
+            let database = home.database.parent().map(Path::to_owned);
+            folders.extend([home.home, home.data_dir].into_iter().chain(database));
+        }
+    }
+    Ok(folders)
 }
 
 fn text(report: &RestoreReport) -> String {

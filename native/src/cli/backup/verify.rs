@@ -60,7 +60,11 @@ fn rehearse(
                 report.cut_short();
                 break;
             }
-            Err(error @ (RestoreError::Write(_) | RestoreError::Threads(_))) => return Err(error.into()),
+            Err(error @ RestoreError::Write(_)) => {
+                let advice = "point TMPDIR at a disk with room for the database";
+                return Err(Failure::failed(format!("--restore-check: {error}; {advice}")));
+            }
+            Err(error @ RestoreError::Threads(_)) => return Err(error.into()),
             Err(error) => {
                 let problem = Problem::of_snapshot(&id, ProblemCode::RestoreFailed, error.to_string());
                 report.add(problem);

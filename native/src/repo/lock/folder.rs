@@ -105,11 +105,12 @@ impl<'a> LockFolder<'a> {
         let path = relative(&name).map_err(failed)?;
         let reached = self.context.observer.reached("lock.create");
         let mut file = reached.and_then(|()| self.dir.create_file(&path)).map_err(failed)?;
-        let written = file.write_all(record.encode().as_bytes()).and_then(|()| file.set_modified(self.now()));
-        if let Err(error) = written {
+        if let Err(error) = file.write_all(record.encode().as_bytes()) {
             let _ = self.dir.remove_file(&path);
             return Err(failed(error));
         }
+        // Where only a file's owner may date it and the share gives it another, the share's own time serves.
+        let _ = file.set_modified(self.now());
         let dir = self.dir.try_clone().map_err(failed)?;
         Ok(Lock::hold(dir, path, self.claim()?, record, self.path(&name)))
     }

@@ -189,18 +189,39 @@ fn a_cancelled_wait_releases() {
 
 #[test]
 fn a_reader_goes_on_without_a_lock_where_nothing_can_be_written() {
-    struct ReadOnly;
-    impl msgvault_verifier::Observer for ReadOnly {
+    struct Unwritable(io::ErrorKind);
+    impl msgvault_verifier::Observer for Unwritable {
         fn reached(&self, _: &'static str) -> io::Result<()> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
+            Err(self.0.into())
+        }
+    }
+    for kind in [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::StorageFull] {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let observer = Unwritable(kind);
+        let context = fixture.context(&observer);
+        let Shared::Unlocked(reason) = shared(&context, &request(&root, "verify", &never)).unwrap() else {
+            panic!("there is nothing to lock");
+        };
+        assert!(reason.contains("locks"), "{reason}");
+        assert!(matches!(exclusive(&context, &request(&root, "create", &never)), Err(LockError::Io { .. })));
+    }
+}
+
+#[test]
+fn whoever_waits_for_readers_says_for_whom() {
+    struct Warned(std::sync::Mutex<Vec<String>>);
+    impl msgvault_verifier::Observer for Warned {
+        fn warn(&self, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
         }
     }
     let fixture = Fixture::new();
     let root = fixture.repository();
-    let context = fixture.context(&ReadOnly);
-    let Shared::Unlocked(reason) = shared(&context, &request(&root, "verify", &never)).unwrap() else {
-        panic!("there is nothing to lock");
-    };
-    assert!(reason.contains("locks"), "{reason}");
-    assert!(matches!(exclusive(&context, &request(&root, "create", &never)), Err(LockError::Io { .. })));
+    let warned = Warned(std::sync::Mutex::default());
+    let _reader = shared(&fixture.context(&()), &request(&root, "verify", &never)).unwrap();
+    exclusive(&fixture.context(&warned), &request(&root, "create", &|_| ())).unwrap_err();
+    let warnings = warned.0.into_inner().unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("verify (process"), "{warnings:?}");
 }

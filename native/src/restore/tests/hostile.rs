@@ -274,6 +274,24 @@ fn tables_of_packed_attachments_are_emptied_because_everything_is_loose_then() {
 }
 
 #[test]
+fn rows_that_refer_to_packs_neither_go_with_them_nor_hold_them_back() {
+    for action in ["CASCADE", "RESTRICT"] {
+        let tiny = Tiny::new("wal", |db| {
+            packed(db);
+            let column = format!("pack_id TEXT REFERENCES attachment_packs ON DELETE {action}");
+            db.execute_batch(&format!(
+                "ALTER TABLE messages ADD COLUMN {column}; INSERT INTO messages (pack_id) VALUES ('p')"
+            ))
+            .unwrap();
+        });
+        let database = open_restored(&tiny);
+        let messages: i64 =
+            database.query_row("SELECT COUNT(*) FROM messages", [], |row| row.get(0)).unwrap();
+        assert_eq!(messages, 1, "{action}");
+    }
+}
+
+#[test]
 fn a_rehearsal_proves_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");

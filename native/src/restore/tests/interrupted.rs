@@ -7,7 +7,7 @@ use super::tiny::Tiny;
 use super::*;
 
 /// Points up to the one at which the database is renamed, in order; what fails there changes nothing.
-const BEFORE_THE_LAST_STEP: [&str; 11] = [
+const BEFORE_THE_LAST_STEP: [&str; 12] = [
     "restore.target",
     "restore.database.created",
     "restore.database.written",
@@ -16,6 +16,7 @@ const BEFORE_THE_LAST_STEP: [&str; 11] = [
     "restore.extras.staged",
     "restore.proven",
     "restore.synced",
+    "restore.extra.set-aside",
     "restore.extra.renamed",
     "restore.sidecar.set-aside",
     "restore.sidecars.durable",
@@ -34,7 +35,10 @@ fn old_home(folder: &Path) -> PathBuf {
     home
 }
 
-fn without_attachments(home: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+/// Files by path, with mode and content.
+type Files = BTreeMap<String, (u32, Vec<u8>)>;
+
+fn without_attachments(home: &Path) -> Files {
     let mut files = tree(home);
     files.retain(|path, _| !path.starts_with("attachments/"));
     files
@@ -147,4 +151,82 @@ fn leftovers_of_a_crash_are_swept_and_do_not_count_as_content() {
     fs::write(home.join(format!("msgvault.db.restore-{ulid}")), "half").unwrap();
     restore(&(), &root, &snapshot, &home, |_| ()).unwrap();
     assert!(tree(&home).keys().all(|path| !path.contains(".restore-")));
+}
+
+/// Makes a restore look killed at a point: what it would do on its way out is not done.
+struct Killed {
+    at: FailAt,
+    home: PathBuf,
+    kept: PathBuf,
+}
+
+impl Observer for Killed {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        let reached = self.at.reached(point);
+        if reached.is_err() {
+            let copied = std::process::Command::new("cp").arg("-a").args([&self.home, &self.kept]).status();
+            assert!(copied.unwrap().success());
+        }
+        reached
+    }
+}
+
+/// An old home, as a restore leaves it that was killed when it reached a point for the `n`th time; and the
+/// home as it was before. None when the point is not reached so often.
+fn killed(folder: &Path, point: &'static str, n: u64) -> Option<(PathBuf, Files)> {
+    let root = folder.join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    let home = old_home(folder);
+    // The one has an old version, the other has none.
+    fs::remove_file(home.join("deletions/a.json")).unwrap();
+    let before = tree(&home);
+    let kept = folder.join("killed");
+    let observer = Killed { at: FailAt::new(point, n), home: home.clone(), kept: kept.clone() };
+    let ended = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
+    ended.is_err().then_some((kept, before))
+}
+
+#[test]
+fn what_a_killed_restore_had_renamed_is_taken_back_by_the_next() {
+    let points = BEFORE_THE_LAST_STEP.into_iter().chain([LAST[0]]);
+    let mut seen = 0;
+    for (point, n) in points.flat_map(|point| [(point, 1), (point, 2)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let Some((home, before)) = killed(folder.path(), point, n) else { continue };
+        let dir = Dir::open(&home).unwrap();
+        super::super::leftovers::sweep(&dir).unwrap();
+        assert_eq!(without_attachments(&home), before, "{point} {n}");
+        seen += 1;
+    }
+    assert_eq!(seen, 16);
+}
+
+#[test]
+fn what_was_killed_after_the_last_rename_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, _) = killed(folder.path(), "restore.published", 1).unwrap();
+    assert!(tree(&home).keys().any(|path| path.contains("-wal.restore-")));
+    super::super::leftovers::sweep(&Dir::open(&home).unwrap()).unwrap();
+    let left = without_attachments(&home);
+    let names: Vec<&str> = left.keys().map(String::as_str).collect();
+    assert_eq!(names, ["config.toml", "deletions/a.json", "mine", "msgvault.db"]);
+    assert_eq!(left["config.toml"].1, b"new config");
+    assert!(left["msgvault.db"].1 == Tiny::sample().database);
+}
+
+#[test]
+fn what_was_written_after_a_killed_restore_stays() {
+    let later = std::time::SystemTime::now() + std::time::Duration::from_mins(1);
+    let folder = tempfile::tempdir().unwrap();
+    let (home, _) = killed(folder.path(), "restore.database.renaming", 1).unwrap();
+    for name in ["msgvault.db", "config.toml", "deletions/a.json"] {
+        fs::write(home.join(name), "later").unwrap();
+        fs::File::options().write(true).open(home.join(name)).unwrap().set_modified(later).unwrap();
+    }
+    super::super::leftovers::sweep(&Dir::open(&home).unwrap()).unwrap();
+    let left = without_attachments(&home);
+    let names: Vec<&str> = left.keys().map(String::as_str).collect();
+    // The old log is none of the database that was written since.
+    assert_eq!(names, ["config.toml", "deletions/a.json", "mine", "msgvault.db"]);
+    assert!(left.iter().all(|(name, (_, content))| name == "mine" || content == b"later"));
 }

@@ -101,6 +101,54 @@ fn a_folder_where_a_file_must_go_is_not_moved_away() {
 }
 
 #[test]
+fn what_blocks_a_folder_is_found_before_anything_is_staged() {
+    for name in ["attachments", "deletions"] {
+        let (world, root, snapshot) = world();
+        let used = world.path().join("used");
+        for way in
+            [|path: &Path| symlink("elsewhere", path).unwrap(), |path: &Path| fs::write(path, "").unwrap()]
+        {
+            way(&used.join(name));
+            let before = tree(&used);
+            let observer = FailAt::new("restore.target", 1);
+            let refused = restore(&observer, &root, &snapshot, &used, |request| request.overwrite = true);
+            assert!(
+                matches!(refused, Err(RestoreError::Target(TargetError::NoFolder { .. }))),
+                "{refused:?}"
+            );
+            assert_eq!(tree(&used), before);
+            fs::remove_file(used.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn two_restores_into_one_folder_do_not_sweep_each_other_away() {
+    /// Begins a second restore when the first has staged its database.
+    struct Second<'a>(&'a Path, &'a SnapshotId, &'a Path, AtomicU64);
+    impl Observer for Second<'_> {
+        fn reached(&self, point: &'static str) -> io::Result<()> {
+            if point == "restore.database.written" {
+                let refused = restore(&(), self.0, self.1, self.2, |request| request.overwrite = true);
+                assert!(
+                    matches!(refused, Err(RestoreError::Target(TargetError::InUse { .. }))),
+                    "{refused:?}"
+                );
+                self.3.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        }
+    }
+    for target in ["empty", "new"] {
+        let (world, root, snapshot) = world();
+        let path = world.path().join(target);
+        let second = Second(&root, &snapshot, &path, AtomicU64::new(0));
+        restore(&second, &root, &snapshot, &path, |_| ()).unwrap();
+        assert_eq!(second.3.into_inner(), 1);
+    }
+}
+
+#[test]
 fn no_link_inside_the_target_is_followed() {
     for (name, replaced) in [
         ("config.toml", true),
