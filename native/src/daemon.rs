@@ -70,6 +70,8 @@ pub struct Settings {
     pub version: &'static str,
     /// This process.
     pub pid: u32,
+    /// What everything that changes the archive passes; whoever runs the daemon can hold it, too.
+    pub gate: Gate,
     /// When what is run.
     pub plan: Plan,
     /// The time zone of the schedules.
@@ -190,7 +192,7 @@ impl Running {
         shutdown_token: String,
         record: &Arc<RuntimeRecord>,
     ) -> Self {
-        let gate = Gate::new(machine.now.clone());
+        let gate = settings.gate;
         let window = Window::new(gate.clone(), machine.clone());
         let (stop_children, children_stop) = watch::channel(false);
         let (stop_http, http_stop) = watch::channel(false);

@@ -3,9 +3,11 @@
 pub mod damage;
 pub mod fixtures;
 pub mod go_stand_in;
+pub mod network;
 pub mod programs;
 pub mod raw_http;
 pub mod sample;
 pub mod scene;
 pub mod serve;
+pub mod transcript;
 pub mod tree;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +43,16 @@ pub fn exchange(address: &str, request: &str) -> Reply {
 
 /// Sends a request on a connection of its own and reads the answer.
 pub fn try_exchange(address: &str, request: &str) -> io::Result<Reply> {
+    read_reply(&mut send(address, request)?)
+}
+
+/// Sends a request on a connection of its own, whose answer is to be read later.
+pub fn send(address: &str, request: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
+    // A test that fails should say so and not hang.
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(request.as_bytes())?;
-    read_reply(&mut stream)
+    Ok(stream)
 }
 
 /// A request with a `Host`, other headers and a body, if it is not empty.
@@ -60,7 +68,7 @@ pub fn request(method: &str, path: &str, host: &str, headers: &[(&str, &str)], b
 }
 
 /// Reads one answer.
-pub fn read_reply(stream: &mut TcpStream) -> io::Result<Reply> {
+pub fn read_reply(stream: &mut impl Read) -> io::Result<Reply> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -1,15 +1,42 @@
 //! `msgvault serve`, started for a test and ended with it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
-use crate::programs::msgvault;
+use crate::programs::{msgvault, program};
 use crate::raw_http::{Reply, exchange, request};
+
+/// Where a freeze begins.
+pub const BEGIN: &str = "/api/v1/backup/freeze/begin";
+/// Where it ends.
+pub const END: &str = "/api/v1/backup/freeze/end";
+
+/// A home without an archive, which is all that a daemon needs.
+///
+/// # Panics
+///
+/// When it cannot be made.
+pub fn home(config: &str) -> TempDir {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(home.path().join("config.toml"), config).expect("a configuration");
+    home
+}
+
+/// A home whose daemon needs a key.
+///
+/// # Panics
+///
+/// When it cannot be made.
+pub fn home_with_key(key: &str) -> TempDir {
+    home(&format!("[server]\napi_key = {key:?}\n"))
+}
 
 /// A daemon that runs.
 #[derive(Debug)]
@@ -17,8 +44,15 @@ pub struct Serve {
     child: Child,
     /// Where it listens.
     pub address: String,
-    lines: Arc<Mutex<Vec<String>>>,
+    log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
+}
+
+/// The lines of a log; the second value says whether it is complete.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    longer: Condvar,
 }
 
 impl Serve {
@@ -39,7 +73,10 @@ impl Serve {
     ///
     /// When it does not.
     pub fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a daemon");
+        Self::watch(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a daemon"))
+    }
+
+    fn watch(mut child: Child) -> Self {
         let mut stderr = BufReader::new(child.stderr.take().expect("its standard error"));
         let mut seen = Vec::new();
         let address = loop {
@@ -51,9 +88,9 @@ impl Serve {
                 break rest.split_whitespace().next().unwrap_or_default().to_owned();
             }
         };
-        let lines = Arc::new(Mutex::new(seen));
-        let reader = Some(follow(stderr, Arc::clone(&lines)));
-        Self { child, address, lines, reader }
+        let log = Arc::new(Log { lines: Mutex::new((seen, false)), longer: Condvar::new() });
+        let reader = Some(log.follow(stderr));
+        Self { child, address, log, reader }
     }
 
     /// Its process.
@@ -76,7 +113,7 @@ impl Serve {
     ///
     /// When it cannot.
     pub fn begin(&self) -> String {
-        let reply = self.ask("POST", "/api/v1/backup/freeze/begin", &[], "");
+        let reply = self.ask("POST", BEGIN, &[], "");
         assert_eq!(reply.status, 200, "{reply:?}");
         reply.json()["token"].as_str().expect("a token").to_owned()
     }
@@ -84,12 +121,24 @@ impl Serve {
     /// Ends a freeze.
     pub fn end(&self, token: &str) -> Reply {
         let body = format!("{{\"token\":\"{token}\"}}");
-        self.ask("POST", "/api/v1/backup/freeze/end", &[("Content-Type", "application/json")], &body)
+        self.ask("POST", END, &[("Content-Type", "application/json")], &body)
     }
 
     /// What it logged so far.
     pub fn log(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log.lines().0.clone()
+    }
+
+    /// Waits until a line of its log has this in it.
+    ///
+    /// # Panics
+    ///
+    /// When it ends without.
+    pub fn wait_for(&self, part: &str) {
+        let missing = |log: &mut (Vec<String>, bool)| !log.1 && !log.0.iter().any(|line| line.contains(part));
+        let log = self.log.longer.wait_while(self.log.lines(), missing);
+        let (lines, _) = &*log.unwrap_or_else(PoisonError::into_inner);
+        assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:?}");
     }
 
     /// Sends it a signal.
@@ -134,10 +183,70 @@ impl Drop for Serve {
     }
 }
 
-fn follow(stderr: BufReader<ChildStderr>, lines: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-        }
-    })
+impl Log {
+    fn lines(&self) -> MutexGuard<'_, (Vec<String>, bool)> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(self: &Arc<Self>, stderr: BufReader<ChildStderr>) -> JoinHandle<()> {
+        let log = Arc::clone(self);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                log.lines().0.push(line);
+                log.longer.notify_all();
+            }
+            log.lines().1 = true;
+            log.longer.notify_all();
+        })
+    }
+}
+
+/// A daemon whose clock stands still until it is told to move: `clocked-daemon`.
+#[derive(Debug)]
+pub struct ClockedServe {
+    /// The daemon.
+    pub daemon: Serve,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl ClockedServe {
+    /// Starts a daemon for a home; with a label, other work of that name holds the gate.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start(home: &Path, holder: Option<&str>) -> Self {
+        let mut command = Command::new(program("clocked-daemon"));
+        command.arg(home).args(holder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a daemon");
+        let orders = child.stdin.take().expect("its standard input");
+        let answers = BufReader::new(child.stdout.take().expect("its standard output"));
+        Self { daemon: Serve::watch(child), orders, answers }
+    }
+
+    /// Lets time pass for it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen any more.
+    pub fn pass(&mut self, time: Duration) {
+        self.order(&time.as_millis().to_string());
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("an answer");
+        assert_eq!(answer, "passed\n");
+    }
+
+    /// Tells it to end, as a signal does.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen any more.
+    pub fn tell_to_end(&mut self) {
+        self.order("end");
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("an order");
+    }
 }

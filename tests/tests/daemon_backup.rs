@@ -4,20 +4,23 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use msgvault_tests::go_stand_in::{Fault, StandIn};
 use msgvault_tests::programs::{Outcome, msgvault, program, run};
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
-use msgvault_tests::serve::Serve;
+use msgvault_tests::serve::{ClockedServe, Serve};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Backups in a row beside four writers.
+/// Backups in a row beside the writers.
 const BACKUPS: usize = 100;
+/// After which a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn small() -> Scene {
-    Scene::new(&Options { ledger: true, size: 1 << 20, ..Options::default() })
+    Scene::new(&Options { ledger: true, size: 1 << 20, attachments: Some(20), ..Options::default() })
 }
 
 /// Programs that insert through SQLite connections of their own and know no gate.
@@ -46,6 +49,25 @@ impl Writers {
     }
 }
 
+/// Whether the log shrinks while writers go on: they begin it anew once all of it is copied and nobody reads it.
+/// Their own transactions keep a checkpoint from that for a moment, and one that stays open keeps all of them.
+fn log_shrinks(connection: &rusqlite::Connection) -> bool {
+    let checkpoint = || -> (i64, i64) {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], row).unwrap()
+    };
+    let (began, longest) = (Instant::now(), checkpoint().0);
+    while began.elapsed() < PATIENCE {
+        let (frames, copied) = checkpoint();
+        // Without frames, somebody else's checkpoint runs.
+        if frames >= 0 && (frames == copied || frames < longest) {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
 fn sum_and_soundness(database: &Path) -> (i64, String) {
     let connection = rusqlite::Connection::open(database).unwrap();
     let sum = connection.query_row("SELECT sum(balance) FROM ledger", [], |row| row.get(0)).unwrap();
@@ -64,12 +86,16 @@ fn backups_beside_a_daemon_and_four_writers_are_consistent() {
     let (sum, _) = sum_and_soundness(&scene.database());
     let daemon = Serve::start(&scene.home(), &[]);
     let writers = Writers::start(&scene.home(), 4);
-    let snapshots: Vec<String> = (0..BACKUPS).map(|_| scene.create(&[])).collect();
-    writers.end();
     let connection = rusqlite::Connection::open(scene.database()).unwrap();
+    let mut snapshots = Vec::new();
+    for _ in 0..BACKUPS {
+        snapshots.push(scene.create(&[]));
+        assert!(log_shrinks(&connection), "nothing holds the log after a backup");
+    }
+    writers.end();
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
     let log = fs::metadata(scene.home().join("msgvault.db-wal")).unwrap().len();
-    assert_eq!((busy, log), (0, 0), "nothing keeps the log from shrinking after a backup");
+    assert_eq!((busy, log), (0, 0), "and none is left when the writers end");
     drop(connection);
     for (number, snapshot) in snapshots.iter().enumerate() {
         let restored = scene.restore(snapshot, &format!("restored-{number}"));
@@ -99,25 +125,30 @@ fn driver(scene: &Scene, grief: &str, at: usize) -> Command {
 #[test]
 fn a_client_killed_inside_of_the_window_harms_nobody() {
     let scene = small();
+    let (sum, _) = sum_and_soundness(&scene.database());
     let step = number_of_step(&scene, "session.marked");
-    let daemon = Serve::start(&scene.home(), &[]);
+    let mut clocked = ClockedServe::start(&scene.home(), None);
+    let writers = Writers::start(&scene.home(), 4);
     assert_eq!(run(&mut driver(&scene, "kill", step)).code, -1);
+    let operation = |daemon: &Serve| daemon.ask("GET", "/api/v1/health", &[], "").json()["operation"].clone();
     // Until the watchdog ends it, the window is open, and others are told so.
-    let health = daemon.ask("GET", "/api/v1/health", &[], "").json();
-    assert_eq!(health["operation"]["label"], "backup freeze");
+    clocked.pass(Duration::from_millis(59_990));
+    assert_eq!(operation(&clocked.daemon)["label"], "backup freeze");
     // It left its lock of the repository, too, which would be found stale in time.
     let refused = scene.backup(&["create", "--force-unlock"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.stderr.contains("another backup has frozen the archive"), "{refused:?}");
-    // Programs that know no gate were not kept from writing, and wrote nothing wrong.
-    let writers = Writers::start(&scene.home(), 1);
-    writers.end();
-    assert_eq!(sum_and_soundness(&scene.database()).1, "ok");
-    drop(daemon);
-    let daemon = Serve::start(&scene.home(), &[]);
+
+    clocked.pass(Duration::from_millis(20));
+    clocked.daemon.wait_for("watchdog fired");
+    assert_eq!(operation(&clocked.daemon), Value::Null);
     let snapshot = scene.create(&[]);
-    assert_eq!(windows(&daemon), 1);
-    assert_eq!(sum_and_soundness(&scene.restore(&snapshot, "restored").join("msgvault.db")).1, "ok");
+    assert_eq!(windows(&clocked.daemon), 2, "the daemon was asked again");
+    // Programs that know no gate were never kept from writing, and wrote nothing wrong.
+    writers.end();
+    assert_eq!(sum_and_soundness(&scene.database()), (sum, "ok".to_owned()));
+    let restored = scene.restore(&snapshot, "restored");
+    assert_eq!(sum_and_soundness(&restored.join("msgvault.db")), (sum, "ok".to_owned()));
 }
 
 #[test]
@@ -265,9 +296,7 @@ fn a_daemon_that_is_stopped_ends_its_backup_and_makes_up_for_it_later() {
     let config = format!("{}schedule = \"0 3 * * *\"\n", configured(&scene));
     fs::write(scene.home().join("config.toml"), config).unwrap();
     let mut daemon = Serve::start(&scene.home(), &[]);
-    while !daemon.log().iter().any(|line| line.contains("scheduled work begins")) {
-        std::thread::yield_now();
-    }
+    daemon.wait_for("scheduled work begins");
     daemon.signal(Signal::TERM);
     assert!(daemon.wait().success());
     // It was stopped or it was fast; in both cases the next daemon leaves exactly one snapshot of that night.

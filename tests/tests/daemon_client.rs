@@ -152,6 +152,16 @@ fn what_is_no_daemon_is_never_passed_over() {
 }
 
 #[test]
+fn a_key_is_not_sent_to_who_took_the_place_of_the_daemon_since_it_was_found() {
+    let home = home();
+    let daemon = StandIn::start(home.path(), "secret", Fault::Replaced, |_| {});
+    let said = sentence(freeze(home.path(), "secret"));
+    assert!(said.contains("cannot prove that the record is its own"), "{said}");
+    let requests = daemon.requests();
+    assert!(!requests.iter().any(|request| request.contains("secret")), "{requests:?}");
+}
+
+#[test]
 fn what_a_daemon_refuses_is_said_in_a_sentence() {
     let table = [
         (Fault::Active, "another backup has frozen the archive"),
@@ -205,11 +215,15 @@ fn records_decide_who_is_asked() {
         let _daemon = StandIn::start(home.path(), "", Fault::None, change);
         freeze(home.path(), "").unwrap();
     }
-    let refused: [(Change, &str); 8] = [
+    let refused: [(Change, &str); 9] = [
         (|record| record["metadata"]["api_version"] = "2".into(), "use programs of one age"),
         (|record| record["metadata"]["api_schema_version"] = "3.0.0".into(), "use programs of one age"),
         (|record| record["metadata"]["api_schema_version"] = "1.9.0".into(), "use programs of one age"),
         (|record| drop(record["metadata"].as_object_mut().unwrap().remove("api_version")), "no api_version"),
+        (
+            |record| drop(record["metadata"].as_object_mut().unwrap().remove("api_schema_version")),
+            "no api_schema_version",
+        ),
         (
             |record| drop(record["metadata"].as_object_mut().unwrap().remove("shutdown_token")),
             "cannot prove that the record is its own",

@@ -22,6 +22,8 @@ use super::schema::{self, References, SchemaError};
 /// Older libraries can corrupt a database when the log is reset while another process writes.
 const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Who waits inside of a checkpoint that empties the log keeps writers out as long.
+const EMPTYING_TIMEOUT: Duration = Duration::from_millis(100);
 const CHECKPOINT_TRIES: u32 = 50;
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -144,7 +146,7 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// Opens the database, which must exist, and shortens its log, all without keeping writers out.
+    /// Opens the database, which must exist, and shortens its log, all without keeping writers out for long.
     pub fn open(database: &Path) -> Result<Self, SessionError> {
         check_library(rusqlite::version_number(), rusqlite::version())?;
         let source = Source::open(database)?;
@@ -153,7 +155,7 @@ impl Session {
         source.check(schema::check_tables(&writer))?;
         let session = Self { writer, reader, source };
         // A long log that cannot be truncated now costs time in the window, and nothing else.
-        let _ = checkpoint(&session.reader, "TRUNCATE");
+        let _ = shorten_log(&session.reader);
         Ok(session)
     }
 
@@ -288,6 +290,15 @@ fn reached(observer: &dyn Observer, point: &'static str) -> Result<(), SessionEr
 fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Copies the log beside its writers, and then empties it if nobody reads or writes it for a moment.
+fn shorten_log(connection: &Connection) -> rusqlite::Result<()> {
+    checkpoint(connection, "PASSIVE")?;
+    connection.busy_timeout(EMPTYING_TIMEOUT)?;
+    let emptied = checkpoint(connection, "TRUNCATE");
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    emptied.map(|_| ())
 }
 
 /// Runs one checkpoint and says whether every frame of the log is in the main file.

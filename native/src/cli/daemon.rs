@@ -61,7 +61,7 @@ pub(super) fn run(session: &Session<'_>, command: &Command) -> Result<Exit, Fail
     }
 }
 
-fn status(session: &Session<'_>, daemon: Option<&Daemon>) -> Result<Exit, Failure> {
+fn status(session: &Session<'_>, daemon: Option<&Daemon<'_>>) -> Result<Exit, Failure> {
     let Some(daemon) = daemon else {
         let nothing = Status {
             running: false,
@@ -136,7 +136,7 @@ fn job_text(job: &Value) -> String {
     out
 }
 
-fn stop(session: &Session<'_>, daemon: &Daemon) -> Result<Exit, Failure> {
+fn stop(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
     let pid = daemon.record().pid;
     platform::terminate(pid).map_err(|error| Failure::failed(format!("process {pid}: {error}")))?;
     let mut waited = Duration::ZERO;
@@ -156,7 +156,7 @@ fn stop(session: &Session<'_>, daemon: &Daemon) -> Result<Exit, Failure> {
 }
 
 /// Whether the daemon's record is still there: a parent that does not look after it leaves a dead process.
-fn is_there(session: &Session<'_>, daemon: &Daemon) -> Result<bool, Failure> {
+fn is_there(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<bool, Failure> {
     let path = session.home()?.data_dir.join(crate::freeze::record::file_name(daemon.record().pid));
     Ok(path.exists())
 }

@@ -12,8 +12,9 @@ use jiff::tz::TimeZone;
 use msgvault_verifier::cli::Exit;
 
 use crate::daemon::cron::Cron;
+use crate::daemon::gate::Gate;
 use crate::daemon::schedule::Plan;
-use crate::daemon::{self, Machine, Settings};
+use crate::daemon::{self, Clock, Machine, Settings};
 use crate::home::{BackupSettings, Home};
 
 use super::Session;
@@ -34,12 +35,14 @@ pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failu
     let home = session.home()?;
     let server = &home.server;
     let bind = args.bind.as_deref().unwrap_or(&server.bind_addr);
+    let now: Clock = Arc::new(Timestamp::now);
     let settings = Settings {
         data_dir: home.data_dir.clone(),
         listen: daemon::listen_address(bind, args.port.unwrap_or(server.api_port))?,
         api_key: server.api_key.clone(),
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
+        gate: Gate::new(now.clone()),
         plan: plan(session, &home.backup)?,
         zone: TimeZone::system(),
         program: std::env::current_exe()?,
@@ -47,7 +50,7 @@ pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failu
         hook_time: home.backup.hook_time,
     };
     check_randomness()?;
-    let machine = Machine { now: Arc::new(Timestamp::now), random: Arc::new(random), sink: Arc::new(print) };
+    let machine = Machine { now, random: Arc::new(random), sink: Arc::new(print) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
     // Nothing that is left may hold up the end.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Bytes, HttpBody, to_bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use msgvault_verifier::cli::PAGE;
@@ -177,7 +177,8 @@ impl Api {
                 error(StatusCode::SERVICE_UNAVAILABLE, "operation_in_progress", &held.sentence())
             }
             Err(BeginError::Gate(Refused::Draining)) => {
-                error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", "server is shutting down")
+                let busy = error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", "server is shutting down");
+                ([(CONNECTION, "close")], busy).into_response()
             }
         })
     }

@@ -159,6 +159,8 @@ impl Range {
                     (value, if step.is_some() { self.last } else { value })
                 }
             };
+            // Sunday is 0 and 7, and ends a range as the latter.
+            let last = if self.name == WEEKDAY.name && last == 0 && first > 0 { self.last } else { last };
             if first > last {
                 return Err(format!("the {} {range} runs backwards", self.name));
             }
@@ -212,6 +214,9 @@ mod tests {
             ("0 0 1 jan *", "2026-11-23T00:00:00Z", "2027-01-01T00:00:00Z"),
             ("0 0 * * Mon-Fri", "2026-11-27T12:00:00Z", "2026-11-30T00:00:00Z"),
             ("0 0 * * 7", "2026-11-23T00:00:00Z", "2026-11-29T00:00:00Z"),
+            ("0 0 * * fri-sun", "2026-11-27T12:00:00Z", "2026-11-28T00:00:00Z"),
+            ("0 0 * * sat-sun", "2026-11-28T12:00:00Z", "2026-11-29T00:00:00Z"),
+            ("0 0 * * sun-tue", "2026-11-24T12:00:00Z", "2026-11-29T00:00:00Z"),
             ("0 0 29 2 *", "2026-11-23T00:00:00Z", "2028-02-29T00:00:00Z"),
             // Either the 13th or a Friday; with a star, both must fit.
             ("0 0 13 * 5", "2026-11-23T00:00:00Z", "2026-11-27T00:00:00Z"),
@@ -259,6 +264,8 @@ mod tests {
             ("*/0 * * * *", "step"),
             ("*/x * * * *", "step"),
             ("5-1 * * * *", "backwards"),
+            ("5-0 * * * *", "backwards"),
+            ("0 0 * * sat-mon", "backwards"),
             ("+5 * * * *", "minute"),
             ("1,,2 * * * *", "minute"),
             ("0 0 31 2 *", "no such day"),

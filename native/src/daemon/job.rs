@@ -110,14 +110,13 @@ impl Children {
             () = stopped(&mut stop) => Cut::Stopped,
         };
         group.end();
-        match (cut, tokio::time::timeout(STOP_TIME, talk.as_mut()).await) {
+        let last = tokio::time::timeout(STOP_TIME, talk.as_mut()).await;
+        // What it started can outlive it and care for no other signal.
+        group.kill();
+        match (cut, last) {
             // It was done when it was told to stop.
             (Cut::Stopped, Ok(Ok(ended @ Ended { code: Some(0), .. }))) => Ok(ended),
-            (cut, Ok(_)) => Err(cut),
-            (cut, Err(_)) => {
-                group.kill();
-                Err(cut)
-            }
+            (cut, _) => Err(cut),
         }
     }
 }
@@ -231,6 +230,8 @@ fn outcome(ended: &Ended) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     fn children(program: &str, stop: &watch::Receiver<bool>) -> Children {
@@ -301,6 +302,30 @@ mod tests {
         let children = children("unused", &stopped);
         let done = children.hook("sleep 99999 & wait", &Value::Null).await;
         assert_eq!((done.ok, &*done.message), (false, "it was ended after 3600 s"));
+    }
+
+    #[tokio::test]
+    async fn what_a_hook_started_does_not_outlive_it_by_ignoring_signals() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // A grandchild that is deaf, connected to nothing but the pipe, whose end shows its own.
+        let line = format!(
+            "(trap '' TERM; echo deaf; exec sleep 99999) > '{}' 2>&1 < /dev/null & wait",
+            pipe.display()
+        );
+        let (heard, hear) = std::sync::mpsc::channel();
+        let (stop, stopped) = watch::channel(false);
+        std::thread::spawn(move || {
+            let mut pipe = std::fs::File::open(pipe).unwrap();
+            pipe.read_exact(&mut [0; 5]).unwrap();
+            stop.send(true).unwrap();
+            heard.send(pipe.read_to_end(&mut Vec::new())).unwrap();
+        });
+        let done = children("unused", &stopped).hook(&line, &Value::Null).await;
+        assert_eq!(done.message, "it was ended because the daemon was stopped");
+        let silence = hear.recv_timeout(Duration::from_secs(60));
+        assert!(silence.is_ok(), "it still runs");
     }
 
     #[tokio::test]

@@ -219,7 +219,7 @@ impl Board {
 impl<R: Runner> Scheduler<R> {
     /// Runs what is due until the gate drains.
     pub async fn run(self) {
-        self.begin();
+        self.begin().await;
         loop {
             let now = (self.machine.now)();
             let next = self.next();
@@ -244,19 +244,24 @@ impl<R: Runner> Scheduler<R> {
     }
 
     /// Counts from now on what was never scheduled, or was scheduled otherwise.
-    fn begin(&self) {
+    async fn begin(&self) {
         let now = (self.machine.now)();
-        let mut shown = self.board.shown();
-        for (job, cron) in shown.plan.jobs() {
-            let known = shown.state.of(job).is_some_and(|state| state.schedule == cron.text());
-            if !known {
-                let last = shown.state.of(job).and_then(|state| state.last.clone());
-                shown.state.set(job, JobState { schedule: cron.text().to_owned(), handled_until: now, last });
+        let state = {
+            let mut shown = self.board.shown();
+            let jobs = shown.plan.jobs();
+            if jobs.is_empty() {
+                return;
             }
-        }
-        if !shown.plan.jobs().is_empty() {
-            self.save(&shown.state);
-        }
+            for (job, cron) in jobs {
+                let (schedule, before) = (cron.text().to_owned(), shown.state.of(job));
+                if before.is_none_or(|state| state.schedule != schedule) {
+                    let last = before.and_then(|state| state.last.clone());
+                    shown.state.set(job, JobState { schedule, handled_until: now, last });
+                }
+            }
+            shown.state.clone()
+        };
+        self.save(state).await;
     }
 
     /// When each job is due; in the past for those that were missed.
@@ -295,13 +300,13 @@ impl<R: Runner> Scheduler<R> {
         };
         let level = if verdict == Verdict::Ok { Level::Info } else { Level::Error };
         self.log(job, level, "scheduled work ended", &result.message);
-        self.keep(job, &result);
+        self.keep(job, &result).await;
         if let Some(hook) = self.tell(&result).await {
             if !hook.ok {
                 self.log(job, Level::Error, "the hook failed", &hook.message);
             }
             result.hook = Some(hook);
-            self.keep(job, &result);
+            self.keep(job, &result).await;
         }
         self.board.shown().running = None;
     }
@@ -321,19 +326,25 @@ impl<R: Runner> Scheduler<R> {
     }
 
     /// Keeps a result. Everything that was due until it began is handled by it, unless it was interrupted.
-    fn keep(&self, job: Job, result: &RunResult) {
-        let mut shown = self.board.shown();
-        let Some(mut state) = shown.state.of(job).cloned() else { return };
-        if result.verdict != Verdict::Interrupted {
-            state.handled_until = result.started_at.max(result.due_at);
-        }
-        state.last = Some(result.clone());
-        shown.state.set(job, state);
-        self.save(&shown.state);
+    async fn keep(&self, job: Job, result: &RunResult) {
+        let state = {
+            let mut shown = self.board.shown();
+            let Some(mut state) = shown.state.of(job).cloned() else { return };
+            if result.verdict != Verdict::Interrupted {
+                state.handled_until = result.started_at.max(result.due_at);
+            }
+            state.last = Some(result.clone());
+            shown.state.set(job, state);
+            shown.state.clone()
+        };
+        self.save(state).await;
     }
 
-    fn save(&self, state: &State) {
-        if let Err(error) = self.file.save(state) {
+    /// Writes the file beside the thread that answers clients: the disk can be busy with the very backup.
+    async fn save(&self, state: State) {
+        let file = self.file.clone();
+        let saved = tokio::task::spawn_blocking(move || file.save(&state)).await;
+        if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             let fields = [("path", self.file.path().display().to_string()), ("error", error.to_string())];
             self.machine.log(Level::Error, "the state of scheduled work cannot be kept", &fields);
         }

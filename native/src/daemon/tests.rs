@@ -40,6 +40,7 @@ fn settings(data_dir: &Path, listen: &str) -> Settings {
         api_key: String::new(),
         version: "dev",
         pid: std::process::id(),
+        gate: Gate::new(Arc::new(|| Timestamp::UNIX_EPOCH)),
         plan: Plan::default(),
         zone: TimeZone::UTC,
         program: "/nowhere/at/all".into(),

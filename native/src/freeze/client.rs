@@ -31,12 +31,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A daemon that has proven to own its record.
-#[derive(Debug)]
-pub struct Daemon {
+pub struct Daemon<'a> {
     record: Record,
     http: Http,
     /// The key it wants, which has the fingerprint of the record.
     key: Option<String>,
+    random: &'a dyn Fn() -> u128,
 }
 
 /// What a daemon says about itself to who has its key.
@@ -60,11 +60,15 @@ pub struct Operation {
     pub started_at: String,
 }
 
-impl Daemon {
+impl<'a> Daemon<'a> {
     /// Finds the daemon of a data directory; `None` when no process that lives claims to be one.
     ///
     /// `key` is the configured API key, empty when there is none.
-    pub fn find(data_dir: &Path, key: &str, random: &dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
+    pub fn find(
+        data_dir: &Path,
+        key: &str,
+        random: &'a dyn Fn() -> u128,
+    ) -> Result<Option<Self>, FreezeError> {
         let Some(mut daemon) = Self::find_any(data_dir, random)? else { return Ok(None) };
         daemon.check_versions()?;
         daemon.key = daemon.check_key(key)?;
@@ -72,7 +76,7 @@ impl Daemon {
     }
 
     /// Finds the daemon of a data directory, of whatever age and key: enough to end it.
-    pub fn find_any(data_dir: &Path, random: &dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
+    pub fn find_any(data_dir: &Path, random: &'a dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
         let mut doubt = None;
         for record in record::all_live(data_dir)? {
             // Asked before the daemon is, which may end in between.
@@ -111,7 +115,7 @@ impl Daemon {
     }
 
     /// Lets the daemon prove that the record is its own.
-    fn prove(record: Record, random: &dyn Fn() -> u128) -> Result<Self, DaemonError> {
+    fn prove(record: Record, random: &'a dyn Fn() -> u128) -> Result<Self, DaemonError> {
         if let Some(phase) = &record.startup_phase {
             return Err(DaemonError::Starting { pid: record.pid, phase: phase.clone() });
         }
@@ -120,9 +124,9 @@ impl Daemon {
             address: record.address.clone(),
             reason: "that is no address".to_owned(),
         })?;
-        let daemon = Self { record, http, key: None };
+        let daemon = Self { record, http, key: None, random };
         daemon.check_ping()?;
-        daemon.check_identity(Challenge::new(random))?;
+        daemon.check_identity(PROBE_TIMEOUT)?;
         Ok(daemon)
     }
 
@@ -146,10 +150,11 @@ impl Daemon {
         }
     }
 
-    fn check_identity(&self, challenge: Challenge) -> Result<(), DaemonError> {
+    fn check_identity(&self, timeout: Duration) -> Result<(), DaemonError> {
+        let challenge = Challenge::new(self.random);
         let token = self.record.shutdown_token.as_deref().unwrap_or_default();
         let asked = [(identity::CHALLENGE_HEADER, challenge.to_hex())];
-        let answer = self.http.send("GET", "/api/daemon/identity", &asked, None, PROBE_TIMEOUT);
+        let answer = self.http.send("GET", "/api/daemon/identity", &asked, None, timeout);
         let answer = answer.map_err(|reason| self.unreachable(reason))?;
         let proof = answer.proof.as_deref().unwrap_or_default();
         if answer.status == 204 && challenge.is_proven_by(proof, token, self.record.pid) {
@@ -195,6 +200,10 @@ impl Daemon {
         body: Option<String>,
         timeout: Duration,
     ) -> Result<Answer, DaemonError> {
+        if self.key.is_some() {
+            // It can have ended since it was found, and a stranger can have taken its place.
+            self.check_identity(timeout)?;
+        }
         let key = self.key.iter().map(|key| ("x-api-key", key.clone()));
         let headers: Vec<_> = [("x-msgvault-client", "cli".to_owned())].into_iter().chain(key).collect();
         self.http.send(method, path, &headers, body, timeout).map_err(|reason| self.unreachable(reason))
@@ -224,7 +233,7 @@ impl Daemon {
 
 /// Asks a daemon to keep writers waiting.
 pub(super) struct DaemonFreezer<'a> {
-    daemon: Daemon,
+    daemon: Daemon<'a>,
     patience: Duration,
     pause: &'a dyn Fn(Duration),
     context: Context<'a>,
@@ -234,7 +243,7 @@ pub(super) struct DaemonFreezer<'a> {
 impl<'a> DaemonFreezer<'a> {
     /// `patience` bounds the waiting for a busy gate.
     pub(super) fn new(
-        daemon: Daemon,
+        daemon: Daemon<'a>,
         patience: Duration,
         pause: &'a dyn Fn(Duration),
         context: &Context<'a>,

@@ -1,8 +1,8 @@
 //! How long writers wait for a backup: measures the freeze window beside a daemon.
 //!
 //! `freeze-window HOME [RUNS]` pins the archive again and again, as `backup create` does, and prints milliseconds
-//! from begin to end, and the length of the WAL afterwards. `sample-archive` makes homes of any size, and
-//! `restless-writer` keeps one busy meanwhile.
+//! from begin to end, and the length of the WAL afterwards. `sample-archive make HOME --ledger` makes homes of any
+//! size, and `restless-writer` keeps one busy meanwhile. docs/daemon.md has the command lines.
 
 use std::error::Error;
 use std::path::Path;

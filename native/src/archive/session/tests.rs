@@ -138,6 +138,21 @@ fn reader_of_an_old_state(path: &Path, live: &Connection) -> Connection {
 }
 
 #[test]
+fn an_old_reader_does_not_make_the_first_checkpoint_keep_writers_out() {
+    let (_dir, path, live) = archive("wal");
+    insert(&live).unwrap();
+    let _old_reader = reader_of_an_old_state(&path, &live);
+    live.busy_timeout(BUSY_TIMEOUT / 2).unwrap();
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Session::open(&path).map(drop));
+        while !opening.is_finished() {
+            insert(&live).unwrap();
+        }
+        opening.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn frames_that_an_old_reader_holds_back_are_waited_for() {
     let (_dir, path, live) = archive("wal");
     insert(&live).unwrap();
