@@ -5,9 +5,9 @@ set -eu
 cd "$(dirname "$0")"
 . ./setup.sh
 need cc build-essential
-[ -x /usr/bin/time ] || need /usr/bin/time time
-install_missing
+need /usr/bin/time time
 need_rust
+install_missing
 size="${1:-2G}"
 [ $# -gt 0 ] && shift
 cargo build --quiet --release -p msgvault -p msgvault-verifier -p msgvault-tests
