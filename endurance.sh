@@ -8,5 +8,5 @@ cd "$(dirname "$0")"
 need cc build-essential
 need_rust
 install_missing
-cargo build --quiet --release -p msgvault -p msgvault-tests
+cargo build --quiet --release -p msgvault -p msgvault-tests --bin msgvault --bin endurance
 exec nice "${CARGO_TARGET_DIR:-target}/release/endurance" "$@"
