@@ -5,12 +5,13 @@ set -eu
 cd "$(dirname "$0")"
 . ./setup.sh
 need cc build-essential
-[ -x /usr/bin/time ] || need /usr/bin/time time
-install_missing
+need /usr/bin/time time
 need_rust
+install_missing
 size="${1:-2G}"
 [ $# -gt 0 ] && shift
-cargo build --quiet --release -p msgvault -p msgvault-verifier -p msgvault-tests
+cargo build --quiet --release -p msgvault -p msgvault-verifier -p msgvault-tests \
+    --bin msgvault --bin msgvault-verify --bin sample-archive
 bin="${CARGO_TARGET_DIR:-target}/release"
 work="$(mktemp -d "${TMPDIR:-/tmp}/msgvault-bench.XXXXXX")"
 trap 'rm -rf "$work"' EXIT

@@ -4,14 +4,13 @@ set -eu
 cd "$(dirname "$0")"
 . ./setup.sh
 need cc build-essential
-need git git
-need curl curl
-install_missing
 need_rust
+install_missing
 
 echo "Building the programs (once; a few minutes on a new machine) …"
-cargo build --quiet -p msgvault -p msgvault-verifier -p msgvault-tests
-bin="$PWD/${CARGO_TARGET_DIR:-target}/debug"
+cargo build --quiet -p msgvault -p msgvault-verifier -p msgvault-tests \
+    --bin msgvault --bin msgvault-verify --bin sample-archive
+bin="${CARGO_TARGET_DIR:-target}/debug"
 work="$(mktemp -d "${TMPDIR:-/tmp}/msgvault-demo.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 export MSGVAULT_HOME="$work/home" MSGVAULT_REPO="$work/repo"

@@ -1,62 +1,101 @@
-# Sourced by demo.sh and test.sh: makes sure that what they need is there, or says exactly what is missing.
+# Sourced by the scripts beside it: installs what they need, or says exactly what is missing.
+#
+#   need COMMAND PACKAGE      a package of Debian or Ubuntu, unless its command is there
+#   need_rust [SUBCOMMAND…]   Rust of the version that Cargo.toml names or newer, with these subcommands of cargo
+#   install_missing           installs all of that
 
-# need COMMAND PACKAGE: installs a Debian or Ubuntu package when its command is not there.
+missing=
+rust_wanted=
+rust_subcommands=
+
 need() {
-    command -v "$1" >/dev/null 2>&1 && return
-    missing_packages="${missing_packages:-} $2"
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+
+need_rust() {
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    rust_wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
+    rust_subcommands="$*"
 }
 
 install_missing() {
-    [ -n "${missing_packages:-}" ] || return 0
-    if ! command -v apt-get >/dev/null 2>&1; then
-        echo "Missing on this machine:$missing_packages. Install these and run this again." >&2
-        exit 1
+    rust=
+    rust_is_there || rust_by_rustup || rust="Rust $rust_wanted or newer"
+    [ -n "$missing$rust" ] || return 0
+    if may_install; then
+        $as_root apt-get update -qq >&2 || true
+        [ -z "$rust" ] || missing="$missing $(rust_packages)"
+        install_packages
+    elif [ -n "$missing" ]; then
+        fail "Missing on this machine:$missing${rust:+, and $rust}. Install that${apt:+ (as root: apt-get install$missing)} and run this again."
     fi
+    [ -z "$rust" ] || rust_is_there || rust_by_rustup || rust_by_installer ||
+        fail "Missing on this machine: $rust. Install it from https://rustup.rs and run this again."
+}
+
+# Whether there is apt-get and a way to be root.
+may_install() {
+    apt="$(command -v apt-get)" || return 1
     as_root=
-    if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo >/dev/null 2>&1; then
-            echo "Missing on this machine:$missing_packages. Run as root: apt-get install$missing_packages" >&2
-            exit 1
-        fi
-        as_root=sudo
-    fi
-    echo "Installing:$missing_packages" >&2
+    [ "$(id -u)" -eq 0 ] || as_root="$(command -v sudo)"
+}
+
+install_packages() {
+    echo "Installing:$missing" >&2
     # shellcheck disable=SC2086 # A list of packages.
-    if ! { $as_root apt-get update -qq &&
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing_packages; } \
-        >/dev/null; then
-        echo "These packages could not be installed:$missing_packages" >&2
-        exit 1
-    fi
-    missing_packages=
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-remove $missing >/dev/null ||
+        fail "These packages could not be installed:$missing"
 }
 
-# Rust of the version that Cargo.toml names, or newer.
-need_rust() {
-    [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
-    wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
-    if ! command -v rustup >/dev/null 2>&1 && ! rust_is_new_enough; then
-        if apt-cache show rustup >/dev/null 2>&1; then
-            need rustup rustup
-            install_missing
-        elif command -v curl >/dev/null 2>&1; then
-            echo "Installing Rust with the installer of https://rustup.rs" >&2
-            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-                sh -s -- -y --quiet --profile minimal --default-toolchain none || true
-            PATH="$HOME/.cargo/bin:$PATH"
+rust_is_there() {
+    [ -n "$rust_wanted" ] || return 0
+    at_least "$rust_wanted" "$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" || return 1
+    for subcommand in $rust_subcommands; do
+        cargo "$subcommand" --version >/dev/null 2>&1 || return 1
+    done
+}
+
+# What gives Rust on this machine: the distribution's, where it is new enough (a stable Debian has a new one for its
+# browsers) and displaces nothing, or rustup, or what the installer of rustup needs.
+rust_packages() {
+    for rust_package in "rustc cargo${rust_subcommands:+ rust-clippy rustfmt}" \
+        "rustc-web cargo-web${rust_subcommands:+ rust-web-clippy rustfmt-web}" rustup; do
+        if offers "$rust_package"; then
+            break
         fi
-    fi
-    if ! rust_is_new_enough && command -v rustup >/dev/null 2>&1; then
-        rustup toolchain install "$wanted" --profile minimal --component clippy --component rustfmt >&2 &&
-            export RUSTUP_TOOLCHAIN="$wanted"
-    fi
-    if ! rust_is_new_enough; then
-        echo "Rust $wanted or newer is missing: install it from https://rustup.rs and run this again." >&2
-        exit 1
-    fi
+        rust_package=curl
+    done
+    # Whatever downloads crates needs these, and its package only recommends them.
+    echo "$rust_package ca-certificates"
 }
 
-rust_is_new_enough() {
-    version="$(cargo --version 2>/dev/null | cut -d ' ' -f 2)"
-    [ -n "$version" ] && printf '%s\n%s\n' "$wanted" "$version" | sort -V -C
+offers() {
+    candidate="$(apt-cache policy "${1%% *}" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]\)/\1/p')"
+    { [ "$1" = rustup ] || at_least "$rust_wanted" "$candidate"; } &&
+        # shellcheck disable=SC2086 # A list of packages.
+        apt-get install -qq -s --no-remove $1 >/dev/null 2>&1
+}
+
+at_least() {
+    [ -n "$2" ] && printf '%s\n%s\n' "$1" "$2" | sort -V -C
+}
+
+rust_by_rustup() {
+    command -v rustup >/dev/null 2>&1 || return 1
+    rustup toolchain install "$rust_wanted" --profile minimal --component clippy --component rustfmt >&2 || return 1
+    export RUSTUP_TOOLCHAIN="$rust_wanted"
+    rust_is_there
+}
+
+rust_by_installer() {
+    command -v curl >/dev/null 2>&1 || return 1
+    echo "Installing Rust with the installer of https://rustup.rs" >&2
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --quiet --profile minimal --default-toolchain none
+    rust_by_rustup
+}
+
+fail() {
+    echo "$1" >&2
+    exit 1
 }

@@ -4,14 +4,11 @@ set -eu
 cd "$(dirname "$0")"
 . ./setup.sh
 need cc build-essential
-need git git
-need curl curl
-need file file
 need ip iproute2
 need node nodejs
 need npm npm
+need_rust clippy fmt
 install_missing
-need_rust
 
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT

@@ -1,9 +1,12 @@
 //! Sample archives and the tools that the end-to-end tests share.
 
 pub mod damage;
+pub mod days;
 pub mod fixtures;
 pub mod go_stand_in;
+pub mod kills;
 pub mod network;
+pub mod overwriting;
 pub mod programs;
 pub mod raw_http;
 pub mod sample;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -88,6 +89,19 @@ impl Scene {
     /// When it fails.
     pub fn churn(&self, churn: &Churn) {
         sample::churn(&self.home(), churn).expect("a day of churn");
+    }
+
+    /// What half an hour does to the locks that killed programs left.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub fn half_an_hour_later(&self) {
+        let then = SystemTime::now() - Duration::from_mins(31);
+        for entry in fs::read_dir(self.repo().join("locks")).expect("the locks") {
+            let lock = fs::File::options().write(true).open(entry.expect("a lock").path());
+            lock.and_then(|lock| lock.set_modified(then)).expect("a lock made older");
+        }
     }
 
     /// Keeps a copy of the database as it is now.

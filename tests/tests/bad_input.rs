@@ -121,15 +121,16 @@ fn a_forged_manifest() {
 #[test]
 fn a_locked_repository_says_who_holds_it() {
     let scene = Scene::new(&small());
+    scene.create(&[]);
     let lock = scene.repo().join("locks/exclusive.json");
     let record =
         r#"{"hostname":"elsewhere","pid":77,"operation":"create","acquired_at":"2026-11-23T10:00:00Z"}"#;
     fs::write(lock, record).unwrap();
-    for command in ["create", "verify"] {
-        if command == "create" {
-            refused_without_trace(&scene, &["create"], LOCKED, &["elsewhere", "77", "2026-11-23T10:00:00Z"]);
-        }
+    let target = scene.beside("target");
+    for command in [&["create"][..], &["verify"], &["restore", "--target", &target.to_string_lossy()]] {
+        refused_without_trace(&scene, command, LOCKED, &["elsewhere", "77", "2026-11-23T10:00:00Z"]);
     }
+    assert!(!target.exists());
     let _ = scene.backup(&["create", "--force-unlock"]).done();
 }
 
@@ -137,13 +138,15 @@ fn a_locked_repository_says_who_holds_it() {
 fn a_repository_inside_the_attachments() {
     let scene = Scene::new(&small());
     let inside = scene.home().join("attachments/backup");
-    for command in ["init", "create"] {
-        let outcome =
-            run(msgvault().args(["backup", command, "--home"]).arg(scene.home()).arg("--repo").arg(&inside));
-        assert_ne!(outcome.code, 0, "{outcome:?}");
-        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
-        assert!(!inside.exists());
-    }
+    let on = |command| {
+        run(msgvault().args(["backup", command, "--home"]).arg(scene.home()).arg("--repo").arg(&inside))
+    };
+    refused(&on("init"), FAILED, &["attachments/backup", "outside"]);
+    assert!(!inside.exists());
+    fs::rename(scene.repo(), &inside).unwrap();
+    let before = tree(&scene.home());
+    refused(&on("create"), FAILED, &["attachments/backup", "outside"]);
+    assert!(before == tree(&scene.home()));
 }
 
 #[test]
@@ -278,7 +281,7 @@ fn other_databases_and_broken_configurations() {
     refused(&outcome, FAILED, &["postgres", "SQLite"]);
     assert!(!outcome.stderr.contains("secret"));
     fs::write(&config, "[data]\ndata_dir = 3 4\n").unwrap();
-    refused(&scene.backup(&["create"]), FAILED, &["config.toml:2:"]);
+    refused(&scene.backup(&["create"]), FAILED, &["config.toml:2:12: "]);
 }
 
 #[test]

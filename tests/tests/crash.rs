@@ -2,9 +2,9 @@
 //! database or the new one.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
+use msgvault_tests::overwriting::{Overwriting, Which};
 use msgvault_tests::programs::{Outcome, program, run};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, assert_same_bytes};
@@ -38,15 +38,6 @@ fn moments(steps: u64) -> Vec<u64> {
     moments
 }
 
-/// What half an hour does to the lock that a killed program left.
-fn half_an_hour_later(scene: &Scene) {
-    let then = std::time::SystemTime::now() - std::time::Duration::from_mins(31);
-    for entry in fs::read_dir(scene.repo().join("locks")).unwrap() {
-        let file = fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
-        file.set_modified(then).unwrap();
-    }
-}
-
 fn verifies(scene: &Scene) {
     let report = scene.backup(&["verify", "--all", "--json"]).done().json();
     assert_eq!(report["verdict"], "intact");
@@ -62,7 +53,7 @@ fn a_killed_create_leaves_a_repository_that_verifies() {
     for (number, moment) in moments(all).into_iter().enumerate() {
         scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
         killed += u32::from(grief(&scene, "kill", moment, &["create"]).code == -1);
-        half_an_hour_later(&scene);
+        scene.half_an_hour_later();
         verifies(&scene);
     }
     assert!(killed > 20, "only {killed} runs were killed");
@@ -130,70 +121,34 @@ fn a_signal_stops_a_create_in_order() {
 
 #[test]
 fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
-    let scene = Scene::new(&options());
-    let first = scene.create(&[]);
-    let old = scene.keep("old.db");
-    scene.churn(&Churn { grow: 20, ..Churn::default() });
-    scene.create(&[]);
-    let new = scene.keep("new.db");
-    let target = scene.beside("target");
-    let text = target.to_string_lossy().into_owned();
-    let restore = ["restore", "--overwrite", "--target", &text];
-    let reset = || {
-        let _ = fs::remove_dir_all(&target);
-        let _ = scene.backup(&["restore", &first, "--target", &text]).done();
-    };
-    reset();
-    let all = steps(&scene, &restore);
+    let overwriting = Overwriting::new(&options());
+    let restore = overwriting.arguments();
+    let restore = restore.each_ref().map(String::as_str);
+    overwriting.reset();
     let mut killed = 0;
-    for moment in moments(all) {
-        reset();
-        killed += u32::from(grief(&scene, "kill", moment, &restore).code == -1);
-        assert_old_or_new(&target.join("msgvault.db"), &old, &new);
-        let _ = scene.backup(&restore).done();
-        assert_same_bytes(&target.join("msgvault.db"), &new, "the next restore");
-        let left: Vec<String> = fs::read_dir(&target)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .filter(|name| name.contains(".restore-"))
-            .collect();
-        assert!(left.is_empty(), "step {moment}: {left:?}");
+    for moment in moments(steps(overwriting.scene(), &restore)) {
+        overwriting.reset();
+        killed += u32::from(grief(overwriting.scene(), "kill", moment, &restore).code == -1);
+        overwriting.which();
+        overwriting.finish();
     }
     assert!(killed > 20, "only {killed} runs were killed");
-    verifies(&scene);
+    verifies(overwriting.scene());
 }
 
 #[test]
 fn a_failing_restore_leaves_the_old_database() {
-    let scene = Scene::new(&options());
-    let first = scene.create(&[]);
-    let old = scene.keep("old.db");
-    scene.churn(&Churn { grow: 20, ..Churn::default() });
-    scene.create(&[]);
-    let new = scene.keep("new.db");
-    let target = scene.beside("target");
-    let text = target.to_string_lossy().into_owned();
-    let _ = scene.backup(&["restore", &first, "--target", &text]).done();
-    let restore = ["restore", "--overwrite", "--target", &text];
-    let all = {
-        let twin = scene.beside("twin").to_string_lossy().into_owned();
-        let _ = scene.backup(&["restore", &first, "--target", &twin]).done();
-        steps(&scene, &["restore", "--overwrite", "--target", &twin])
-    };
-    for moment in moments(all) {
-        let outcome = grief(&scene, "full", moment, &restore);
-        let expected = if outcome.code == 0 { &new } else { &old };
-        if outcome.code == 0 || fs::read(target.join("msgvault.db")).unwrap() != fs::read(&new).unwrap() {
-            assert_same_bytes(&target.join("msgvault.db"), expected, &format!("step {moment}: {outcome:?}"));
-        }
-        let _ = scene.backup(&["restore", &first, "--overwrite", "--target", &text]).done();
+    let overwriting = Overwriting::new(&options());
+    let restore = overwriting.arguments();
+    let restore = restore.each_ref().map(String::as_str);
+    overwriting.reset();
+    let mut failed = 0;
+    for moment in moments(steps(overwriting.scene(), &restore)) {
+        overwriting.reset();
+        let outcome = grief(overwriting.scene(), "full", moment, &restore);
+        failed += u32::from(outcome.code != 0);
+        let which = overwriting.which();
+        assert!(outcome.code != 0 || which == Which::New, "step {moment}: {outcome:?}");
     }
-}
-
-fn assert_old_or_new(actual: &Path, old: &Path, new: &Path) {
-    let bytes = fs::read(actual).unwrap();
-    assert!(
-        bytes == fs::read(old).unwrap() || bytes == fs::read(new).unwrap(),
-        "neither the old nor the new"
-    );
+    assert!(failed > 20, "only {failed} runs failed");
 }

@@ -1,118 +1,40 @@
-//! Forty days in the life of an archive, a backup every day, and every day comes back.
+//! Forty days in the life of an archive, and archives that are unlike others.
 
-use std::fs;
+use std::{fs, io};
 
-use msgvault_tests::sample::{Churn, Options, tree_digest};
+use msgvault_tests::days::every_day_comes_back;
+use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, assert_same_bytes};
-use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::BlobId;
-use msgvault_verifier::format::manifest::Manifest;
-use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::DirectoryStore;
 
-const DAYS: u32 = 40;
-
-fn day(day: u32) -> Churn {
-    Churn {
-        day,
-        // It grows, and shrinks in the middle of each ten days.
-        shrink: if day % 10 == 5 { 40 } else { 1 },
-        vacuum: day.is_multiple_of(10),
-        remove_attachments: if day.is_multiple_of(7) { 10 } else { 0 },
-        ..Churn::default()
-    }
-}
-
-struct Day {
-    snapshot: String,
-    database: std::path::PathBuf,
-    attachments: String,
-}
-
-fn live(page_size: u32, size: u64, days: u32) -> (Scene, Vec<Day>) {
-    let scene = Scene::new(&Options { page_size, size, seed: page_size.into(), ..Options::default() });
-    let mut lived = Vec::new();
-    for number in 0..days {
-        if number > 0 {
-            scene.churn(&day(number));
-        }
-        let snapshot = scene.create(&["--tag", &format!("day {number}")]);
-        let restored = scene.restore("latest", "latest");
-        let database = scene.keep(&format!("day-{number}.db"));
-        assert_same_bytes(&restored.join("msgvault.db"), &database, &format!("day {number}"));
-        let attachments = tree_digest(&scene.home().join("attachments")).unwrap();
-        assert_eq!(tree_digest(&restored.join("attachments")).unwrap(), attachments, "day {number}");
-        fs::remove_dir_all(restored).unwrap();
-        lived.push(Day { snapshot, database, attachments });
-    }
-    (scene, lived)
-}
-
-fn every_day_comes_back(page_size: u32, size: u64, days: u32) {
-    let (scene, lived) = live(page_size, size, days);
-    let report = scene.backup(&["verify", "--all", "--json"]).done().json();
-    assert_eq!(report["snapshots"].as_array().unwrap().len(), lived.len());
-    for (number, day) in lived.iter().enumerate() {
-        let restored = scene.restore(&day.snapshot, "again");
-        assert_same_bytes(&restored.join("msgvault.db"), &day.database, &format!("day {number} again"));
-        assert_eq!(tree_digest(&restored.join("attachments")).unwrap(), day.attachments);
-        fs::remove_dir_all(restored).unwrap();
-    }
-    keyframes_are_where_they_belong(&scene);
-}
-
-/// Keyframe or delta follows from the manifests and the index alone.
-fn keyframes_are_where_they_belong(scene: &Scene) {
-    let repository = Repository::open(DirectoryStore::new(scene.repo()), Ruzstd).unwrap();
-    let ids = repository.listing().unwrap().snapshots;
-    let manifests: Vec<Manifest> = ids.iter().map(|id| repository.manifest(id).unwrap()).collect();
-    let stored = |blob: Option<BlobId>| repository.index().find(&blob.unwrap()).unwrap().stored_len;
-    let mut keyframe_len = 0;
-    let mut delta_len = 0;
-    let mut depth = 0;
-    let (mut keyframes, mut deltas) = (0, 0);
-    for (number, manifest) in manifests.iter().enumerate() {
-        let parent = number.checked_sub(1).map(|number| &manifests[number]);
-        let keyframe = parent.is_none_or(|parent| {
-            parent.db.page_size != manifest.db.page_size || depth + 1 > 29 || delta_len > keyframe_len
-        });
-        assert_eq!(manifest.db.map_chain_depth == 0, keyframe, "snapshot {number}");
-        if keyframe {
-            (keyframe_len, delta_len, depth) = (stored(manifest.db.page_map), 0, 0);
-            keyframes += 1;
-        } else {
-            delta_len += stored(manifest.db.page_map);
-            depth += 1;
-            deltas += 1;
-        }
-        assert_eq!(manifest.db.map_chain_depth, depth);
-    }
-    assert!(keyframes > 0 && deltas > 0, "{keyframes} keyframes, {deltas} deltas");
+fn live(page_size: u32, size: u64, days: u32) {
+    let options = Options { page_size, size, seed: page_size.into(), ..Options::default() };
+    every_day_comes_back(&options, days, &mut io::sink()).unwrap();
 }
 
 #[test]
 fn with_pages_of_512_bytes() {
-    every_day_comes_back(512, 1 << 20, DAYS);
+    live(512, 1 << 20, 40);
 }
 
 #[test]
 fn with_pages_of_4096_bytes() {
-    every_day_comes_back(4096, 1 << 20, DAYS);
+    live(4096, 1 << 20, 40);
 }
 
 #[test]
 fn with_pages_of_8192_bytes() {
-    every_day_comes_back(8192, 1 << 20, DAYS);
+    live(8192, 1 << 20, 40);
 }
 
 #[test]
 fn with_pages_of_65536_bytes() {
-    every_day_comes_back(65_536, 2 << 20, DAYS);
+    live(65_536, 2 << 20, 40);
 }
 
 #[test]
 fn with_a_hundred_megabytes() {
-    every_day_comes_back(4096, 100 << 20, 3);
+    live(4096, 100 << 20, 3);
 }
 
 #[test]

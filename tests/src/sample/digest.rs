@@ -43,15 +43,24 @@ pub fn tree_digest(folder: &Path) -> Result<String> {
     files.sort();
     let mut hash = Sha256::new();
     for path in files {
-        let mut content = Sha256::new();
-        let mut file = fs::File::open(&path).map_err(SampleError::io(&path))?;
-        io::copy(&mut file, &mut HashWriter(&mut content)).map_err(SampleError::io(&path))?;
         let relative = path.strip_prefix(folder).unwrap_or(&path);
         hash.update(relative.as_os_str().as_encoded_bytes());
         hash.update([0]);
-        hash.update(content.finalize());
+        hash.update(file_hash(&path)?);
     }
     Ok(HEXLOWER.encode(&hash.finalize()))
+}
+
+/// SHA-256 in hex over the bytes of a file.
+pub fn file_digest(path: &Path) -> Result<String> {
+    Ok(HEXLOWER.encode(&file_hash(path)?))
+}
+
+fn file_hash(path: &Path) -> Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut file = fs::File::open(path).map_err(SampleError::io(path))?;
+    io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(SampleError::io(path))?;
+    Ok(hash.finalize().into())
 }
 
 fn hash_value(hash: &mut Sha256, value: ValueRef<'_>) {

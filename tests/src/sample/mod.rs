@@ -24,6 +24,7 @@ mod make;
 mod packed;
 mod rng;
 mod schema;
+mod size;
 mod store;
 mod summary;
 #[cfg(test)]
@@ -31,9 +32,10 @@ mod tests;
 mod text;
 
 pub use churn::{Churn, churn};
-pub use digest::{row_digest, tree_digest};
+pub use digest::{file_digest, row_digest, tree_digest};
 pub use error::SampleError;
 pub use make::{Options, make};
+pub use size::parse_size;
 pub use summary::Summary;
 
 /// What the functions of this module return.
