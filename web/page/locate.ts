@@ -19,26 +19,47 @@ export interface Candidate {
   hasConfig: boolean;
 }
 
+/** What was found in a folder. */
+export interface Located {
+  candidates: Candidate[];
+  /** What the folder is instead, when it is no repository. */
+  instead: "archive" | "part" | "too-much" | "something-else";
+}
+
 /** Looks for repositories, the nearest first; those inside a repository do not count. */
-export async function locate(root: Folder): Promise<Candidate[]> {
+export async function locate(root: Folder): Promise<Located> {
   let level = [{ path: root.name, folder: root }];
   let looked = 0;
+  let instead: Located["instead"] = "something-else";
   for (let depth = 0; depth <= MAX_DEPTH; depth++) {
     const found: Candidate[] = [];
     const below: typeof level = [];
     for (const { path, folder } of level) {
-      if (++looked > MAX_FOLDERS) return found;
-      const children = await folder.list().catch(() => []);
+      if (++looked > MAX_FOLDERS) return { candidates: found, instead: "too-much" };
+      // The folder itself must be readable; of those below, any may be somebody else's.
+      const children = await folder.list().catch((error: unknown) => {
+        if (folder === root) throw error;
+        return [];
+      });
+      if (folder === root) instead = mistakenFor(root.name, children);
       const candidate = asCandidate(path, folder, children);
       if (candidate) found.push(candidate);
       for (const child of children) {
         if (child.kind === "folder") below.push({ path: `${path}/${child.name}`, folder: child.folder });
       }
     }
-    if (found.length > 0) return found;
+    if (found.length > 0) return { candidates: found, instead };
     level = below;
   }
-  return [];
+  return { candidates: [], instead };
+}
+
+/** What people choose by mistake: the archive that is backed up, or a folder of the repository. */
+function mistakenFor(name: string, children: Child[]): Located["instead"] {
+  const files = children.filter(({ kind }) => kind === "file").map((child) => child.name);
+  if (files.includes("msgvault.db")) return "archive";
+  const isPart = name === "packs" || files.some((file) => /\.(mvmanifest|mvidx|mvpack)$/.test(file));
+  return isPart ? "part" : "something-else";
 }
 
 function asCandidate(path: string, folder: Folder, children: Child[]): Candidate | undefined {
