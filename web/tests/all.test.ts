@@ -7,6 +7,7 @@ import "./choose.test.ts";
 import "./documents.test.ts";
 import "./inspect.test.ts";
 import "./safety.test.ts";
+import "./shown.test.ts";
 import "./verify.test.ts";
 
 after(async () => {

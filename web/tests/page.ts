@@ -101,6 +101,16 @@ export async function report(page: Page): Promise<Report & { verified_at: string
   return JSON.parse(await download(page, () => page.click("text=Save report (JSON)")).then((bytes) => bytes.toString()));
 }
 
+/** A script that lets `free` checks through and holds all others for ever, as a slow disk would. */
+export const holdChecks = (free: number) => `{
+  const post = Worker.prototype.postMessage;
+  let left = ${free};
+  Worker.prototype.postMessage = function (message, ...rest) {
+    if (message.call === "check" && left-- <= 0) document.body.dataset.held = "true";
+    else post.call(this, message, ...rest);
+  };
+}`;
+
 /** The bytes of what a click downloads. */
 export async function download(page: Page, click: () => Promise<void>): Promise<Buffer> {
   const [started] = await Promise.all([page.waitForEvent("download"), click()]);

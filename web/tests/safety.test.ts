@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { choose, open, report, verify } from "./page.ts";
+import { choose, holdChecks, open, report, verify } from "./page.ts";
 import { copy, plain, removeCopies } from "./repositories.ts";
 
 for (const origin of ["file", "http"] as const) {
@@ -65,16 +65,6 @@ test("hostile names stay names", async () => {
   await close();
   removeCopies();
 });
-
-/** Lets `free` checks through and holds all others for ever, as a slow disk would. */
-const holdChecks = (free: number) => `{
-  const post = Worker.prototype.postMessage;
-  let left = ${free};
-  Worker.prototype.postMessage = function (message, ...rest) {
-    if (message.call === "check" && left-- <= 0) document.body.dataset.held = "true";
-    else post.call(this, message, ...rest);
-  };
-}`;
 
 test("a cancelled run is partial, and the next one is whole", async () => {
   const { page, close } = await open("file", (page) => page.addInitScript(holdChecks(2)));
