@@ -3,6 +3,7 @@
 import { after } from "node:test";
 import { quit } from "./page.ts";
 import { removeCopies } from "./repositories.ts";
+import "./access.test.ts";
 import "./choose.test.ts";
 import "./documents.test.ts";
 import "./inspect.test.ts";
