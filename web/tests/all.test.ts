@@ -6,6 +6,7 @@ import { removeCopies } from "./repositories.ts";
 import "./access.test.ts";
 import "./choose.test.ts";
 import "./documents.test.ts";
+import "./firefox.test.ts";
 import "./inspect.test.ts";
 import "./safety.test.ts";
 import "./shown.test.ts";

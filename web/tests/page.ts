@@ -52,7 +52,8 @@ export async function open(origin: Origin, before: (page: Page) => Promise<unkno
   } };
 }
 
-async function serve(served: string[]): Promise<{ url: string; close(): void }> {
+/** A web server that has the page and nothing else. */
+export async function serve(served: string[]): Promise<{ url: string; close(): void }> {
   const server = createServer((request, response) => {
     served.push(request.url ?? "");
     response.setHeader("content-type", "text/html; charset=utf-8");
