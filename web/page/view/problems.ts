@@ -51,7 +51,9 @@ function drawGroup(file: string, problems: Problem[], found: Found): HTMLElement
       ? "Expected: an index file in indexes/ that names these blobs. Found: none does."
       : `Expected: ${expected(file, found)}. Found: ${actual(file, found)}.`),
     ...codes.map((code) => h("p", { class: "code" }, h("code", {}, code), " ", meaning(code))),
-    snapshots.size > 0 && h("p", {}, `Needed by ${count(snapshots.size, "snapshot")}: `, h("code", {}, [...snapshots].slice(-NAMED).reverse().join(", ")), snapshots.size > NAMED && ` and ${snapshots.size - NAMED} before`),
+    snapshots.size > 0 && h("p", {}, `Needed by ${count(snapshots.size, "snapshot")}: `,
+      ...[...snapshots].slice(-NAMED).reverse().map((id) => h("code", { class: "snapshot" }, id)),
+      snapshots.size > NAMED && `and ${snapshots.size - NAMED} before`),
     h("details", { open: problems.length <= 3 },
       h("summary", {}, count(problems.length, "problem")),
       h("ul", {}, ...problems.slice(0, SHOWN).map(drawProblem)),
@@ -70,7 +72,8 @@ function expected(file: string, found: Found): string {
 function actual(file: string, found: Found): string {
   const size = found.bytes(file);
   if (size === undefined) return "no such file";
-  return size === "refused" ? "a file that the browser could not open" : `a file of ${bytes(size)} (${count(size, "byte")})`;
+  if (size === "refused") return "a file that the browser could not open";
+  return `a file of ${count(size, "byte")}${size < 1024 ? "" : ` (${bytes(size)})`}`;
 }
 
 function drawProblem(problem: Problem): HTMLElement {
