@@ -9,6 +9,7 @@ import "./documents.test.ts";
 import "./firefox.test.ts";
 import "./inspect.test.ts";
 import "./safety.test.ts";
+import "./served.test.ts";
 import "./shown.test.ts";
 import "./verify.test.ts";
 

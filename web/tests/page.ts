@@ -33,7 +33,19 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-export async function open(origin: Origin, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
+export async function open(origin: Origin, before?: (page: Page) => Promise<unknown>): Promise<Opened> {
+  if (origin === "file") return openAt(`file://${PAGE}`, before);
+  const served: string[] = [];
+  const server = await serve(served);
+  const opened = await openAt(server.url, before);
+  return { ...opened, served, close: async () => {
+    await opened.close();
+    server.close();
+  } };
+}
+
+/** The page as somebody else offers it. */
+export async function openAt(url: string, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
   const context = await (await launch()).newContext({ acceptDownloads: true });
   const page = await context.newPage();
   const requests: string[] = [];
@@ -42,14 +54,9 @@ export async function open(origin: Origin, before: (page: Page) => Promise<unkno
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await before(page);
-  const served: string[] = [];
-  const server = origin === "http" ? await serve(served) : undefined;
-  await page.goto(server?.url ?? `file://${PAGE}`);
+  await page.goto(url);
   await page.waitForSelector("body[data-ready]");
-  return { page, context, requests, served, complaints, close: async () => {
-    await context.close();
-    server?.close();
-  } };
+  return { page, context, requests, served: [], complaints, close: () => context.close() };
 }
 
 /** A web server that has the page and nothing else. */
