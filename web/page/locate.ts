@@ -9,6 +9,8 @@ const MAX_DEPTH = 3;
 const MAX_FOLDERS = 500;
 /** Files that are opened at the same time. */
 const AT_ONCE = 64;
+/** Files after which the page may draw and hear, while it lists many. */
+const IN_A_ROW = 512;
 
 /** A folder that is a repository or looks like one. */
 export interface Candidate {
@@ -77,12 +79,17 @@ export async function collect(
   onCount: (files: number) => void = () => {},
 ): Promise<RepositoryFiles> {
   const found: RepositoryFiles = { files: [], folders: [], refused: [] };
+  let rested = 0;
   const visit = async (folder: Folder, prefix: string, left: number): Promise<void> => {
     const children = await folder.list();
     const files = children.filter((child) => child.kind === "file");
     for (let first = 0; first < files.length; first += AT_ONCE) {
       await Promise.all(files.slice(first, first + AT_ONCE).map((file) => open(file, prefix + file.name)));
       onCount(found.files.length);
+      if (found.files.length - rested >= IN_A_ROW) {
+        rested = found.files.length;
+        await new Promise((done) => setTimeout(done));
+      }
     }
     for (const child of children) {
       if (child.kind !== "folder") continue;
@@ -96,7 +103,11 @@ export async function collect(
   };
   const open = async (child: Child & { kind: "file" }, path: string): Promise<void> => {
     try {
-      found.files.push([path, await child.open()]);
+      const file = await child.open();
+      // Chromium looks at a file of an input when it is first asked, and would do so for all of them in one go when
+      // they are sent to a Worker.
+      void file.size;
+      found.files.push([path, file]);
     } catch (error) {
       found.refused.push([path, error instanceof Error ? error.message : String(error)]);
     }

@@ -194,7 +194,17 @@ for (const { way, origin, without, choose } of WAYS) {
     for (let number = 0; number < 3000; number++) {
       writeFileSync(join(repo, "packs", "zz", `${number}.mvpack`), "");
     }
+    await page.evaluate(() => {
+      const seen = new Set<string>();
+      const look = () => {
+        seen.add(document.querySelector("#status")!.textContent!.replace(/\d.*/, "…"));
+        setTimeout(look);
+      };
+      look();
+      Object.assign(window, { seen });
+    });
     await choose(page, repo);
+    assert.ok(await page.evaluate("seen.has('Listing files: …')"), "the page lives while files are listed");
     await verify(page);
     assert.match((await page.textContent("#map"))!, /3000 unreferenced/);
     assert.equal((await report(page)).verdict, "intact");
