@@ -119,6 +119,18 @@ export const holdChecks = (free: number) => `{
   };
 }`;
 
+/** A script that lets the Worker die that does the first check. */
+export const DYING_CHECK = `{
+  const post = Worker.prototype.postMessage;
+  let first = true;
+  Worker.prototype.postMessage = function (message, ...rest) {
+    if (message.call === "check" && first) {
+      first = false;
+      this.dispatchEvent(new ErrorEvent("error", { message: "out of memory", cancelable: true }));
+    } else post.call(this, message, ...rest);
+  };
+}`;
+
 /** The bytes of what a click downloads. */
 export async function download(page: Page, click: () => Promise<void>): Promise<Buffer> {
   const [started] = await Promise.all([page.waitForEvent("download"), click()]);
