@@ -1,16 +1,33 @@
 #!/bin/sh
-# Checks the page: types, the wasm crate's own tests, and the page in a real browser. Ends with the runner's summary.
+# Checks the page: types, the wasm crate's own tests, and the page in real browsers. Ends with the runner's summary.
 set -eu
 cd "$(dirname "$0")"
 
-if ! command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null; then
-  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
-fi
+install() {
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq --no-install-recommends "$@"
+}
+command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null || install chromium fonts-dejavu-core >/dev/null
+# Not every system has this one. What it would have shown is skipped by name, and said again here.
+command -v "${FIREFOX:-/usr/bin/firefox-esr}" >/dev/null || install firefox-esr >/dev/null 2>&1 ||
+  echo "NOT RUN: the tests in Firefox, because it cannot be installed here; set FIREFOX to one that is there" >&2
+
 npm ci --silent --ignore-scripts
 ./build.sh
 node_modules/.bin/tsc --noEmit
 cargo test --quiet --package msgvault-web
-cargo build --quiet --package msgvault-verifier --features cli
+
+# First with the page inside, for the tests of who hands it on; then those that everything else is compared with.
+programs() {
+  cargo build --quiet --workspace --bin msgvault --bin msgvault-verify "$@"
+}
+programs --features msgvault/page,msgvault-verifier/page
+mkdir -p out/programs
+cp ../target/debug/msgvault ../target/debug/msgvault-verify out/programs/
+programs
+
 node_modules/.bin/esbuild tests/all.test.ts --bundle --platform=node --format=esm --packages=external \
   --outfile=out/tests.mjs --log-level=warning
-exec node --test --test-reporter=spec out/tests.mjs
+# Node.js before 22 has web sockets, which Firefox is driven by, behind a flag.
+websocket=$(node -p 'typeof WebSocket === "function" ? "" : "--experimental-websocket"')
+# shellcheck disable=SC2086 # A flag or nothing.
+exec node $websocket --test --test-reporter=spec out/tests.mjs

@@ -50,7 +50,7 @@ pub fn try_exchange(address: &str, request: &str) -> io::Result<Reply> {
 pub fn send(address: &str, request: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     // A test that fails should say so and not hang.
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     stream.write_all(request.as_bytes())?;
     Ok(stream)
 }

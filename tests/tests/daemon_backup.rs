@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Backups in a row beside the writers.
 const BACKUPS: usize = 100;
 /// After which a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn small() -> Scene {
     Scene::new(&Options { ledger: true, size: 1 << 20, attachments: Some(20), ..Options::default() })

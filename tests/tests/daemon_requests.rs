@@ -22,6 +22,17 @@ fn every_answer_is_numbered_and_dated() {
 }
 
 #[test]
+fn a_daemon_without_the_page_says_how_to_make_one_with_it() {
+    let home = home("");
+    let serve = Serve::start(home.path(), &[]);
+    let reply = serve.ask("GET", "/verify", &[], "");
+    assert_eq!(reply.status, 404, "{reply:?}");
+    let message = reply.json()["message"].to_string();
+    assert!(message.contains("web/build.sh") && message.contains("--features page"), "{message}");
+    serve.stop();
+}
+
+#[test]
 fn ten_begins_at_once_give_one_token() {
     let home = home("");
     let daemon = Serve::start(home.path(), &[]);

@@ -18,6 +18,10 @@ use crate::snapshot::SnapshotError;
 /// The page that verifies a repository in a browser, in builds that hold it.
 pub const PAGE: Option<&[u8]> = page();
 
+/// What builds without the page say to those who ask for it.
+pub const NO_PAGE: &str =
+    "this build does not hold the page; build it with `web/build.sh` and then with `--features page`";
+
 #[cfg(feature = "page")]
 const fn page() -> Option<&'static [u8]> {
     Some(include_bytes!("../../web/dist/msgvault-verify.html"))

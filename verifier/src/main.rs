@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use msgvault_verifier::cli::{
-    Exit, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, print_details,
+    Exit, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, print_details,
     print_overview, print_report, resolve_scope, with_jobs,
 };
 use msgvault_verifier::repository::Repository;
@@ -108,9 +108,7 @@ fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
 
 fn write_page(output: &Output, file: &Path) -> Exit {
     let Some(page) = PAGE else {
-        let error =
-            "this build does not hold the page; build it with `web/build.sh` and then with `--features page`";
-        return output.failure(Exit::Failed, &error);
+        return output.failure(Exit::Failed, &NO_PAGE);
     };
     match std::fs::write(file, page) {
         Ok(()) => Exit::Done,

@@ -3,10 +3,10 @@
 import { canPick, fromDrop, fromInput, pick } from "./choose.ts";
 import { embedded } from "./embedded.ts";
 import type { Folder } from "./folder.ts";
-import { type Candidate, collect, locate } from "./locate.ts";
+import { type Candidate, type Located, collect, locate } from "./locate.ts";
 import { OpenedRepository } from "./opened.ts";
 import { CallError, type Program } from "./remote.ts";
-import { sample } from "./sample.ts";
+import { Sample } from "./sample.ts";
 import { button, byId, fill, h, show } from "./view/dom.ts";
 import { count, loadWords, shown, version } from "./words.ts";
 
@@ -45,8 +45,7 @@ function connect(): void {
     input.value = "";
     openFolder(folder ?? undefined);
   });
-  byId("sample").addEventListener("click", () => void openSample(false));
-  byId("damaged-sample").addEventListener("click", () => void openSample(true));
+  byId("sample").addEventListener("click", () => void Sample.load().then(openSample));
   connectDrop();
 }
 
@@ -66,10 +65,14 @@ function connectDrop(): void {
   });
 }
 
-async function openSample(flip: boolean): Promise<void> {
-  const { folder, flipped } = await sample(flip);
-  await openFolder(folder);
-  if (flipped) say("warning", flipped);
+async function openSample(sample: Sample): Promise<void> {
+  await openFolder(sample.folder());
+  const flip = button("Flip one byte", () => void openSample(sample.withFlippedByte()));
+  if (sample.flipped) say("warning", `${sample.flipped} Nobody would notice, until it is needed. Verify, and see.`);
+  else say("done", "This is a sample. Verify it; then let a byte of it go bad, and verify again.");
+  byId("status").append(flip);
+  // The button that was used is gone: whoever works by keyboard goes on from the new one.
+  if (sample.flipped) flip.focus();
 }
 
 function failed(error: unknown): void {
@@ -81,17 +84,18 @@ async function openFolder(folder: Folder | undefined): Promise<void> {
   const turn = ++chosen;
   close();
   say("busy", "Looking for the repository…");
-  const candidates = await locate(folder);
+  const { candidates, instead } = await locate(folder);
   if (turn !== chosen) return;
   const [first] = candidates;
   if (candidates.length > 1) offer(candidates);
-  else if (first && !first.hasConfig) explainIncomplete(first);
-  else await open(first ?? { path: folder.name, folder, hasConfig: false }, first ? DEPTH : 0, turn);
+  else if (!first) explainMistake(folder.name, instead);
+  else if (!first.hasConfig) explainIncomplete(first);
+  else await open(first, turn);
 }
 
-async function open({ path, folder }: Candidate, depth: number, turn: number): Promise<void> {
+async function open({ path, folder }: Candidate, turn: number): Promise<void> {
   try {
-    const files = await collect(folder, depth, (found) => say("busy", `Listing files: ${found.toLocaleString("en")} so far…`));
+    const files = await collect(folder, DEPTH, (found) => say("busy", `Listing files: ${found.toLocaleString("en")} so far…`));
     if (turn !== chosen) return;
     say("busy", `Opening ${count(files.files.length, "file")}…`);
     const opened = await OpenedRepository.open(program, folder.name || path, files);
@@ -114,11 +118,22 @@ function close(): void {
 function offer(candidates: Candidate[]): void {
   const choose = (candidate: Candidate) => {
     const turn = ++chosen;
-    if (candidate.hasConfig) void open(candidate, DEPTH, turn);
+    if (candidate.hasConfig) void open(candidate, turn);
     else explainIncomplete(candidate);
   };
   say("warning", "There are several repositories in this folder. Which one?");
   byId("status").append(h("ul", {}, ...candidates.map((one) => h("li", {}, button(shown(one.path), () => choose(one))))));
+}
+
+const INSTEAD: { [instead in Located["instead"]]: string } = {
+  archive: "is an archive (it holds msgvault.db), and not the backup of one. Choose the folder that its backups are written to.",
+  part: "is a part of a repository. Choose the folder around it, which holds config.toml, snapshots/ and packs/.",
+  "too-much": "holds very many folders, and no msgvault repository among the first of them. Choose the folder that holds config.toml, snapshots/ and packs/.",
+  "something-else": "holds no msgvault repository. Choose the folder that holds config.toml, snapshots/ and packs/.",
+};
+
+function explainMistake(name: string, instead: Located["instead"]): void {
+  say("bad", `Could not be checked: ${name === "" ? "what was dropped" : shown(name)} ${INSTEAD[instead]}`, "no-repository");
 }
 
 function explainIncomplete({ path }: Candidate): void {
@@ -126,12 +141,12 @@ function explainIncomplete({ path }: Candidate): void {
 }
 
 const ADVICE: { [kind in CallError["failure"]["kind"]]: string } = {
-  "no-repository": "Choose the folder that holds config.toml, snapshots/ and packs/. The archive itself (with msgvault.db) is not its backup.",
+  "no-repository": "Choose the folder that holds config.toml, snapshots/ and packs/.",
   "too-new": "Get a newer msgvault-verify page.",
   encrypted: "Nothing is wrong with it as far as this page can tell, which is not far.",
   unreadable: "Check that the medium is there and that you may read it, then choose the folder again.",
   "damaged-config": "Fetch config.toml from another copy of the repository, then choose the folder again.",
-  failed: "",
+  failed: "The copy may be incomplete: fetch what is missing from another copy of the repository, then choose the folder again.",
   crashed: "The browser ran out of memory, or the page has a fault. Use msgvault-verify.",
 };
 

@@ -9,6 +9,8 @@ const MAX_DEPTH = 3;
 const MAX_FOLDERS = 500;
 /** Files that are opened at the same time. */
 const AT_ONCE = 64;
+/** Files after which the page may draw and hear, while it lists many. */
+const IN_A_ROW = 512;
 
 /** A folder that is a repository or looks like one. */
 export interface Candidate {
@@ -19,26 +21,47 @@ export interface Candidate {
   hasConfig: boolean;
 }
 
+/** What was found in a folder. */
+export interface Located {
+  candidates: Candidate[];
+  /** What the folder is instead, when it is no repository. */
+  instead: "archive" | "part" | "too-much" | "something-else";
+}
+
 /** Looks for repositories, the nearest first; those inside a repository do not count. */
-export async function locate(root: Folder): Promise<Candidate[]> {
+export async function locate(root: Folder): Promise<Located> {
   let level = [{ path: root.name, folder: root }];
   let looked = 0;
+  let instead: Located["instead"] = "something-else";
   for (let depth = 0; depth <= MAX_DEPTH; depth++) {
     const found: Candidate[] = [];
     const below: typeof level = [];
     for (const { path, folder } of level) {
-      if (++looked > MAX_FOLDERS) return found;
-      const children = await folder.list().catch(() => []);
+      if (++looked > MAX_FOLDERS) return { candidates: found, instead: "too-much" };
+      // The folder itself must be readable; of those below, any may be somebody else's.
+      const children = await folder.list().catch((error: unknown) => {
+        if (folder === root) throw error;
+        return [];
+      });
+      if (folder === root) instead = mistakenFor(root.name, children);
       const candidate = asCandidate(path, folder, children);
       if (candidate) found.push(candidate);
       for (const child of children) {
         if (child.kind === "folder") below.push({ path: `${path}/${child.name}`, folder: child.folder });
       }
     }
-    if (found.length > 0) return found;
+    if (found.length > 0) return { candidates: found, instead };
     level = below;
   }
-  return [];
+  return { candidates: [], instead };
+}
+
+/** What people choose by mistake: the archive that is backed up, or a folder of the repository. */
+function mistakenFor(name: string, children: Child[]): Located["instead"] {
+  const files = children.filter(({ kind }) => kind === "file").map((child) => child.name);
+  if (files.includes("msgvault.db")) return "archive";
+  const isPart = name === "packs" || files.some((file) => /\.(mvmanifest|mvidx|mvpack)$/.test(file));
+  return isPart ? "part" : "something-else";
 }
 
 function asCandidate(path: string, folder: Folder, children: Child[]): Candidate | undefined {
@@ -56,12 +79,17 @@ export async function collect(
   onCount: (files: number) => void = () => {},
 ): Promise<RepositoryFiles> {
   const found: RepositoryFiles = { files: [], folders: [], refused: [] };
+  let rested = 0;
   const visit = async (folder: Folder, prefix: string, left: number): Promise<void> => {
     const children = await folder.list();
     const files = children.filter((child) => child.kind === "file");
     for (let first = 0; first < files.length; first += AT_ONCE) {
       await Promise.all(files.slice(first, first + AT_ONCE).map((file) => open(file, prefix + file.name)));
       onCount(found.files.length);
+      if (found.files.length - rested >= IN_A_ROW) {
+        rested = found.files.length;
+        await new Promise((done) => setTimeout(done));
+      }
     }
     for (const child of children) {
       if (child.kind !== "folder") continue;
@@ -75,7 +103,11 @@ export async function collect(
   };
   const open = async (child: Child & { kind: "file" }, path: string): Promise<void> => {
     try {
-      found.files.push([path, await child.open()]);
+      const file = await child.open();
+      // Chromium looks at a file of an input when it is first asked, and would do so for all of them in one go when
+      // they are sent to a Worker.
+      void file.size;
+      found.files.push([path, file]);
     } catch (error) {
       found.refused.push([path, error instanceof Error ? error.message : String(error)]);
     }

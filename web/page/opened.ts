@@ -6,9 +6,10 @@ import { Checkers, type Scope, verify } from "./verification.ts";
 import { byId, fill, h, show } from "./view/dom.ts";
 import { drawInspection } from "./view/inspect.ts";
 import { PackMap } from "./view/packmap.ts";
+import { drawProblems } from "./view/problems.ts";
 import { Progress } from "./view/progress.ts";
 import { drawRepository, drawTimeline } from "./view/repository.ts";
-import { drawVerdict } from "./view/verdict.ts";
+import { drawVerdict, sentence } from "./view/verdict.ts";
 import { shown } from "./words.ts";
 
 export class OpenedRepository {
@@ -104,13 +105,14 @@ export class OpenedRepository {
         planned: (tasks) => {
           unread.of = tasks.length;
           unread.packs = tasks.length;
-          progress.plan(tasks.reduce((sum, task) => sum + task.bytes, 0), this.scope.quick);
+          progress.plan(tasks, this.scope.quick);
           this.map.plan(tasks);
           this.planned = true;
         },
         reading: (task) => this.map.set(task.file, "reading"),
         advanced: (bytes) => progress.advance(bytes),
         done: (task, result) => {
+          progress.packDone();
           if (result !== "not-checked") unread.packs--;
           this.map.set(task.file, result);
         },
@@ -138,15 +140,18 @@ export class OpenedRepository {
     const { overview, packs } = this.opened;
     this.map.finish(outcome.report.problems);
     show("verdict", true);
-    drawVerdict(byId("verdict"), byId("problems"), {
+    drawVerdict(byId("verdict"), {
       outcome,
       time: new Date().toISOString(),
       command: this.command(),
       snapshots: overview.snapshots.length,
       unread,
-      packs,
     });
-    fill(byId("announcement"), outcome.summary);
+    const sizes = new Map<string, number | "refused">(this.files.files.map(([path, file]) => [path, file.size]));
+    for (const [path] of this.files.refused) sizes.set(path, "refused");
+    const blobs = new Map(packs.map((pack) => [pack.file, pack.blobs]));
+    drawProblems(byId("problems"), outcome.report, { bytes: (file) => sizes.get(file), blobs: (file) => blobs.get(file) });
+    fill(byId("announcement"), sentence(outcome));
     byId("verdict").scrollIntoView({ block: "nearest" });
   }
 

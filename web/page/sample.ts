@@ -1,10 +1,41 @@
-// The sample repository in the page, whole or with one byte flipped.
+// The sample repository in the page, whole or with some of its bytes flipped.
 
 import { embedded } from "./embedded.ts";
 import { type Folder, fromFiles } from "./folder.ts";
 
+type Named = [path: string, bytes: Uint8Array<ArrayBuffer>];
+
+export class Sample {
+  private constructor(
+    private readonly files: Named[],
+    /** What was flipped last, in a sentence. */
+    readonly flipped: string | undefined,
+  ) {}
+
+  static async load(): Promise<Sample> {
+    return new Sample(await embeddedFiles(), undefined);
+  }
+
+  /** The sample with one more byte changed, somewhere in its newest pack, all of which the latest snapshot needs. */
+  withFlippedByte(): Sample {
+    const newest = this.files.filter(([path]) => path.endsWith(".mvpack")).at(-1)!;
+    const [path, whole] = newest;
+    const bytes = whole.slice();
+    const at = Math.floor(Math.random() * bytes.length);
+    // A second time in the same place must not mend it.
+    bytes[at]! += 1;
+    const changed = this.files.map((file): Named => (file === newest ? [path, bytes] : file));
+    return new Sample(changed, `Byte ${at.toLocaleString("en")} of ${path} was flipped.`);
+  }
+
+  folder(): Folder {
+    const file = ([path, bytes]: Named) => [path, new File([bytes], path.split("/").at(-1) ?? path)] as const;
+    return fromFiles(this.flipped === undefined ? "sample" : "sample, damaged", this.files.map(file));
+  }
+}
+
 /** Files one behind the other: what they are called, how long they are, then their bytes. */
-async function sampleFiles(): Promise<[path: string, bytes: Uint8Array<ArrayBuffer>][]> {
+async function embeddedFiles(): Promise<Named[]> {
   const all = await embedded("sample-files");
   const headLength = new DataView(all).getUint32(0, true);
   const head: [path: string, length: number][] = JSON.parse(new TextDecoder().decode(new Uint8Array(all, 4, headLength)));
@@ -14,20 +45,4 @@ async function sampleFiles(): Promise<[path: string, bytes: Uint8Array<ArrayBuff
     offset += length;
     return [path, bytes];
   });
-}
-
-/** The sample; with `flip`, one byte of a blob in its newest pack is another, and it is said which. */
-export async function sample(flip: boolean): Promise<{ folder: Folder; flipped: string | undefined }> {
-  const files = await sampleFiles();
-  const pack = files.filter(([path]) => path.endsWith(".mvpack")).at(-1);
-  let flipped: string | undefined;
-  if (flip && pack) {
-    const [path, bytes] = pack;
-    // Behind the six bytes of the header the first blob begins.
-    const at = 6 + Math.floor(Math.random() * 100);
-    bytes[at] = (bytes[at] ?? 0) ^ 1;
-    flipped = `One bit of byte ${at} of ${path} was flipped. Nobody would notice, until it is needed.`;
-  }
-  const named = files.map(([path, bytes]) => [path, new File([bytes], path.split("/").at(-1) ?? path)] as const);
-  return { folder: fromFiles(flip ? "sample, damaged" : "sample", named), flipped };
 }

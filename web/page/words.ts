@@ -39,11 +39,13 @@ export function secondsSince(time: string, now: number): number | undefined {
   return Number.isNaN(then) ? undefined : (now - then) / 1000;
 }
 
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
 /** A time that a repository states, as people write it here; what is no time stays as it is. */
 export function when(time: string): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return shown(time);
-  return date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  return moment.format(date);
 }
 
 /** How many messages a snapshot has, where its counts say so. */

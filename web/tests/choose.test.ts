@@ -1,10 +1,10 @@
 // Every way to hand over a folder, and what is said about folders that are something else.
 
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { choose, drop, open, report, verify } from "./page.ts";
+import { type Origin, choose, drop, open, report, verify } from "./page.ts";
 import { copy, filesOf, fromProgram, plain, removeCopies } from "./repositories.ts";
 
 for (const origin of ["file", "http"] as const) {
@@ -100,11 +100,27 @@ const config = (change: (text: string) => string) => (repo: string) => {
   writeFileSync(file, change(readFileSync(file, "utf8")));
 };
 
+const instead = (...files: string[]) => (repo: string) => {
+  rmSync(repo, { recursive: true });
+  mkdirSync(repo);
+  for (const file of files) writeFileSync(join(repo, file), "");
+};
+
 const STATES: { name: string; state: string; says: RegExp; make(repo: string): void }[] = [
-  { name: "no repository", state: "no-repository", says: /no msgvault repository/, make: (repo) => {
-    rmSync(repo, { recursive: true });
-    mkdirSync(repo);
-    writeFileSync(join(repo, "msgvault.db"), "");
+  { name: "a folder of something else", state: "no-repository", says: /repo holds no msgvault repository\. Choose the folder that/, make: instead("letter.txt") },
+  { name: "the archive instead of its backup", state: "no-repository", says: /is an archive .*not the backup of one/, make: instead("msgvault.db", "config.toml") },
+  { name: "one folder of a repository", state: "no-repository", says: /is a part of a repository\. Choose the folder around it/, make: (repo) => {
+    const folders = readdirSync(repo).filter((name) => name !== "snapshots");
+    for (const name of folders) rmSync(join(repo, name), { recursive: true });
+    cpSync(join(repo, "snapshots"), repo, { recursive: true });
+    rmSync(join(repo, "snapshots"), { recursive: true });
+  } },
+  { name: "a disk with very many folders", state: "no-repository", says: /very many folders/, make: (repo) => {
+    instead("letter.txt")(repo);
+    for (let number = 0; number < 600; number++) {
+      mkdirSync(join(repo, String(number)));
+      writeFileSync(join(repo, String(number), "letter.txt"), "");
+    }
   } },
   { name: "a copy without config.toml", state: "incomplete", says: /incomplete; fetch config\.toml/, make: (repo) => rmSync(join(repo, "config.toml")) },
   { name: "a newer format", state: "too-new", says: /needs a reader of version 99/, make: config((text) => text.replace(/min_reader_version = \d+/, "min_reader_version = 99")) },
@@ -132,6 +148,20 @@ test("an empty repository is called empty", async () => {
   for (const folder of ["snapshots", "packs", "indexes"]) filesOf(repo, folder).forEach((file) => rmSync(file));
   await drop(page, repo);
   assert.match((await page.textContent("#about"))!, /repository is empty/);
+  await verify(page);
+  assert.equal(await page.getAttribute("#verdict", "data-kind"), "unchecked", "nothing to check is not intact");
+  assert.match((await page.textContent("#verdict"))!, /No snapshot to check.*nothing was checked/);
+  assert.match((await page.textContent("#announcement"))!, /nothing was checked/);
+  await close();
+  removeCopies();
+});
+
+test("a copy without manifests is not called empty", async () => {
+  const { page, close } = await open("file");
+  const repo = copy(plain());
+  rmSync(join(repo, "snapshots"), { recursive: true });
+  await choose(page, repo);
+  assert.match((await page.textContent("#about"))!, /packs and no snapshot.*lacks what is in snapshots\//);
   await close();
   removeCopies();
 });
@@ -150,17 +180,35 @@ test("a file that cannot be read is a problem of the medium and not of the page"
   removeCopies();
 });
 
-test("thousands of files in one folder are all found", async () => {
-  const { page, close } = await open("file");
-  const repo = copy(plain());
-  mkdirSync(join(repo, "packs", "zz"), { recursive: true });
-  for (let number = 0; number < 3000; number++) {
-    writeFileSync(join(repo, "packs", "zz", `${number}.mvpack`), "");
-  }
-  await drop(page, repo);
-  await verify(page);
-  assert.match((await page.textContent("#map"))!, /3000 unreferenced/);
-  assert.equal((await report(page)).verdict, "intact");
-  await close();
-  removeCopies();
-});
+const WAYS: { way: string; origin: Origin; without?: string; choose: typeof drop }[] = [
+  { way: "dropped as handles", origin: "file", choose: drop },
+  { way: "dropped as entries", origin: "http", without: "DataTransferItem.prototype.getAsFileSystemHandle", choose: drop },
+  { way: "chosen with the input", origin: "file", choose },
+];
+
+for (const { way, origin, without, choose } of WAYS) {
+  test(`thousands of files in one folder are all found when ${way}`, async () => {
+    const { page, close } = await open(origin, async (page) => without && page.addInitScript(`delete ${without}`));
+    const repo = copy(plain());
+    mkdirSync(join(repo, "packs", "zz"), { recursive: true });
+    for (let number = 0; number < 3000; number++) {
+      writeFileSync(join(repo, "packs", "zz", `${number}.mvpack`), "");
+    }
+    await page.evaluate(() => {
+      const seen = new Set<string>();
+      const look = () => {
+        seen.add(document.querySelector("#status")!.textContent!.replace(/\d.*/, "…"));
+        setTimeout(look);
+      };
+      look();
+      Object.assign(window, { seen });
+    });
+    await choose(page, repo);
+    assert.ok(await page.evaluate("seen.has('Listing files: …')"), "the page lives while files are listed");
+    await verify(page);
+    assert.match((await page.textContent("#map"))!, /3000 unreferenced/);
+    assert.equal((await report(page)).verdict, "intact");
+    await close();
+    removeCopies();
+  });
+}

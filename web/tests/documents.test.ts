@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { choose, open, verify } from "./page.ts";
-import { DAMAGES, copy, fixtures, removeCopies } from "./repositories.ts";
+import { DYING_CHECK, choose, open, verify } from "./page.ts";
+import { DAMAGES, copy, fixtures, plain, removeCopies } from "./repositories.ts";
 
 const TYPES: { [call: string]: string } = {
   openSession: "Opened",
@@ -15,6 +16,7 @@ const TYPES: { [call: string]: string } = {
   details: "Details",
   changes: "Changes | null",
   attachments: "AttachmentPage",
+  failure: "Failure",
 };
 
 const record = `{
@@ -22,17 +24,34 @@ const record = `{
   const post = Worker.prototype.postMessage;
   Worker.prototype.postMessage = function (message, ...rest) {
     this.addEventListener("message", ({ data }) => {
-      if (data.id === message.id && "value" in data) window.answers.push([message.call, data.value]);
+      if (data.id !== message.id) return;
+      window.answers.push("failure" in data ? ["failure", data.failure] : [message.call, data.value]);
     });
     post.call(this, message, ...rest);
   };
 }`;
 
+/** Copies in which something is not there or not as usual, so that what may be null is. */
+function unusual(): string[] {
+  const broken = copy(plain());
+  DAMAGES.find(({ name }) => name === "a pack gone")!.apply(broken);
+  writeFileSync(join(broken, "locks", "exclusive.json"), "no lock");
+  const lock = { hostname: "attic", pid: 7, operation: "verify", acquired_at: "2026-01-01T00:00:00Z" };
+  writeFileSync(join(broken, "locks", "shared-01arz3ndektsv4rrffq69g5fav.json"), JSON.stringify(lock));
+  const unindexed = copy(plain());
+  DAMAGES.find(({ name }) => name === "an index flipped")!.apply(unindexed);
+  return [broken, unindexed];
+}
+
 test("answers have the types that the page takes them for", async () => {
-  const { page, close } = await open("file", (page) => page.addInitScript(record));
-  const broken = copy(fixtures()[0]!.repo);
-  DAMAGES[0]!.apply(broken);
-  for (const repo of [broken, ...fixtures().map(({ repo }) => repo)]) {
+  const { page, close } = await open("file", async (page) => {
+    await page.addInitScript(DYING_CHECK);
+    await page.addInitScript(record);
+  });
+  const refused = copy(plain());
+  writeFileSync(join(refused, "config.toml"), "");
+  await choose(page, refused);
+  for (const repo of [...unusual(), ...fixtures().map(({ repo }) => repo)]) {
     await choose(page, repo);
     await verify(page, { scope: "latest" });
     await page.click("text=Look inside >> nth=0");
@@ -45,7 +64,7 @@ test("answers have the types that the page takes them for", async () => {
   for (const call of Object.keys(TYPES)) assert.ok(seen.has(call), `${call} was never answered`);
 
   mkdirSync("out/documents", { recursive: true });
-  const names = "Opened, TaskRow, Checked, Outcome, Details, Changes, AttachmentPage";
+  const names = "Failure, Opened, TaskRow, Checked, Outcome, Details, Changes, AttachmentPage";
   const lines = answers.filter(([call]) => TYPES[call]).map(([call, value], number) =>
     `export const answer${number}: ${TYPES[call]} = ${JSON.stringify(value)};`);
   writeFileSync("out/documents/answers.ts", `import type { ${names} } from "../../page/messages.ts";\n${lines.join("\n")}\n`);

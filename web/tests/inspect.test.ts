@@ -85,17 +85,23 @@ test("what changed since the parent is told", async () => {
   await close();
 });
 
-test("the sample is intact, and with one bit flipped it is not", async () => {
-  const { page, close } = await open("file");
-  await page.click("#sample");
-  await page.waitForSelector("#repository:not([hidden])");
-  await verify(page);
-  assert.equal((await report(page)).verdict, "intact");
-  await page.click("#damaged-sample");
-  await page.waitForSelector("#status.warning");
-  await verify(page);
-  const { verdict, problems } = await report(page);
-  assert.equal(verdict, "damaged");
-  assert.deepEqual([...new Set(problems.map(({ code }) => code))], ["blob-damaged"]);
-  await close();
-});
+for (const [where, random] of [["first", 0], ["last", 1 - Number.EPSILON]] as const) {
+  test(`the sample is intact, and with its ${where} byte flipped it is not`, async () => {
+    const { page, close } = await open("file", (page) => page.addInitScript(`Math.random = () => ${random}`));
+    await page.click("#sample");
+    await page.waitForSelector("text=Flip one byte");
+    await verify(page, { scope: "latest" });
+    assert.equal((await report(page)).verdict, "intact");
+    await page.click("text=Flip one byte");
+    await page.waitForSelector("#status.warning");
+    const path = /Byte \d+ of (packs\S+) was flipped/.exec((await page.textContent("#status"))!)?.[1];
+    // Once more, in the same place: that mends nothing.
+    await page.click("text=Flip one byte");
+    await page.waitForSelector("#status.warning");
+    await verify(page, { scope: "latest" });
+    const { verdict, problems } = await report(page);
+    assert.equal(verdict, "damaged");
+    assert.deepEqual([...new Set(problems.map(({ code, file }) => `${code} ${file}`))], [`pack-damaged ${path}`]);
+    await close();
+  });
+}

@@ -33,7 +33,19 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-export async function open(origin: Origin, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
+export async function open(origin: Origin, before?: (page: Page) => Promise<unknown>): Promise<Opened> {
+  if (origin === "file") return openAt(`file://${PAGE}`, before);
+  const served: string[] = [];
+  const server = await serve(served);
+  const opened = await openAt(server.url, before);
+  return { ...opened, served, close: async () => {
+    await opened.close();
+    server.close();
+  } };
+}
+
+/** The page as somebody else offers it. */
+export async function openAt(url: string, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
   const context = await (await launch()).newContext({ acceptDownloads: true });
   const page = await context.newPage();
   const requests: string[] = [];
@@ -42,17 +54,13 @@ export async function open(origin: Origin, before: (page: Page) => Promise<unkno
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await before(page);
-  const served: string[] = [];
-  const server = origin === "http" ? await serve(served) : undefined;
-  await page.goto(server?.url ?? `file://${PAGE}`);
+  await page.goto(url);
   await page.waitForSelector("body[data-ready]");
-  return { page, context, requests, served, complaints, close: async () => {
-    await context.close();
-    server?.close();
-  } };
+  return { page, context, requests, served: [], complaints, close: () => context.close() };
 }
 
-async function serve(served: string[]): Promise<{ url: string; close(): void }> {
+/** A web server that has the page and nothing else. */
+export async function serve(served: string[]): Promise<{ url: string; close(): void }> {
   const server = createServer((request, response) => {
     served.push(request.url ?? "");
     response.setHeader("content-type", "text/html; charset=utf-8");
@@ -100,6 +108,28 @@ export async function verify(page: Page, { scope = "all", depth = "full" }: Want
 export async function report(page: Page): Promise<Report & { verified_at: string }> {
   return JSON.parse(await download(page, () => page.click("text=Save report (JSON)")).then((bytes) => bytes.toString()));
 }
+
+/** A script that lets `free` checks through and holds all others for ever, as a slow disk would. */
+export const holdChecks = (free: number) => `{
+  const post = Worker.prototype.postMessage;
+  let left = ${free};
+  Worker.prototype.postMessage = function (message, ...rest) {
+    if (message.call === "check" && left-- <= 0) document.body.dataset.held = "true";
+    else post.call(this, message, ...rest);
+  };
+}`;
+
+/** A script that lets the Worker die that does the first check. */
+export const DYING_CHECK = `{
+  const post = Worker.prototype.postMessage;
+  let first = true;
+  Worker.prototype.postMessage = function (message, ...rest) {
+    if (message.call === "check" && first) {
+      first = false;
+      this.dispatchEvent(new ErrorEvent("error", { message: "out of memory", cancelable: true }));
+    } else post.call(this, message, ...rest);
+  };
+}`;
 
 /** The bytes of what a click downloads. */
 export async function download(page: Page, click: () => Promise<void>): Promise<Buffer> {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { choose, open, report, verify } from "./page.ts";
+import { DYING_CHECK, choose, holdChecks, open, report, verify } from "./page.ts";
 import { copy, plain, removeCopies } from "./repositories.ts";
 
 for (const origin of ["file", "http"] as const) {
@@ -66,16 +66,6 @@ test("hostile names stay names", async () => {
   removeCopies();
 });
 
-/** Lets `free` checks through and holds all others for ever, as a slow disk would. */
-const holdChecks = (free: number) => `{
-  const post = Worker.prototype.postMessage;
-  let left = ${free};
-  Worker.prototype.postMessage = function (message, ...rest) {
-    if (message.call === "check" && left-- <= 0) document.body.dataset.held = "true";
-    else post.call(this, message, ...rest);
-  };
-}`;
-
 test("a cancelled run is partial, and the next one is whole", async () => {
   const { page, close } = await open("file", (page) => page.addInitScript(holdChecks(2)));
   await choose(page, plain());
@@ -100,17 +90,7 @@ test("a cancelled run is partial, and the next one is whole", async () => {
 });
 
 test("a Worker that dies leaves its pack unchecked and not intact", async () => {
-  const dying = `{
-    const post = Worker.prototype.postMessage;
-    let first = true;
-    Worker.prototype.postMessage = function (message, ...rest) {
-      if (message.call === "check" && first) {
-        first = false;
-        this.dispatchEvent(new ErrorEvent("error", { message: "out of memory", cancelable: true }));
-      } else post.call(this, message, ...rest);
-    };
-  }`;
-  const { page, close } = await open("file", (page) => page.addInitScript(dying));
+  const { page, close } = await open("file", (page) => page.addInitScript(DYING_CHECK));
   await choose(page, plain());
   await verify(page);
   const { verdict, not_checked: left } = await report(page);

@@ -12,7 +12,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use msgvault_verifier::cli::PAGE;
+use msgvault_verifier::cli::{NO_PAGE, PAGE};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
@@ -98,10 +98,10 @@ async fn answer(
 }
 
 /// The page that verifies a repository in a browser, in builds that hold it.
-fn page(asked: &Asked<'_>) -> Response {
+fn page() -> Response {
     match PAGE {
         Some(page) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
-        None => not_found(asked),
+        None => error(StatusCode::NOT_FOUND, "not_found", NO_PAGE),
     }
 }
 
@@ -112,7 +112,7 @@ impl Api {
             ("GET", "/api/ping") => Ok(self.ping()),
             ("GET", "/api/daemon/identity") => Ok(self.identity(&asked.headers)),
             ("GET", "/health") => Ok(self.health()),
-            ("GET", "/verify") => Ok(page(asked)),
+            ("GET", "/verify") => Ok(page()),
             ("GET", "/api/v1/health") => self.health_in_full(&asked.headers),
             ("GET", "/api/v1/backup/status") => self.status(&asked.headers),
             ("POST", "/api/v1/backup/freeze/begin") => self.begin(asked).await,

@@ -8,8 +8,8 @@ import { type Content, button, facts, fill, h } from "./dom.ts";
 
 /** Attachments that are shown at once. */
 const PAGE = 50;
-/** Paths that are named when they changed. */
-const SHOWN = 10;
+/** Paths that are named when they changed, and names that are shown at once. */
+const PATHS = 10;
 
 export async function drawInspection(into: HTMLElement, session: Remote, snapshot: string): Promise<void> {
   fill(into, h("h2", {}, "Inside the snapshot"), h("p", {}, "Reading…"));
@@ -48,18 +48,35 @@ function manifest(details: Details): HTMLElement {
   return facts([
     ["Snapshot", code(details.snapshot_id)],
     ["Parent", code(details.parent_id)],
+    ["Made", when(details.created_at)],
     ["Written by", `msgvault ${shown(details.msgvault_version)}, format version ${details.format_version} (readers from ${details.min_reader_version})`],
     ["Tag", details.tag === "" ? "none" : shown(details.tag)],
     ["Database", `${bytes(details.database_bytes)}: ${count(details.page_count, "page")} of ${details.page_size} bytes`],
     ["Page map", h("span", {}, code(details.page_map), ` ${count(details.map_chain_depth, "delta")} from the keyframe`)],
     ["Page hashes", code(details.page_hash_map)],
     ["Attachments", `${count(details.attachments.blobs, "file")} of ${bytes(details.attachments.blob_bytes)} in ${count(details.attachments.rows, "row")}`],
+    ["Attachment lists", codes(details.attachments.lists ?? [])],
+    ["Tree of other files", code(details.extras_tree)],
     ["Counted", shown(counted(details.stats))],
     ["Added", `${bytes(details.bytes_added)} in ${count(details.packs_added, "pack")}, in ${details.duration_seconds.toFixed(1)} s`],
+    ["New packs", codes(details.new_packs)],
+    ["New index", code(details.new_index)],
     ["Options", `zstd level ${details.options.zstd_level}, ${details.options.include_config ? "with" : "without"} configuration, ${details.options.include_tokens ? "with" : "without"} tokens`],
     ["Never captured", details.excluded.length === 0 ? "nothing" : shown(details.excluded.join(", "))],
-    ...details.auxiliary_artifacts.map((item): [string, Content] => ["Artifact", `${shown(item.name)}, ${bytes(item.bytes)}`]),
+    ...(details.metadata ? [artifact("Metadata", details.metadata)] : []),
+    ...details.auxiliary_artifacts.map((item) => artifact(`Artifact ${shown(item.name)}`, item)),
   ]);
+}
+
+function artifact(label: string, { format, blob, bytes: size }: NonNullable<Details["metadata"]>): [string, Content] {
+  return [label, h("span", {}, h("code", {}, blob), `, ${shown(format)}, ${bytes(size)}`)];
+}
+
+/** Names one below the other. */
+function codes(names: string[]): Content {
+  if (names.length === 0) return h("code", {}, "none");
+  const list = h("ul", { class: "names" }, ...names.map((name) => h("li", {}, h("code", {}, shown(name)))));
+  return names.length <= PATHS ? list : h("details", {}, h("summary", {}, count(names.length, "name")), list);
 }
 
 /** Counts as a sentence, whatever their names are. */
@@ -98,8 +115,8 @@ function describe(changes: Changes | null): Content[] {
 
 function paths(label: string, list: string[]): string | undefined {
   if (list.length === 0) return undefined;
-  const more = list.length > SHOWN ? ` and ${list.length - SHOWN} more` : "";
-  return `${label}: ${list.slice(0, SHOWN).map(shown).join(", ")}${more}.`;
+  const more = list.length > PATHS ? ` and ${list.length - PATHS} more` : "";
+  return `${label}: ${list.slice(0, PATHS).map(shown).join(", ")}${more}.`;
 }
 
 function drawAttachments(into: HTMLElement, session: Remote, snapshot: string, attempt: Attempt): void {

@@ -25,6 +25,9 @@ interface Cell {
   packs: PackRow[];
 }
 
+/** The pack that a path names. */
+const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1, -".mvpack".length);
+
 export class PackMap {
   readonly element: HTMLElement;
   private readonly states = new Map<string, State>();
@@ -33,6 +36,8 @@ export class PackMap {
   private readonly legend = h("ul", { class: "legend" });
   private readonly about = h("p", { class: "about-pack" }, "Point at a pack, or use the arrow keys, to see what it is.");
   private readonly changed = new Set<Cell>();
+  /** The cell that is told about. */
+  private told: Cell | undefined;
 
   constructor(private readonly packs: PackRow[], private readonly all: () => boolean) {
     const grid = h("div", { class: "packs", role: "group", "aria-label": "Packs; arrow keys move between them" });
@@ -47,8 +52,10 @@ export class PackMap {
 
   /** Marks what a verification will read, and that the rest is not part of it. */
   plan(tasks: TaskRow[]): void {
-    for (const pack of this.packs) this.set(pack.file, pack.bytes === null ? "missing" : "unneeded");
-    for (const task of tasks) this.set(task.file, "waiting");
+    const wanted = new Set(tasks.map(({ file }) => file));
+    for (const { file, bytes } of this.packs) {
+      this.set(file, bytes === null ? "missing" : wanted.has(file) ? "waiting" : "unneeded");
+    }
     this.draw();
   }
 
@@ -64,8 +71,9 @@ export class PackMap {
     for (const [file, state] of this.states) {
       if (state === "waiting" || state === "reading") this.set(file, "not-checked");
     }
+    const paths = new Map(this.packs.map(({ file }) => [idOf(file), file]));
     for (const { file, pack } of problems) {
-      const path = this.packs.find((row) => row.file === file || (pack !== null && row.file.includes(pack)))?.file;
+      const path = paths.get(pack ?? idOf(file ?? ""));
       if (path && this.states.get(path) === "good") this.set(path, "bad");
     }
     this.draw();
@@ -74,7 +82,10 @@ export class PackMap {
   private addCell(grid: HTMLElement, packs: PackRow[]): void {
     const element = h("button", { type: "button", tabindex: this.cells.length === 0 ? 0 : -1 });
     const cell = { element, packs };
-    const tell = () => fill(this.about, this.describe(cell));
+    const tell = () => {
+      this.told = cell;
+      fill(this.about, this.describe(cell));
+    };
     element.addEventListener("pointerenter", tell);
     element.addEventListener("focus", tell);
     for (const pack of packs) this.cellOf.set(pack.file, cell);
@@ -89,6 +100,7 @@ export class PackMap {
       cell.element.textContent = STATES[state].sign;
       cell.element.setAttribute("aria-label", this.describe(cell));
     }
+    if (this.told && this.changed.has(this.told)) fill(this.about, this.describe(this.told));
     this.changed.clear();
     const totals = new Map<State, number>();
     for (const state of this.states.values()) totals.set(state, (totals.get(state) ?? 0) + 1);
@@ -123,9 +135,11 @@ export class PackMap {
     const top = this.cells[0]?.element.offsetTop;
     const columns = this.cells.findIndex((cell) => cell.element.offsetTop !== top);
     const row = columns > 0 ? columns : grid.childElementCount;
-    const steps: { [key: string]: number } = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row };
-    const step = steps[event.key];
-    const target = step === undefined ? undefined : this.cells[current + step];
+    const last = this.cells.length - 1;
+    const targets: { [key: string]: number } = {
+      ArrowRight: current + 1, ArrowLeft: current - 1, ArrowDown: current + row, ArrowUp: current - row, Home: 0, End: last,
+    };
+    const target = this.cells[targets[event.key] ?? -1];
     if (!target) return;
     event.preventDefault();
     this.cells[current]?.element.setAttribute("tabindex", "-1");

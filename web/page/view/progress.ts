@@ -1,9 +1,11 @@
-// How far a verification is: bytes, rate, and time left.
+// How far a verification is: bytes, rate, and time left; or packs, where only references are looked up.
 
-import { bytes, duration } from "../words.ts";
+import type { TaskRow } from "../messages.ts";
+import { bytes, count, duration } from "../words.ts";
 import { byId, fill, h, show } from "./dom.ts";
 
 export class Progress {
+  private quick = false;
   private total = 0;
   private done = 0;
   private began = 0;
@@ -17,19 +19,20 @@ export class Progress {
     this.allow(false);
   }
 
-  plan(total: number, quick: boolean): void {
-    this.total = total;
+  plan(tasks: TaskRow[], quick: boolean): void {
+    this.quick = quick;
+    this.total = quick ? tasks.length : tasks.reduce((sum, task) => sum + task.bytes, 0);
     this.began = performance.now();
-    this.bar.max = Math.max(1, total);
-    this.bar.value = 0;
-    fill(this.text, quick ? "Looking up references…" : `0 B of ${bytes(total)}`);
+    this.bar.max = Math.max(1, this.total);
+    this.draw();
   }
 
-  advance(count: number): void {
-    this.done += count;
-    if (this.scheduled) return;
-    this.scheduled = true;
-    requestAnimationFrame(() => this.draw());
+  advance(bytes: number): void {
+    if (!this.quick) this.add(bytes);
+  }
+
+  packDone(): void {
+    if (this.quick) this.add(1);
   }
 
   end(): void {
@@ -42,12 +45,24 @@ export class Progress {
     (byId("cancel") as HTMLButtonElement).disabled = start;
   }
 
+  private add(done: number): void {
+    this.done += done;
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => this.draw());
+  }
+
   private draw(): void {
     this.scheduled = false;
-    const seconds = Math.max(0.001, (performance.now() - this.began) / 1000);
-    const rate = this.done / seconds;
-    const left = rate > 0 ? `, about ${duration((this.total - this.done) / rate)} left` : "";
     this.bar.value = this.done;
-    fill(this.text, `${bytes(this.done)} of ${bytes(this.total)}, ${bytes(rate)}/s${seconds > 1 ? left : ""}`);
+    if (this.quick) {
+      fill(this.text, `References into ${this.done.toLocaleString("en")} of ${count(this.total, "pack")} looked up; content is not read`);
+      return;
+    }
+    const seconds = (performance.now() - this.began) / 1000;
+    const rate = this.done / Math.max(0.001, seconds);
+    const left = seconds > 1 && rate > 0 ? `, about ${duration((this.total - this.done) / rate)} left` : "";
+    const speed = this.done > 0 ? `, ${bytes(rate)}/s` : "";
+    fill(this.text, `${bytes(this.done)} of ${bytes(this.total)}${speed}${left}`);
   }
 }

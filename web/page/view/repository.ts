@@ -1,6 +1,6 @@
 // A repository at a glance: who it is, what is wrong already, and its snapshots on a time line.
 
-import type { Opened, SnapshotSummary } from "../messages.ts";
+import type { Lock, Opened, SnapshotSummary } from "../messages.ts";
 import { bytes, count, duration, messagesIn, secondsSince, shown, when } from "../words.ts";
 import { type Content, button, facts, fill, h } from "./dom.ts";
 
@@ -8,6 +8,8 @@ import { type Content, button, facts, fill, h } from "./dom.ts";
 const OLD = 7 * 24 * 3600;
 /** A lock that is older than this was left behind, in seconds (docs/format.md §11). */
 const STALE = 30 * 60;
+/** Snapshots that cannot be read and are named. */
+const NAMED = 20;
 
 export function drawRepository(into: HTMLElement, name: string, { overview, packs }: Opened): void {
   const latest = overview.snapshots.at(-1);
@@ -21,9 +23,16 @@ export function drawRepository(into: HTMLElement, name: string, { overview, pack
       ["Made", when(overview.created_at)],
       ["Format", `version ${overview.format_version}, encryption: ${shown(overview.encryption)}`],
       ["Holds", `${count(overview.blobs, "blob")} in ${count(overview.packs, "pack")}, ${bytes(overview.bytes)} in all`],
+      ["Locks", overview.locks.length === 0 ? "none: nobody works on it" : overview.locks.map(describeLock).join("; ")],
       ["Latest snapshot", latest ? `${when(latest.created_at)}${age === undefined ? "" : `, ${duration(age)} ago`}` : "none yet"],
     ]),
   );
+}
+
+function describeLock({ file, operation, hostname, pid, acquired_at: since }: Lock): string {
+  if (hostname === null) return `${shown(file)}, which tells nothing`;
+  const holder = `${shown(operation ?? "something")} on ${shown(hostname)} (process ${pid ?? "unknown"})`;
+  return since === null ? holder : `${holder} since ${when(since)}`;
 }
 
 function notices({ overview, packs }: Opened, age: number | undefined): Content[] {
@@ -40,15 +49,19 @@ function notices({ overview, packs }: Opened, age: number | undefined): Content[
   if (missing > 0) {
     notice("bad", `This copy is incomplete: ${count(missing, "pack")} that the index names ${missing === 1 ? "is" : "are"} not in it.`);
   }
-  if (overview.snapshots.length === 0 && Object.keys(overview.unreadable).length === 0) {
-    notice("warning", "The repository is empty: no backup was made yet.");
+  const unreadable = Object.entries(overview.unreadable);
+  if (overview.snapshots.length === 0 && unreadable.length === 0) {
+    notice("warning", packs.length === 0
+      ? "The repository is empty: no backup was made yet."
+      : "There are packs and no snapshot: the first backup did not come to its end, or the copy is incomplete and lacks what is in snapshots/.");
   }
   if (age !== undefined && age > OLD) {
     notice("warning", `The latest snapshot is ${duration(age)} old. Whatever came later is not in this backup.`);
   }
-  for (const [name, reason] of Object.entries(overview.unreadable)) {
+  for (const [name, reason] of unreadable.slice(0, NAMED)) {
     notice("bad", `${shown(name)} cannot be read: ${shown(reason)}`);
   }
+  if (unreadable.length > NAMED) notice("bad", `${count(unreadable.length - NAMED, "more manifest")} cannot be read; a verification names all of them.`);
   return found;
 }
 
@@ -59,7 +72,7 @@ export function drawTimeline(
   choose: (id: string) => void,
   inspect: (id: string) => void,
 ): void {
-  const most = Math.max(1, ...snapshots.map((snapshot) => snapshot.bytes_added));
+  const most = snapshots.reduce((most, snapshot) => Math.max(most, snapshot.bytes_added), 1);
   const newestFirst = [...snapshots].reverse();
   const row = (snapshot: SnapshotSummary, index: number) => {
     const id = snapshot.snapshot_id;
