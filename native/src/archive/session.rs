@@ -24,6 +24,10 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Who waits inside of a checkpoint that empties the log keeps writers out as long.
 const EMPTYING_TIMEOUT: Duration = Duration::from_millis(100);
+/// SQLite's own waiting sleeps longer and longer, and beside restless writers it comes too late again and again
+/// while the others are frozen.
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+const LOCK_TRIES: u32 = 5000;
 const CHECKPOINT_TRIES: u32 = 50;
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -164,7 +168,7 @@ impl Session {
         let sqlite = |error| self.source.failed(error);
         // The write lock is held across checkpoint and read mark, since a frame added between the two would
         // keep the reader off the main file, and a later checkpoint would change that file under the scan.
-        self.writer.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+        self.take_write_lock(pause).map_err(sqlite)?;
         if is_wal(&self.writer).map_err(sqlite)? {
             self.copy_log(pause)?;
         } else {
@@ -178,6 +182,19 @@ impl Session {
         self.writer.execute_batch("ROLLBACK").map_err(sqlite)?;
         let (page_size, page_count) = geometry(&self.reader, &self.source)?;
         Ok(Pinned { reader: self.reader, source: self.source, page_size, page_count })
+    }
+
+    /// Tries often, since the lock is free for moments only beside writers that never rest.
+    fn take_write_lock(&self, pause: &dyn Fn(Duration)) -> rusqlite::Result<()> {
+        self.writer.busy_timeout(Duration::ZERO)?;
+        let mut tries = 1;
+        loop {
+            match self.writer.execute_batch("BEGIN IMMEDIATE") {
+                Err(error) if is_busy(&error) && tries < LOCK_TRIES => pause(LOCK_PAUSE),
+                taken => return taken,
+            }
+            tries += 1;
+        }
     }
 
     /// Checkpoints beside the writer that holds the lock until every frame is in the main file.
@@ -285,6 +302,10 @@ fn check_library(number: i32, name: &'static str) -> Result<(), SessionError> {
 
 fn reached(observer: &dyn Observer, point: &'static str) -> Result<(), SessionError> {
     observer.reached(point).map_err(|source| SessionError::Stopped { point, source })
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {

@@ -153,6 +153,35 @@ fn an_old_reader_does_not_make_the_first_checkpoint_keep_writers_out() {
 }
 
 #[test]
+fn the_write_lock_is_taken_as_soon_as_it_is_free() {
+    let (_dir, path, live) = archive("wal");
+    let session = Session::open(&path).unwrap();
+    live.execute_batch("BEGIN IMMEDIATE").unwrap();
+    insert(&live).unwrap();
+    let waited = Cell::new(0);
+    let wait = |time: Duration| {
+        assert_eq!(time, Duration::from_millis(1));
+        waited.set(waited.get() + 1);
+        if waited.get() == 3 {
+            live.execute_batch("COMMIT").unwrap();
+        }
+    };
+    let pinned = session.pin(&(), &wait).unwrap();
+    assert_eq!((waited.get(), messages_in(&scan(&pinned))), (3, 1));
+}
+
+#[test]
+fn a_write_lock_that_is_never_free_fails_after_bounded_tries() {
+    let (_dir, path, live) = archive("wal");
+    let session = Session::open(&path).unwrap();
+    live.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waited = Cell::new(0);
+    let pinned = session.pin(&(), &|_| waited.set(waited.get() + 1));
+    assert!(matches!(pinned, Err(SessionError::Busy { .. })));
+    assert_eq!(waited.get(), 4999);
+}
+
+#[test]
 fn frames_that_an_old_reader_holds_back_are_waited_for() {
     let (_dir, path, live) = archive("wal");
     insert(&live).unwrap();
