@@ -140,13 +140,30 @@ impl<'s> PackFile<'s> {
         decompressor: &dyn Decompressor,
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), FrameError> {
+        let mut hash = Sha256::new();
+        let unproven = self.stream_unproven(entry, decompressor, &mut |piece| {
+            hash.update(piece);
+            sink(piece)
+        })?;
+        unproven.prove(&hash.finalize().into())
+    }
+
+    /// Like `stream`, for a caller with a faster SHA-256 of its own: everything but the hash is checked.
+    pub fn stream_unproven(
+        &self,
+        entry: &PackEntry,
+        decompressor: &dyn Decompressor,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Unproven, FrameError> {
         let mut stored = Stored::new(self.source.as_ref(), entry);
-        let decoded = decode(&mut stored, entry, decompressor, sink);
-        if matches!(decoded, Err(FrameError::Stopped)) {
-            return decoded;
+        let decoded = match entry.encoding {
+            Encoding::Raw => copy_raw(&mut stored, sink),
+            Encoding::Zstd => decompress(&mut stored, entry, decompressor, sink),
+        };
+        if !matches!(decoded, Err(FrameError::Stopped)) && stored.finish()? != entry.crc32c {
+            return Err(FrameError::Crc);
         }
-        let crc = stored.finish()?;
-        if crc == entry.crc32c { decoded } else { Err(FrameError::Crc) }
+        decoded.map(|()| Unproven { id: entry.id })
     }
 
     /// The raw bytes of a blob of at most `limit` bytes.
@@ -169,22 +186,18 @@ impl<'s> PackFile<'s> {
     }
 }
 
-fn decode(
-    stored: &mut Stored<'_>,
-    entry: &PackEntry,
-    decompressor: &dyn Decompressor,
-    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) -> Result<(), FrameError> {
-    let mut hash = Sha256::new();
-    let mut sink = |piece: &[u8]| {
-        hash.update(piece);
-        sink(piece)
-    };
-    match entry.encoding {
-        Encoding::Raw => copy_raw(stored, &mut sink)?,
-        Encoding::Zstd => decompress(stored, entry, decompressor, &mut sink)?,
+/// A blob whose bytes were handed over and whose hash was not compared yet: nothing may be made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the bytes are worth nothing before their hash was compared"]
+pub struct Unproven {
+    id: BlobId,
+}
+
+impl Unproven {
+    /// Compares the SHA-256 of all bytes that were handed over with the name of the blob.
+    pub fn prove(self, digest: &[u8; 32]) -> Result<(), FrameError> {
+        if digest == self.id.as_bytes() { Ok(()) } else { Err(FrameError::Hash) }
     }
-    if <[u8; 32]>::from(hash.finalize()) == *entry.id.as_bytes() { Ok(()) } else { Err(FrameError::Hash) }
 }
 
 fn copy_raw(

@@ -16,7 +16,7 @@ mod report;
 mod transfer;
 mod walk;
 
-pub use check::{PackOutcome, PackResult, check_job, check_pack};
+pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
 pub use merge::merge;
 pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};

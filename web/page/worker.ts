@@ -22,9 +22,9 @@ const calls = {
     checker?.free();
     checker = new wasm_bindgen.Checker(table(repository));
   },
-  check(job: string, quick: boolean): Checked {
+  async check(job: string, quick: boolean): Promise<Checked> {
     if (!checker) throw new Error("no files to check");
-    return JSON.parse(checker.check(job, quick, (bytes: number) => send({ advanced: bytes })));
+    return JSON.parse((await checker.check(job, quick, (bytes: number) => send({ advanced: bytes }))) as string);
   },
   plan: (snapshot: string | undefined, quick: boolean): TaskRow[] => JSON.parse(opened().plan(snapshot, quick)),
   job: (task: number): string => opened().job(task),
@@ -43,7 +43,7 @@ const calls = {
 export type Calls = typeof calls;
 
 export function serve(): void {
-  // One after another, in the order in which they were asked: `load` is the only one that waits.
+  // One after another, in the order in which they were asked: some wait for the browser.
   let queue = Promise.resolve();
   self.onmessage = (event: MessageEvent<Request>) => {
     queue = queue.then(() => answer(event.data));

@@ -2,21 +2,24 @@
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
+use std::rc::Rc;
 
-use js_sys::Function;
+use js_sys::futures::future_to_promise;
+use js_sys::{Function, Promise};
 use msgvault_verifier::format::zstd_frame::FrameHeader;
-use msgvault_verifier::verify::{Depth, PackJob, PackOutcome, check_job};
+use msgvault_verifier::verify::{Depth, PackCheck, PackJob, PackOutcome};
 use msgvault_verifier::{Decompressor, Observer, Ruzstd};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
+use crate::digests::Digests;
 use crate::failure::Failure;
 use crate::store::Files;
 
 /// The largest window of a compressed blob, in bytes: what a browser gives to a page is not ours alone.
 const MAX_WINDOW: u64 = 256 << 20;
 /// Bytes between two reports of progress.
-const PROGRESS_STEP: u64 = 512 << 10;
+const PROGRESS_STEP: u64 = 4 << 20;
 
 /// The decoder without C, with a limit to its memory.
 pub(crate) struct Bounded;
@@ -38,7 +41,7 @@ impl Decompressor for Bounded {
 /// Checks packs.
 #[wasm_bindgen]
 pub struct Checker {
-    files: Files,
+    files: Rc<Files>,
 }
 
 /// What a checker answers: the outcome for the map of packs, and the result for the session.
@@ -53,19 +56,27 @@ impl Checker {
     /// Takes the files of a repository.
     #[wasm_bindgen(constructor)]
     pub fn new(files: Files) -> Self {
-        Self { files }
+        Self { files: Rc::new(files) }
     }
 
-    /// Does a job that a session gave out; `advance` is called with the bytes that were done since the last call.
-    pub fn check(&self, job: &str, quick: bool, advance: &Function) -> Result<String, JsValue> {
-        let job = PackJob::from_json(job).map_err(Failure::of)?;
-        let progress = Progress { advance, pending: Cell::new(0) };
+    /// Does a job that a session gave out, and promises a text; `advance` is called with the bytes that were done
+    /// since the last call.
+    pub fn check(&self, job: String, quick: bool, advance: Function) -> Promise {
+        let files = Rc::clone(&self.files);
         let depth = if quick { Depth::Quick } else { Depth::Full };
-        let result = check_job(&self.files, &Bounded, &job, depth, &progress);
-        progress.flush();
-        let checked = Checked { outcome: result.outcome(), result: result.to_json().map_err(Failure::of)? };
-        Ok(serde_json::to_string(&checked).map_err(Failure::of)?)
+        future_to_promise(async move { Ok(check(&files, &job, depth, &advance).await?.into()) })
     }
+}
+
+async fn check(files: &Files, job: &str, depth: Depth, advance: &Function) -> Result<String, JsValue> {
+    let job = PackJob::from_json(job).map_err(Failure::of)?;
+    let progress = Progress { advance, pending: Cell::new(0) };
+    let mut check = PackCheck::begin(files, &Bounded, &job, depth, &progress);
+    Digests::new().check(&mut check).await?;
+    progress.flush();
+    let result = check.finish();
+    let checked = Checked { outcome: result.outcome(), result: result.to_json().map_err(Failure::of)? };
+    Ok(serde_json::to_string(&checked).map_err(Failure::of)?)
 }
 
 struct Progress<'a> {
@@ -96,7 +107,7 @@ mod tests {
     use super::*;
     use msgvault_verifier::repository::Repository;
     use msgvault_verifier::store::DirectoryStore;
-    use msgvault_verifier::verify::{PackResult, Report, Scope, Verdict, check_pack, merge, plan};
+    use msgvault_verifier::verify::{PackResult, Report, Scope, Verdict, check_job, check_pack, merge, plan};
 
     /// A decoder that has no memory to speak of.
     struct Tiny;

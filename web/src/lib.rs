@@ -8,6 +8,7 @@
 mod changes;
 mod checker;
 mod database;
+mod digests;
 mod failure;
 mod packs;
 mod session;

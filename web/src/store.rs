@@ -8,8 +8,8 @@ use msgvault_verifier::store::{Entry, Source, Store, StoreError};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
-/// How much is read ahead: every read is a question to another process, which may be busy.
-const READ_AHEAD: u64 = 512 << 10;
+/// How much is read at a time: every read is a question to another process, which may be busy.
+const READ_AHEAD: u64 = 8 << 20;
 
 /// What a person chose: files by their path in the repository.
 #[wasm_bindgen]
@@ -87,7 +87,7 @@ impl Store for Files {
         match self.files.get(path) {
             Some(Chosen::File(file)) => {
                 let reader = FileReaderSync::new().map_err(|_| unreadable("files cannot be read here"))?;
-                let ahead = RefCell::new((0, Vec::new()));
+                let ahead = RefCell::new((0, Uint8Array::new_with_length(0)));
                 Ok(Box::new(OpenFile { file, len: len_of(file), reader, path: path.to_owned(), ahead }))
             }
             Some(Chosen::Refused(reason)) => Err(unreadable(reason)),
@@ -118,7 +118,7 @@ struct OpenFile<'a> {
     reader: FileReaderSync,
     path: String,
     /// Bytes that were read already, and where they begin.
-    ahead: RefCell<(u64, Vec<u8>)>,
+    ahead: RefCell<(u64, Uint8Array)>,
 }
 
 impl OpenFile<'_> {
@@ -126,7 +126,7 @@ impl OpenFile<'_> {
         StoreError::Unreadable { path: self.path.clone(), reason: reason.into() }
     }
 
-    fn read(&self, start: u64, end: u64) -> Result<Vec<u8>, StoreError> {
+    fn read(&self, start: u64, end: u64) -> Result<Uint8Array, StoreError> {
         let failed = |error: JsValue| {
             let message = js_sys::Reflect::get(&error, &JsValue::from_str("message")).ok();
             let message = message.and_then(|message| message.as_string());
@@ -135,10 +135,9 @@ impl OpenFile<'_> {
         #[expect(clippy::cast_precision_loss, reason = "a file has less than 2^53 bytes")]
         let slice = self.file.slice_with_f64_and_f64(start as f64, end as f64).map_err(failed)?;
         let buffer = self.reader.read_as_array_buffer(&slice).map_err(failed)?;
-        let bytes = Uint8Array::new(&buffer).to_vec();
         press(buffer.byte_length());
-        if bytes.len() as u64 == end.saturating_sub(start) {
-            Ok(bytes)
+        if u64::from(buffer.byte_length()) == end.saturating_sub(start) {
+            Ok(Uint8Array::new(&buffer))
         } else {
             Err(self.unreadable("it is shorter than it was when it was chosen"))
         }
@@ -148,7 +147,7 @@ impl OpenFile<'_> {
 /// Makes the browser collect what it read more often: it counts only what scripts hold, and keeps as much again for
 /// the pipe that the bytes came through. Memory that nobody touches is counted too, and costs nothing.
 fn press(read: u32) {
-    drop(ArrayBuffer::new(read.saturating_mul(4)));
+    drop(ArrayBuffer::new(read));
 }
 
 impl Source for OpenFile<'_> {
@@ -161,18 +160,18 @@ impl Source for OpenFile<'_> {
         let end = offset.checked_add(wanted).filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| self.unreadable("it ends before the bytes that should be there"))?;
         if wanted > READ_AHEAD {
-            buffer.copy_from_slice(&self.read(offset, end)?);
+            self.read(offset, end)?.copy_to(buffer);
             return Ok(());
         }
         let mut ahead = self.ahead.borrow_mut();
         let (start, bytes) = &mut *ahead;
-        if offset < *start || end - *start > bytes.len() as u64 {
+        if offset < *start || end - *start > u64::from(bytes.length()) {
             *bytes = self.read(offset, self.len.min(offset.saturating_add(READ_AHEAD)))?;
             *start = offset;
         }
-        let at = usize::try_from(offset - *start).unwrap_or(usize::MAX);
-        let found = bytes.get(at..).and_then(|rest| rest.get(..buffer.len()));
-        buffer.copy_from_slice(found.ok_or_else(|| self.unreadable("it ends too early"))?);
+        // Both lie within what was read, which is far below 2^32.
+        let within = |position: u64| u32::try_from(position - *start).unwrap_or(u32::MAX);
+        bytes.subarray(within(offset), within(end)).copy_to(buffer);
         Ok(())
     }
 }

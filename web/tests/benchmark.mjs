@@ -1,58 +1,104 @@
-// Compares the page with the program on one repository: node tests/benchmark.mjs REPOSITORY
-// Prints MB/s of stored bytes of both, and the memory of the page's process at its highest.
+// Compares the page with the program on one repository: wall and processor time, memory, and what the page's time goes to.
+//   node tests/benchmark.mjs REPOSITORY [--page FILE] [--insecure] [--runs N] [--no-split]
+// --page takes a page that was built otherwise; --insecure opens it as a host without encryption serves it, where
+// browsers have no `crypto.subtle` and every hash is WebAssembly's. Program and page run in turns; the best of each counts.
 
-import { execFileSync } from "node:child_process";
-import { readFileSync, readdirSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
+import { childSeconds, rendererBytes, secondsByThread } from "./processes.mjs";
+import { split, withNames } from "./split.mjs";
 
-const [repo] = process.argv.slice(2);
-if (!repo) throw new Error("usage: node tests/benchmark.mjs REPOSITORY");
+const { values: options, positionals: [repo] } = parseArgs({
+  allowPositionals: true,
+  allowNegative: true,
+  options: {
+    page: { type: "string", default: "dist/msgvault-verify.html" },
+    insecure: { type: "boolean", default: false },
+    runs: { type: "string", default: "3" },
+    split: { type: "boolean", default: true },
+  },
+});
+if (!repo) throw new Error("usage: node tests/benchmark.mjs REPOSITORY [--page FILE] [--insecure] [--runs N] [--no-split]");
 const program = process.env.MSGVAULT_VERIFY ?? resolve("../target/release/msgvault-verify");
+const jobs = String(availableParallelism());
 
-const began = performance.now();
-const stated = JSON.parse(execFileSync(program, [repo, "--all", "--json"], { encoding: "utf8", maxBuffer: 1 << 30 }));
-const native = (performance.now() - began) / 1000;
-
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-const page = await browser.newPage();
-await page.goto(`file://${resolve("dist/msgvault-verify.html")}`);
-await page.waitForSelector("body[data-ready]");
-await page.setInputFiles("#input", repo);
-await page.waitForSelector("#repository:not([hidden])", { timeout: 120_000 });
-await page.check("input[name=scope][value=all]");
-let highest = 0;
-const watch = setInterval(() => (highest = Math.max(highest, rendererBytes())), 250);
-const start = performance.now();
-await page.click("#start");
-await page.waitForSelector("#verdict:not([hidden])", { timeout: 1_200_000 });
-const inPage = (performance.now() - start) / 1000;
-clearInterval(watch);
-const verdict = await page.getAttribute("#verdict", "data-kind");
-const workers = await page.evaluate("navigator.hardwareConcurrency");
-await browser.close();
-
-const bytes = stated.totals.bytes_read;
-const rate = (seconds) => `${(bytes / 1e6 / seconds).toFixed(0)} MB/s (${seconds.toFixed(1)} s)`;
-console.log(`stored bytes read    ${(bytes / 1e6).toFixed(0)} MB, ${stated.totals.packs} packs, ${workers} cores`);
-console.log(`msgvault-verify      ${rate(native)}, ${stated.verdict}`);
-console.log(`page                 ${rate(inPage)}, ${verdict}: ${((100 * native) / inPage).toFixed(0)} % of the program`);
-console.log(`page's process       ${(highest / 1e6).toFixed(0)} MB at most`);
-
-/** Resident bytes of the largest renderer that belongs to this browser. */
-function rendererBytes() {
-  const parents = new Map();
-  const sizes = new Map();
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      parents.set(Number(pid), Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]));
-      const isRenderer = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer");
-      if (isRenderer) sizes.set(Number(pid), 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0));
-    } catch {
-      // It ended meanwhile.
-    }
+const html = readFileSync(options.page, "utf8");
+const runs = [];
+for (let run = 0; run < Number(options.runs); run++) runs.push({ program: runProgram(), page: await runPage() });
+const best = (who, value) => Math.min(...runs.map((run) => value(run[who])));
+const { totals, verdict } = runs[0].program.report;
+const rate = (seconds) => `${seconds.toFixed(1)} s = ${(totals.bytes_read / 1e6 / seconds).toFixed(0)} MB/s`;
+const compare = (what, value) => {
+  const [native, page] = [best("program", value), best("page", value)];
+  console.log(`${what.padEnd(18)} program ${rate(native)}, page ${rate(page)}: ${((100 * native) / page).toFixed(0)} %`);
+};
+console.log(`${(totals.bytes_read / 1e6).toFixed(0)} MB stored in ${totals.packs} packs, ${jobs} cores, best of ${runs.length}`);
+console.log(`verdict            program ${verdict}, page ${[...new Set(runs.map(({ page }) => page.verdict))]}`);
+console.log(`blobs hashed by    ${runs[0].page.hasSubtle ? "crypto.subtle, the smallest and the largest by WebAssembly" : "WebAssembly"}`);
+compare("wall time", (run) => run.wall);
+compare("processor time", (run) => run.cpu);
+console.log(`page's process     ${(Math.max(...runs.map(({ page }) => page.bytes)) / 1e6).toFixed(0)} MB at most`);
+console.log("page's processor time by thread");
+const thrifty = runs.reduce((one, other) => (other.page.cpu < one.page.cpu ? other : one)).page;
+for (const [thread, seconds] of thrifty.threads) console.log(`  ${seconds.toFixed(2).padStart(6)} s  ${thread}`);
+if (options.split) {
+  const named = withNames(html);
+  const parts = split((await runPage(named)).trace, named);
+  const sum = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
+  console.log("what the page's Workers do, by samples of a run of its own");
+  for (const [part, seconds] of parts) {
+    console.log(`  ${seconds.toFixed(2).padStart(6)} s  ${((100 * seconds) / sum).toFixed(0).padStart(3)} %  ${part}`);
   }
-  const isOurs = (pid) => pid > 1 && (pid === process.pid || isOurs(parents.get(pid) ?? 0));
-  return Math.max(0, ...[...sizes].filter(([pid]) => isOurs(pid)).map(([, size]) => size));
+}
+
+function runProgram() {
+  const [began, before] = [performance.now(), childSeconds()];
+  const { stdout, error } = spawnSync(program, [repo, "--all", "--json", "--jobs", jobs], { encoding: "utf8", maxBuffer: 1 << 30 });
+  if (error) throw error;
+  return { wall: (performance.now() - began) / 1000, cpu: childSeconds() - before, report: JSON.parse(stdout) };
+}
+
+/** Verifies in the page; a page that is `traced` is sampled, which slows it down. */
+async function runPage(traced) {
+  const server = createServer((_, response) => {
+    response.setHeader("content-type", "text/html; charset=utf-8");
+    response.end(traced ?? html);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const host = options.insecure ? "elsewhere.test" : "127.0.0.1";
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--host-resolver-rules=MAP elsewhere.test 127.0.0.1"],
+  });
+  const page = await browser.newPage();
+  await page.goto(`http://${host}:${server.address().port}/`);
+  await page.waitForSelector("body[data-ready]");
+  await page.setInputFiles("#input", repo);
+  await page.waitForSelector("#repository:not([hidden])", { timeout: 120_000 });
+  await page.check("input[name=scope][value=all]");
+  let bytes = 0;
+  const watch = setInterval(() => (bytes = Math.max(bytes, rendererBytes())), 100);
+  if (traced) await browser.startTracing(page, { categories: ["disabled-by-default-v8.cpu_profiler"] });
+  const before = secondsByThread();
+  const start = performance.now();
+  await page.click("#start");
+  await page.waitForSelector("#verdict:not([hidden])", { timeout: 1_200_000 });
+  const wall = (performance.now() - start) / 1000;
+  const threads = [...secondsByThread()]
+    .map(([thread, seconds]) => [thread, seconds - (before.get(thread) ?? 0)])
+    .filter(([, seconds]) => seconds >= 0.01)
+    .sort(([, one], [, other]) => other - one);
+  const cpu = threads.reduce((sum, [, seconds]) => sum + seconds, 0);
+  clearInterval(watch);
+  const trace = traced ? await browser.stopTracing() : undefined;
+  const verdict = await page.getAttribute("#verdict", "data-kind");
+  const hasSubtle = await page.evaluate("isSecureContext");
+  await browser.close();
+  server.close();
+  return { wall, cpu, bytes, threads, verdict, hasSubtle, trace };
 }

@@ -9,7 +9,7 @@ use crate::decompress::Decompressor;
 use crate::format::id::PageHash;
 use crate::format::page_size::PageSize;
 use crate::observer::Observer;
-use crate::pack_file::{FrameError, PackFile};
+use crate::pack_file::{FrameError, PackFile, Unproven};
 use crate::repository::{BlobFault, Location, Repository};
 use crate::store::Store;
 
@@ -105,58 +105,162 @@ pub fn check_job(
     depth: Depth,
     observer: &dyn Observer,
 ) -> PackResult {
-    let mut result = PackResult::default();
-    let file = match PackFile::open(store, job.pack) {
-        Ok(file) => file,
-        Err(error) => {
-            result.pack_fault = Some(Fault::of(&error.into()));
-            observer.advance(job.bytes);
-            return result;
-        }
-    };
-    result.blobs.reserve_exact(job.blobs.len());
-    for (wanted, location) in &job.blobs {
-        if observer.cancelled() {
-            result.cancelled = true;
-            break;
-        }
-        let outcome = check_blob(&file, decompressor, location, *wanted, depth, observer);
-        if matches!(outcome, Err(BlobFault::Frame(FrameError::Stopped))) {
-            result.cancelled = true;
-            break;
-        }
-        if depth == Depth::Full {
-            result.bytes_read = result.bytes_read.saturating_add(location.stored_len);
-        }
-        observer.advance(location.stored_len);
-        let outcome = outcome.map_err(|fault| Fault::of(&fault));
-        result.blobs.push(BlobResult { position: wanted.position, outcome });
-    }
-    result
+    let mut check = PackCheck::begin(store, decompressor, job, depth, observer);
+    while check.next_unproven(|_| false, &mut Vec::new()).is_some() {}
+    check.finish()
 }
 
-fn check_blob(
-    file: &PackFile<'_>,
-    decompressor: &dyn Decompressor,
-    location: &Location,
-    wanted: Wanted,
+/// The check of one job for a caller that has a faster SHA-256, and must wait for it.
+///
+/// Everything else about a blob was checked when its bytes are given to such a caller. It may go on to the next
+/// blob before it settles one, in any order; a blob counts as good once it is settled with the hash it is named
+/// after, and never before.
+pub struct PackCheck<'a> {
+    decompressor: &'a dyn Decompressor,
+    observer: &'a dyn Observer,
     depth: Depth,
-    observer: &dyn Observer,
-) -> Result<BlobFacts, BlobFault> {
-    let entry = location.check(file.find(&location.id))?;
-    let mut facts = BlobFacts { raw_len: entry.raw_len, pages: Vec::new() };
-    if depth == Depth::Quick {
-        return Ok(facts);
+    /// The opened pack and the blobs that are left in it.
+    left: Option<(PackFile<'a>, &'a [(Wanted, Location)])>,
+    /// Blobs that were given out and not settled.
+    unsettled: usize,
+    result: PackResult,
+}
+
+/// A blob that is intact if its bytes have the hash that it is named after.
+#[derive(Debug)]
+#[must_use = "a blob that is not settled counts as not checked"]
+pub struct UnprovenBlob {
+    position: u32,
+    facts: BlobFacts,
+    unproven: Unproven,
+}
+
+impl<'a> PackCheck<'a> {
+    /// Opens the pack.
+    pub fn begin(
+        store: &'a dyn Store,
+        decompressor: &'a dyn Decompressor,
+        job: &'a PackJob,
+        depth: Depth,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let mut result = PackResult::default();
+        let left = match PackFile::open(store, job.pack) {
+            Ok(file) => {
+                result.blobs.reserve_exact(job.blobs.len());
+                Some((file, job.blobs.as_slice()))
+            }
+            Err(error) => {
+                result.pack_fault = Some(Fault::of(&error.into()));
+                observer.advance(job.bytes);
+                None
+            }
+        };
+        Self { decompressor, observer, depth, left, unsettled: 0, result }
     }
-    let mut hashers: Vec<PageHasher> = wanted.page_sizes().map(PageHasher::new).collect();
-    file.stream(entry, decompressor, &mut |piece| {
-        for hasher in &mut hashers {
-            hasher.update(piece);
+
+    /// Checks blob after blob until there is one that `is_mine`, and leaves its bytes in `raw`; none at the end.
+    ///
+    /// `is_mine` is told the length of the raw bytes. It must bound it: so much memory is taken.
+    pub fn next_unproven(
+        &mut self,
+        is_mine: impl Fn(u64) -> bool,
+        raw: &mut Vec<u8>,
+    ) -> Option<UnprovenBlob> {
+        loop {
+            let (file, blobs) = self.left.as_mut()?;
+            let ((wanted, location), rest) = blobs.split_first()?;
+            *blobs = rest;
+            let read = if self.observer.cancelled() {
+                Err(FrameError::Stopped.into())
+            } else {
+                let reader = BlobReader { file, decompressor: self.decompressor, observer: self.observer };
+                reader.read(location, *wanted, self.depth, &is_mine, raw)
+            };
+            if matches!(read, Err(BlobFault::Frame(FrameError::Stopped))) {
+                self.result.cancelled = true;
+                self.left = None;
+                return None;
+            }
+            if self.depth == Depth::Full {
+                self.result.bytes_read = self.result.bytes_read.saturating_add(location.stored_len);
+            }
+            self.observer.advance(location.stored_len);
+            let position = wanted.position;
+            match read {
+                Ok((facts, Some(unproven))) => {
+                    self.unsettled += 1;
+                    return Some(UnprovenBlob { position, facts, unproven });
+                }
+                Ok((facts, None)) => self.record(position, Ok(facts)),
+                Err(fault) => self.record(position, Err(fault)),
+            }
         }
-        if observer.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    facts.pages = hashers.into_iter().map(|hasher| (hasher.page_size, hasher.hashes)).collect();
-    Ok(facts)
+    }
+
+    /// Takes the SHA-256 of the bytes that came with a blob.
+    pub fn settle(&mut self, blob: UnprovenBlob, digest: &[u8; 32]) {
+        self.unsettled = self.unsettled.saturating_sub(1);
+        let outcome = blob.unproven.prove(digest).map(|()| blob.facts);
+        self.record(blob.position, outcome.map_err(BlobFault::Frame));
+    }
+
+    /// What was found. With a blob that was not settled, or not looked at, the check counts as cut short.
+    pub fn finish(mut self) -> PackResult {
+        let is_left = self.left.is_some_and(|(_, blobs)| !blobs.is_empty());
+        self.result.cancelled |= is_left || self.unsettled > 0;
+        self.result
+    }
+
+    fn record(&mut self, position: u32, outcome: Result<BlobFacts, BlobFault>) {
+        let outcome = outcome.map_err(|fault| Fault::of(&fault));
+        self.result.blobs.push(BlobResult { position, outcome });
+    }
+}
+
+/// What it takes to read one blob.
+struct BlobReader<'a> {
+    file: &'a PackFile<'a>,
+    decompressor: &'a dyn Decompressor,
+    observer: &'a dyn Observer,
+}
+
+impl BlobReader<'_> {
+    /// The facts of a blob, and what is still to be proven where the caller hashes it.
+    fn read(
+        &self,
+        location: &Location,
+        wanted: Wanted,
+        depth: Depth,
+        is_mine: impl Fn(u64) -> bool,
+        raw: &mut Vec<u8>,
+    ) -> Result<(BlobFacts, Option<Unproven>), BlobFault> {
+        let entry = location.check(self.file.find(&location.id))?;
+        let mut facts = BlobFacts { raw_len: entry.raw_len, pages: Vec::new() };
+        if depth == Depth::Quick {
+            return Ok((facts, None));
+        }
+        let mut hashers: Vec<PageHasher> = wanted.page_sizes().map(PageHasher::new).collect();
+        let mut take = |piece: &[u8]| {
+            for hasher in &mut hashers {
+                hasher.update(piece);
+            }
+            if self.observer.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let unproven = if is_mine(entry.raw_len) {
+            raw.clear();
+            raw.reserve_exact(usize::try_from(entry.raw_len).unwrap_or(0));
+            Some(self.file.stream_unproven(entry, self.decompressor, &mut |piece| {
+                raw.extend_from_slice(piece);
+                take(piece)
+            })?)
+        } else {
+            self.file.stream(entry, self.decompressor, &mut take)?;
+            None
+        };
+        facts.pages = hashers.into_iter().map(|hasher| (hasher.page_size, hasher.hashes)).collect();
+        Ok((facts, unproven))
+    }
 }
 
 /// Hashes a stream page by page; a last part that is no whole page has no hash.
@@ -188,18 +292,4 @@ impl PageHasher {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_are_hashed_whatever_the_pieces() {
-        let bytes: Vec<u8> = (0..2000u32).flat_map(u32::to_le_bytes).collect();
-        let size = PageSize::new(512).unwrap();
-        let expected: Vec<PageHash> = bytes.chunks_exact(512).map(PageHash::of).collect();
-        for piece_len in [1, 511, 512, 513, 8000] {
-            let mut hasher = PageHasher::new(size);
-            bytes.chunks(piece_len).for_each(|piece| hasher.update(piece));
-            assert_eq!(hasher.hashes, expected, "{piece_len}");
-        }
-    }
-}
+mod tests;
