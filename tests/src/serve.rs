@@ -133,11 +133,11 @@ impl Serve {
     ///
     /// # Panics
     ///
-    /// When it ends without.
+    /// When it ends without, or takes more than a minute.
     pub fn wait_for(&self, part: &str) {
         let missing = |log: &mut (Vec<String>, bool)| !log.1 && !log.0.iter().any(|line| line.contains(part));
-        let log = self.log.longer.wait_while(self.log.lines(), missing);
-        let (lines, _) = &*log.unwrap_or_else(PoisonError::into_inner);
+        let log = self.log.longer.wait_timeout_while(self.log.lines(), Duration::from_mins(1), missing);
+        let (lines, _) = &*log.unwrap_or_else(PoisonError::into_inner).0;
         assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:?}");
     }
 

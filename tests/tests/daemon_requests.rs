@@ -87,7 +87,7 @@ fn slow_clients_are_not_waited_for() {
     let mut clocked = ClockedServe::start(home.path(), None);
     let address = clocked.daemon.address.clone();
     let ping = request("GET", "/api/ping", &address, &[], "");
-    let mut silent = TcpStream::connect(&address).unwrap();
+    let mut silent = send(&address, "").unwrap();
     let mut half_a_head = send(&address, &ping[..30]).unwrap();
     let mut idle = send(&address, &ping).unwrap();
     assert_eq!(read_reply(&mut idle).unwrap().status, 200);

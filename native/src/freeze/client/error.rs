@@ -72,7 +72,7 @@ pub enum DaemonError {
     },
     /// It cannot freeze, or not for this machine.
     #[error(
-        "the daemon (process {pid}) offers no backup freeze to this machine: it is too old, or its address leads through another host"
+        "the daemon (process {pid}) offers no backup freeze to this machine: update it if it is old; if its address leads through another host, let it listen on one of this machine"
     )]
     NoFreeze {
         /// Its process.
