@@ -149,6 +149,10 @@ impl Dir {
         true
     }
 
+    /// Holds the folder no longer.
+    #[allow(clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn let_go(&self) {}
+
     fn regular(&self, path: &RelativePath) -> io::Result<PathBuf> {
         let full = self.checked(path)?;
         match fs::symlink_metadata(&full)? {

@@ -195,11 +195,17 @@ impl Dir {
         super::durable::sync_file_system(&self.fd)
     }
 
-    /// Holds the folder against others who ask in this way, until this handle is dropped; `false` when
-    /// somebody else holds it. Where folders cannot be held nobody is kept out.
+    /// Holds the folder against others who ask in this way, until it is let go; `false` when somebody else holds
+    /// it. Where folders cannot be held nobody is kept out.
     pub fn try_hold(&self) -> bool {
         let held = fs::flock(&self.fd, fs::FlockOperation::NonBlockingLockExclusive);
         held != Err(Errno::WOULDBLOCK)
+    }
+
+    /// Holds the folder no longer. Closing it is not enough: a child that another thread is just starting has
+    /// the descriptor too, and with it the hold.
+    pub fn let_go(&self) {
+        let _ = fs::flock(&self.fd, fs::FlockOperation::Unlock);
     }
 
     fn child(&self, name: &str) -> io::Result<Self> {

@@ -1,6 +1,7 @@
 //! Where a restore goes, and where it must not go.
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use msgvault_verifier::format::extras::ExtraFile;
@@ -91,17 +92,41 @@ pub enum TargetError {
     },
 }
 
+/// A folder that is held until this is dropped, so that no other restore sweeps away what this one stages.
+#[derive(Debug)]
+pub(super) struct Held(Dir);
+
+impl Held {
+    fn hold(dir: Dir, path: &Path) -> Result<Self, TargetError> {
+        if dir.try_hold() { Ok(Self(dir)) } else { Err(TargetError::InUse { path: path.to_owned() }) }
+    }
+}
+
+impl Deref for Held {
+    type Target = Dir;
+
+    fn deref(&self) -> &Dir {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 /// A target that was looked at and not changed.
 pub(super) struct Place {
     path: PathBuf,
-    existing: Option<Dir>,
+    existing: Option<Held>,
     locks: Option<PresentLocks>,
 }
 
 /// A target that is held.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) dir: Dir,
+    pub(super) dir: Held,
     /// Its path, without symbolic links.
     pub(super) path: PathBuf,
     /// Keeps daemons and writers out, if there ever were any.
@@ -121,16 +146,14 @@ pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError
         Ok(_) => Some(Dir::open_no_follow(&path).map_err(unusable)?),
     };
     check_relations(&path, request)?;
-    let mut locks = None;
-    if let Some(dir) = &existing {
-        if record::live(&path)?.is_some() {
-            return Err(TargetError::LiveHome { path });
-        }
-        locks = Some(PresentLocks::take(&path)?);
-        hold(dir, &path)?;
-        check_content(dir, &path, request.overwrite)?;
+    let Some(dir) = existing else { return Ok(Place { path, existing: None, locks: None }) };
+    if record::live(&path)?.is_some() {
+        return Err(TargetError::LiveHome { path });
     }
-    Ok(Place { path, existing, locks })
+    let locks = PresentLocks::take(&path)?;
+    let dir = Held::hold(dir, &path)?;
+    check_content(&dir, &path, request.overwrite)?;
+    Ok(Place { path, existing: Some(dir), locks: Some(locks) })
 }
 
 /// Compares the target with the repository and with live homes, as objects of the file system.
@@ -162,11 +185,6 @@ fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<(), TargetEr
     }
     check_folder(dir, path, ATTACHMENTS)?;
     check_free(dir, path, DATABASE)
-}
-
-/// Keeps other restores out, which would sweep away what this one stages.
-fn hold(dir: &Dir, path: &Path) -> Result<(), TargetError> {
-    if dir.try_hold() { Ok(()) } else { Err(TargetError::InUse { path: path.to_owned() }) }
 }
 
 /// Files can be put into a folder, or into one that is still to be made.
@@ -230,12 +248,12 @@ impl Place {
 impl Target {
     /// A folder that nobody else knows.
     pub(super) fn scratch(dir: Dir, path: PathBuf) -> Self {
-        Self { dir, path, _locks: None }
+        Self { dir: Held(dir), path, _locks: None }
     }
 }
 
 /// Creates a folder and those above it, durably, and holds it.
-fn create(path: &Path) -> Result<Dir, RestoreError> {
+fn create(path: &Path) -> Result<Held, RestoreError> {
     let failed = |source| WriteError::new("create", path, source);
     let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
     while let Some(folder) = missing.pop() {
@@ -244,8 +262,7 @@ fn create(path: &Path) -> Result<Dir, RestoreError> {
         platform::sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
     let dir = Dir::open_no_follow(path).map_err(failed)?;
-    hold(&dir, path)?;
-    Ok(dir)
+    Ok(Held::hold(dir, path)?)
 }
 
 /// The folder above the first component of a relative path is the working directory.
