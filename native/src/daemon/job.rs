@@ -244,12 +244,15 @@ mod tests {
     }
 
     /// A program that does what the script says.
+    ///
+    /// Another process writes it: a child that another test is just starting would have a file that is open for
+    /// writing here for a moment, and what somebody may still write to cannot be run.
     fn script(text: &str) -> tempfile::TempDir {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("program");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 700 "$2""#;
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", write, "sh", text]).arg(folder.path().join("program"));
+        assert!(shell.status().unwrap().success());
         folder
     }
 
