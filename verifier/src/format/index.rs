@@ -7,7 +7,7 @@ use super::pack::Encoding;
 use super::table::{self, Entry};
 
 /// Bytes an entry.
-pub const ENTRY_LEN: u64 = 65;
+pub const ENTRY_LEN: usize = 65;
 
 /// One blob and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub type Encoder = table::Encoder<IndexEntry>;
 impl Entry for IndexEntry {
     const OBJECT: &'static str = "the index";
     const MAGIC: [u8; 4] = *b"MVIX";
-    const WIDTH: usize = 65;
+    const WIDTH: usize = ENTRY_LEN;
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(Self::OBJECT, bytes);

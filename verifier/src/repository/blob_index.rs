@@ -75,7 +75,7 @@ impl BlobIndex {
 
     /// Makes room for the entries of index files of so many bytes together.
     pub(super) fn reserve(&mut self, bytes: u64) {
-        let entries = usize::try_from(bytes / index::ENTRY_LEN).unwrap_or(usize::MAX);
+        let entries = usize::try_from(bytes).unwrap_or(usize::MAX) / index::ENTRY_LEN;
         // Without it the room grows as the entries come.
         let _ = self.slots.try_reserve_exact(entries);
     }

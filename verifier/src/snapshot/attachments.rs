@@ -39,7 +39,7 @@ impl AttachmentReader {
         let mut names: HashSet<BlobId> = known.lists.iter().copied().collect();
         for blob in added {
             let left = manifest.attachments.blobs.saturating_sub(known.attachments.len() as u64);
-            let limit = left.saturating_mul(40).saturating_add(42);
+            let limit = attachment_list::encoded_len(left);
             let list = object(repository, "the attachment list", *blob, limit, attachment_list::decode)?;
             if let Some(first) = list.first().filter(|_| names.contains(blob)) {
                 return Err(twice(&first.id));
@@ -73,16 +73,8 @@ impl AttachmentReader {
     }
 
     fn check_totals(&self, manifest: &Manifest) -> Result<(), SnapshotError> {
-        let stated = (manifest.attachments.blobs, manifest.attachments.blob_bytes);
         let bytes = self.attachments.iter().fold(0u64, |sum, attachment| sum.saturating_add(attachment.size));
-        let actual = (self.attachments.len() as u64, bytes);
-        if actual == stated {
-            return Ok(());
-        }
-        Err(mismatch(format!(
-            "they hold {} attachments of {} bytes, the manifest states {} of {}",
-            actual.0, actual.1, stated.0, stated.1
-        )))
+        check_totals(manifest, self.attachments.len() as u64, bytes)
     }
 }
 
@@ -104,11 +96,10 @@ pub fn visit_attachments<S: Store, D: Decompressor>(
     manifest: &Manifest,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
-    let stated = (manifest.attachments.blobs, manifest.attachments.blob_bytes);
     let (mut count, mut bytes) = (0u64, 0u64);
     for blob in manifest.lists() {
         let what = "the attachment list";
-        let limit = attachment_list::encoded_len(stated.0.saturating_sub(count));
+        let limit = attachment_list::encoded_len(manifest.attachments.blobs.saturating_sub(count));
         let mut repeated = None;
         let mut decoder = attachment_list::Decoder::default();
         let mut each = |attachment: Attachment| {
@@ -126,12 +117,17 @@ pub fn visit_attachments<S: Store, D: Decompressor>(
             return Err(twice(&id));
         }
     }
-    if (count, bytes) == stated {
+    check_totals(manifest, count, bytes)
+}
+
+fn check_totals(manifest: &Manifest, count: u64, bytes: u64) -> Result<(), SnapshotError> {
+    let stated = &manifest.attachments;
+    if (count, bytes) == (stated.blobs, stated.blob_bytes) {
         return Ok(());
     }
     Err(mismatch(format!(
         "they hold {count} attachments of {bytes} bytes, the manifest states {} of {}",
-        stated.0, stated.1
+        stated.blobs, stated.blob_bytes
     )))
 }
 
