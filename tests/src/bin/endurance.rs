@@ -15,8 +15,8 @@ struct Cli {
     /// Bytes of database and attachments on the first day, about; K, M and G are powers of 1024
     #[arg(default_value = "100M", value_parser = parse_size)]
     size: u64,
-    /// Days to live
-    #[arg(default_value_t = 40)]
+    /// Days to live; two at least, so that there is something to be a delta
+    #[arg(default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..))]
     days: u32,
     /// Page size of the database
     #[arg(default_value_t = 4096)]
