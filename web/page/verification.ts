@@ -1,6 +1,6 @@
 // A verification: the session plans, checkers take one pack after another, the session joins the results.
 
-import type { Outcome, PackOutcome, RepositoryFiles, TaskRow } from "./messages.ts";
+import type { Checked, Outcome, PackOutcome, RepositoryFiles, TaskRow } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
 
 export interface Scope {
@@ -74,42 +74,64 @@ export async function verify(
   const tasks = await session.call("plan", scope.snapshot, scope.quick);
   watcher.planned(tasks);
   let next = 0;
+  const accepted: Promise<void>[] = [];
+  const take = (): Assignment | undefined => {
+    const task = tasks[next];
+    return task && { number: next, task, job: later(session.call("job", next++)) };
+  };
   const work = async (): Promise<void> => {
-    while (next < tasks.length && !cancel.aborted) {
-      const number = next++;
-      await check(session, checkers, scope.quick, number, tasks[number]!, watcher, cancel);
+    let assignment = take();
+    while (assignment && !cancel.aborted) {
+      const { number, task, job } = assignment;
+      // The next job is fetched while this one is done, so that no Worker waits for the session's.
+      assignment = take();
+      const checked = await check(checkers, await job, scope.quick, task, watcher, cancel);
+      if (!checked && cancel.aborted) return;
+      accepted.push(later(checked ? session.call("accept", number, checked.result) : session.call("giveUp", number)));
+      watcher.done(task, checked?.outcome ?? "not-checked");
     }
   };
   const stop = () => checkers.stop();
   cancel.addEventListener("abort", stop);
   await Promise.all(Array.from({ length: Math.min(Checkers.count(), tasks.length) }, work));
   cancel.removeEventListener("abort", stop);
+  await Promise.all(accepted);
   return session.call("report");
 }
 
+/** A task that a Worker will do, and the job that the session makes of it. */
+interface Assignment {
+  number: number;
+  task: TaskRow;
+  job: Promise<string>;
+}
+
+/** What is awaited later; until then nobody minds if it fails. */
+function later<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** What a checker found; nothing when it died or was cancelled. */
 async function check(
-  session: Remote,
   checkers: Checkers,
+  job: string,
   quick: boolean,
-  number: number,
   task: TaskRow,
   watcher: Watcher,
   cancel: AbortSignal,
-): Promise<void> {
-  const [job, checker] = await Promise.all([session.call("job", number), checkers.take()]);
-  if (cancel.aborted) return checkers.drop(checker);
+): Promise<Checked | undefined> {
+  const checker = await checkers.take();
+  if (cancel.aborted) return void checkers.drop(checker);
   watcher.reading(task);
   checker.onAdvance = watcher.advanced;
   try {
-    const { outcome, result } = await checker.call("check", job, quick);
+    const checked = await checker.call("check", job, quick);
     checkers.give(checker);
-    await session.call("accept", number, result);
-    watcher.done(task, outcome);
+    return checked;
   } catch (error) {
     checkers.drop(checker);
-    if (cancel.aborted) return;
-    if (!(error instanceof CallError)) throw error;
-    await session.call("giveUp", number);
-    watcher.done(task, "not-checked");
+    if (cancel.aborted || error instanceof CallError) return undefined;
+    throw error;
   }
 }

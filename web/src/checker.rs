@@ -72,7 +72,14 @@ async fn check(files: &Files, job: &str, depth: Depth, advance: &Function) -> Re
     let job = PackJob::from_json(job).map_err(Failure::of)?;
     let progress = Progress { advance, pending: Cell::new(0) };
     let mut check = PackCheck::begin(files, &Bounded, &job, depth, &progress);
-    Digests::new().check(&mut check).await?;
+    let mut digests = Digests::new();
+    while let Some(wanted) = check.upcoming() {
+        if depth == Depth::Full {
+            files.fetch(&job.pack.path(), wanted).await;
+        }
+        digests.next(&mut check).await?;
+    }
+    digests.settle(&mut check).await?;
     progress.flush();
     let result = check.finish();
     let checked = Checked { outcome: result.outcome(), result: result.to_json().map_err(Failure::of)? };

@@ -15,7 +15,7 @@ const MIN_BLOB: u64 = 8 << 10;
 /// The largest, in bytes: it is held in memory as a whole, and again as the browser's copy.
 const MAX_BLOB: u64 = 32 << 20;
 /// Bytes that the browser may be hashing at a time, unless it is one blob.
-const MAX_PENDING: usize = 32 << 20;
+const MAX_PENDING: usize = 4 << 20;
 
 /// Blobs that are being hashed, oldest first.
 pub(crate) struct Digests {
@@ -23,6 +23,8 @@ pub(crate) struct Digests {
     subtle: Option<SubtleCrypto>,
     pending: VecDeque<Pending>,
     bytes: usize,
+    /// The bytes of the blob that was read last.
+    raw: Vec<u8>,
 }
 
 struct Pending {
@@ -37,26 +39,26 @@ impl Digests {
         let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
         let subtle = scope.crypto().ok().map(|crypto| crypto.subtle());
         let subtle = subtle.filter(|subtle| !subtle.is_undefined());
-        Self { subtle, pending: VecDeque::new(), bytes: 0 }
+        Self { subtle, pending: VecDeque::new(), bytes: 0, raw: Vec::new() }
     }
 
-    /// Checks all blobs of a job. Fails when the browser cannot hash one, for want of memory.
-    pub(crate) async fn check(&mut self, check: &mut PackCheck<'_>) -> Result<(), JsValue> {
-        let mut raw = Vec::new();
-        let Some(subtle) = self.subtle.clone() else {
-            let _ = check.next_unproven(|_| false, &mut raw);
-            return Ok(());
-        };
-        let is_mine = |len| (MIN_BLOB..=MAX_BLOB).contains(&len);
-        while let Some(blob) = check.next_unproven(is_mine, &mut raw) {
-            while !self.pending.is_empty() && self.bytes + raw.len() > MAX_PENDING {
-                self.settle_oldest(check).await?;
-            }
-            // The browser takes a copy before this returns, so that `raw` is free for the next blob.
-            let digest = subtle.digest_with_str_and_u8_array("SHA-256", &raw)?;
-            self.bytes += raw.len();
-            self.pending.push_back(Pending { blob, len: raw.len(), digest });
+    /// Checks the next blob of a job. Fails when the browser cannot hash it, for want of memory.
+    pub(crate) async fn next(&mut self, check: &mut PackCheck<'_>) -> Result<(), JsValue> {
+        let is_mine = |len| self.subtle.is_some() && (MIN_BLOB..=MAX_BLOB).contains(&len);
+        let Some(blob) = check.next(is_mine, &mut self.raw) else { return Ok(()) };
+        let Some(subtle) = self.subtle.clone() else { return Ok(()) };
+        while !self.pending.is_empty() && self.bytes + self.raw.len() > MAX_PENDING {
+            self.settle_oldest(check).await?;
         }
+        // The browser takes a copy before this returns, so that `raw` is free for the next blob.
+        let digest = subtle.digest_with_str_and_u8_array("SHA-256", &self.raw)?;
+        self.bytes += self.raw.len();
+        self.pending.push_back(Pending { blob, len: self.raw.len(), digest });
+        Ok(())
+    }
+
+    /// Waits for all blobs that are being hashed.
+    pub(crate) async fn settle(&mut self, check: &mut PackCheck<'_>) -> Result<(), JsValue> {
         while !self.pending.is_empty() {
             self.settle_oldest(check).await?;
         }

@@ -11,6 +11,7 @@ mod database;
 mod digests;
 mod failure;
 mod packs;
+mod read_ahead;
 mod session;
 mod store;
 mod text;

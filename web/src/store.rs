@@ -2,21 +2,27 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use js_sys::{ArrayBuffer, Uint8Array};
 use msgvault_verifier::store::{Entry, Source, Store, StoreError};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
-/// How much is read at a time: every read is a question to another process, which may be busy.
-const READ_AHEAD: u64 = 8 << 20;
+use crate::read_ahead::ReadAhead;
+
+/// How much is read at a time of a file that is read in order: every read is a question to another process.
+const READ_LEN: u64 = 8 << 20;
+/// The most that is held of a file before it is asked for, in bytes.
+const MAX_AHEAD: u64 = 32 << 20;
 
 /// What a person chose: files by their path in the repository.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Files {
-    files: BTreeMap<String, Chosen>,
+    chosen: BTreeMap<String, Chosen>,
     folders: BTreeSet<String>,
+    ahead: RefCell<Option<ReadAhead>>,
 }
 
 enum Chosen {
@@ -59,7 +65,27 @@ impl Files {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.add_folder(folder);
         }
-        self.files.insert(path.to_owned(), chosen);
+        self.chosen.insert(path.to_owned(), chosen);
+    }
+
+    /// Waits for bytes that will be read next, so that nobody waits when they are read; of one file at a time.
+    ///
+    /// What cannot be had here is read, and fails, when it is asked for.
+    pub(crate) async fn fetch(&self, path: &str, wanted: Range<u64>) {
+        let mut ahead = self.ahead.take().filter(|ahead| ahead.leads_to(path, wanted.start));
+        if wanted.end.saturating_sub(wanted.start) > MAX_AHEAD {
+            return;
+        }
+        if ahead.is_none()
+            && let Some(Chosen::File(file)) = self.chosen.get(path)
+        {
+            ahead = ReadAhead::begin(path, file, wanted.start).ok();
+        }
+        if let Some(mut ahead) = ahead
+            && ahead.hold(wanted).await.is_ok()
+        {
+            self.ahead.replace(Some(ahead));
+        }
     }
 }
 
@@ -74,7 +100,7 @@ impl Store for Files {
         let below = |path: &&String| path.starts_with(&prefix);
         let folders = self.folders.range(prefix.clone()..).take_while(below).filter_map(inside);
         let mut entries: Vec<Entry> = folders.map(|name| Entry { name, is_folder: true, len: 0 }).collect();
-        for (path, chosen) in self.files.range(prefix.clone()..).take_while(|(path, _)| below(path)) {
+        for (path, chosen) in self.chosen.range(prefix.clone()..).take_while(|(path, _)| below(path)) {
             let Some(name) = inside(path) else { continue };
             entries.push(Entry { name, is_folder: false, len: chosen.len() });
         }
@@ -84,11 +110,12 @@ impl Store for Files {
     fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
         let unreadable =
             |reason: &str| StoreError::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
-        match self.files.get(path) {
+        match self.chosen.get(path) {
             Some(Chosen::File(file)) => {
                 let reader = FileReaderSync::new().map_err(|_| unreadable("files cannot be read here"))?;
-                let ahead = RefCell::new((0, Uint8Array::new_with_length(0)));
-                Ok(Box::new(OpenFile { file, len: len_of(file), reader, path: path.to_owned(), ahead }))
+                let last = RefCell::new((0, Uint8Array::new_with_length(0)));
+                let (len, ahead) = (len_of(file), &self.ahead);
+                Ok(Box::new(OpenFile { file, len, reader, path: path.to_owned(), ahead, last }))
             }
             Some(Chosen::Refused(reason)) => Err(unreadable(reason)),
             None if self.folders.contains(path) => Err(StoreError::NotAFile { path: path.to_owned() }),
@@ -117,8 +144,9 @@ struct OpenFile<'a> {
     len: u64,
     reader: FileReaderSync,
     path: String,
-    /// Bytes that were read already, and where they begin.
-    ahead: RefCell<(u64, Uint8Array)>,
+    ahead: &'a RefCell<Option<ReadAhead>>,
+    /// Bytes that were read last, and where they begin.
+    last: RefCell<(u64, Uint8Array)>,
 }
 
 impl OpenFile<'_> {
@@ -159,14 +187,21 @@ impl Source for OpenFile<'_> {
         let wanted = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
         let end = offset.checked_add(wanted).filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| self.unreadable("it ends before the bytes that should be there"))?;
-        if wanted > READ_AHEAD {
+        if self.ahead.borrow().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
+            return Ok(());
+        }
+        if wanted > READ_LEN {
             self.read(offset, end)?.copy_to(buffer);
             return Ok(());
         }
-        let mut ahead = self.ahead.borrow_mut();
-        let (start, bytes) = &mut *ahead;
-        if offset < *start || end - *start > u64::from(bytes.length()) {
-            *bytes = self.read(offset, self.len.min(offset.saturating_add(READ_AHEAD)))?;
+        let mut last = self.last.borrow_mut();
+        let (start, bytes) = &mut *last;
+        let read_until = start.saturating_add(u64::from(bytes.length()));
+        if offset < *start || end > read_until {
+            // Headers and footers are read alone; whoever goes on where he stopped will go on again.
+            let goes_on = read_until > 0 && (*start..=read_until).contains(&offset);
+            let until = if goes_on { self.len.min(offset.saturating_add(READ_LEN)) } else { end };
+            *bytes = self.read(offset, until)?;
             *start = offset;
         }
         // Both lie within what was read, which is far below 2^32.

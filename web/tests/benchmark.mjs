@@ -85,10 +85,7 @@ async function runPage(traced) {
   const watch = setInterval(() => (bytes = Math.max(bytes, rendererBytes())), 100);
   if (traced) await browser.startTracing(page, { categories: ["disabled-by-default-v8.cpu_profiler"] });
   const before = secondsByThread();
-  const start = performance.now();
-  await page.click("#start");
-  await page.waitForSelector("#verdict:not([hidden])", { timeout: 1_200_000 });
-  const wall = (performance.now() - start) / 1000;
+  const wall = await page.evaluate(verify);
   const threads = [...secondsByThread()]
     .map(([thread, seconds]) => [thread, seconds - (before.get(thread) ?? 0)])
     .filter(([, seconds]) => seconds >= 0.01)
@@ -101,4 +98,15 @@ async function runPage(traced) {
   await browser.close();
   server.close();
   return { wall, cpu, bytes, threads, verdict, hasSubtle, trace };
+}
+
+/** Seconds from the click to the verdict, as somebody at the page sees them. */
+function verify() {
+  const began = performance.now();
+  const verdict = document.getElementById("verdict");
+  return new Promise((done) => {
+    const look = () => verdict.hidden || done((performance.now() - began) / 1000);
+    new MutationObserver(look).observe(verdict, { attributes: true });
+    document.getElementById("start").click();
+  });
 }

@@ -1,6 +1,6 @@
 //! Reading and hashing the wanted blobs of one pack.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -106,7 +106,9 @@ pub fn check_job(
     observer: &dyn Observer,
 ) -> PackResult {
     let mut check = PackCheck::begin(store, decompressor, job, depth, observer);
-    while check.next_unproven(|_| false, &mut Vec::new()).is_some() {}
+    while check.upcoming().is_some() {
+        let _ = check.next(|_| false, &mut Vec::new());
+    }
     check.finish()
 }
 
@@ -159,43 +161,45 @@ impl<'a> PackCheck<'a> {
         Self { decompressor, observer, depth, left, unsettled: 0, result }
     }
 
-    /// Checks blob after blob until there is one that `is_mine`, and leaves its bytes in `raw`; none at the end.
+    /// Where the stored bytes of the next blob should be in the pack; none at the end.
+    pub fn upcoming(&self) -> Option<Range<u64>> {
+        let (_, blobs) = self.left.as_ref()?;
+        let (_, location) = blobs.first()?;
+        Some(location.offset..location.offset.saturating_add(location.stored_len))
+    }
+
+    /// Checks the next blob; one that `is_mine` is given back unproven, with its bytes in `raw`.
     ///
     /// `is_mine` is told the length of the raw bytes. It must bound it: so much memory is taken.
-    pub fn next_unproven(
-        &mut self,
-        is_mine: impl Fn(u64) -> bool,
-        raw: &mut Vec<u8>,
-    ) -> Option<UnprovenBlob> {
-        loop {
-            let (file, blobs) = self.left.as_mut()?;
-            let ((wanted, location), rest) = blobs.split_first()?;
-            *blobs = rest;
-            let read = if self.observer.cancelled() {
-                Err(FrameError::Stopped.into())
-            } else {
-                let reader = BlobReader { file, decompressor: self.decompressor, observer: self.observer };
-                reader.read(location, *wanted, self.depth, &is_mine, raw)
-            };
-            if matches!(read, Err(BlobFault::Frame(FrameError::Stopped))) {
-                self.result.cancelled = true;
-                self.left = None;
-                return None;
-            }
-            if self.depth == Depth::Full {
-                self.result.bytes_read = self.result.bytes_read.saturating_add(location.stored_len);
-            }
-            self.observer.advance(location.stored_len);
-            let position = wanted.position;
-            match read {
-                Ok((facts, Some(unproven))) => {
-                    self.unsettled += 1;
-                    return Some(UnprovenBlob { position, facts, unproven });
-                }
-                Ok((facts, None)) => self.record(position, Ok(facts)),
-                Err(fault) => self.record(position, Err(fault)),
-            }
+    pub fn next(&mut self, is_mine: impl Fn(u64) -> bool, raw: &mut Vec<u8>) -> Option<UnprovenBlob> {
+        let (file, blobs) = self.left.as_mut()?;
+        let ((wanted, location), rest) = blobs.split_first()?;
+        *blobs = rest;
+        let read = if self.observer.cancelled() {
+            Err(FrameError::Stopped.into())
+        } else {
+            let reader = BlobReader { file, decompressor: self.decompressor, observer: self.observer };
+            reader.read(location, *wanted, self.depth, &is_mine, raw)
+        };
+        if matches!(read, Err(BlobFault::Frame(FrameError::Stopped))) {
+            self.result.cancelled = true;
+            self.left = None;
+            return None;
         }
+        if self.depth == Depth::Full {
+            self.result.bytes_read = self.result.bytes_read.saturating_add(location.stored_len);
+        }
+        self.observer.advance(location.stored_len);
+        let position = wanted.position;
+        match read {
+            Ok((facts, Some(unproven))) => {
+                self.unsettled += 1;
+                return Some(UnprovenBlob { position, facts, unproven });
+            }
+            Ok((facts, None)) => self.record(position, Ok(facts)),
+            Err(fault) => self.record(position, Err(fault)),
+        }
+        None
     }
 
     /// Takes the SHA-256 of the bytes that came with a blob.

@@ -4,6 +4,9 @@ import type { TaskRow } from "../messages.ts";
 import { bytes, count, duration } from "../words.ts";
 import { byId, fill, h, show } from "./dom.ts";
 
+/** Milliseconds: drawing takes time from checking. */
+const DRAW_EVERY = 250;
+
 export class Progress {
   private quick = false;
   private total = 0;
@@ -49,7 +52,7 @@ export class Progress {
     this.done += done;
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => this.draw());
+    setTimeout(() => this.draw(), DRAW_EVERY);
   }
 
   private draw(): void {

@@ -1,0 +1,89 @@
+//! The next bytes of a file, which the browser reads while the Worker checks the ones before them.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use js_sys::Uint8Array;
+use js_sys::futures::JsFuture;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, ReadableStreamDefaultReader, ReadableStreamReadResult};
+
+/// Bytes that are read and thrown away rather than asked for anew behind them.
+const MAX_SKIP: u64 = 1 << 20;
+
+/// A part of a file, in pieces as the browser gives them, and the stream that goes on behind them.
+pub(crate) struct ReadAhead {
+    path: String,
+    stream: ReadableStreamDefaultReader,
+    pieces: VecDeque<Uint8Array>,
+    /// Where the pieces lie in the file.
+    held: Range<u64>,
+}
+
+impl ReadAhead {
+    /// Begins to read a file.
+    pub(crate) fn begin(path: &str, file: &Blob, start: u64) -> Result<Self, JsValue> {
+        #[expect(clippy::cast_precision_loss, reason = "a file has less than 2^53 bytes")]
+        let rest = file.slice_with_f64(start as f64)?;
+        let stream = rest.stream().get_reader().unchecked_into();
+        Ok(Self { path: path.to_owned(), stream, pieces: VecDeque::new(), held: start..start })
+    }
+
+    /// Whether bytes from `start` on come soon.
+    pub(crate) fn leads_to(&self, path: &str, start: u64) -> bool {
+        self.path == path && (self.held.start..=self.held.end.saturating_add(MAX_SKIP)).contains(&start)
+    }
+
+    /// Waits until these bytes are held, and lets go of what lies before them. Fails where the file ends or cannot
+    /// be read.
+    pub(crate) async fn hold(&mut self, wanted: Range<u64>) -> Result<(), JsValue> {
+        self.let_go(wanted.start);
+        while self.held.end < wanted.end {
+            let result: ReadableStreamReadResult = JsFuture::from(self.stream.read()).await?.unchecked_into();
+            let piece: Uint8Array = result.get_value().dyn_into()?;
+            self.held.end = self.held.end.saturating_add(u64::from(piece.length()));
+            self.pieces.push_back(piece);
+            self.let_go(wanted.start);
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, before: u64) {
+        while let Some(first) = self.pieces.front() {
+            let end = self.held.start.saturating_add(u64::from(first.length()));
+            if end > before {
+                return;
+            }
+            self.held.start = end;
+            self.pieces.pop_front();
+        }
+    }
+
+    /// Copies bytes that are held; says whether they are.
+    pub(crate) fn copy(&self, path: &str, offset: u64, mut buffer: &mut [u8]) -> bool {
+        let end = offset.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+        if self.path != path || offset < self.held.start || end > self.held.end {
+            return false;
+        }
+        // What is held has far less than 2^32 bytes.
+        let mut skip = u32::try_from(offset - self.held.start).unwrap_or(u32::MAX);
+        for piece in &self.pieces {
+            if skip < piece.length() && !buffer.is_empty() {
+                let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+                let part = piece.subarray(skip, piece.length().min(skip.saturating_add(room)));
+                let (head, tail) = buffer.split_at_mut(buffer.len().min(part.length() as usize));
+                part.copy_to(head);
+                buffer = tail;
+            }
+            skip = skip.saturating_sub(piece.length());
+        }
+        buffer.is_empty()
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        // Nobody waits for the rest; whether it could have been read matters no more.
+        let _ = self.stream.cancel();
+    }
+}
