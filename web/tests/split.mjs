@@ -10,7 +10,7 @@ const PARTS = [
   ["collecting garbage", /^\(garbage collector\)$/],
   ["reading", /readAsArrayBuffer|FileReaderSync/],
   ["hashing blobs", /\.digest\(|^digest$/],
-  ["hashing pages and small blobs", /sha2|sha256/],
+  ["hashing pages and small blobs", /four_at_once|sha2|sha256/],
   ["decompressing", /ruzstd|twox_hash/],
   ["checksums", /crc32c/],
 ];

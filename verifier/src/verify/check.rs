@@ -3,7 +3,6 @@
 use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::decompress::Decompressor;
 use crate::format::id::PageHash;
@@ -13,9 +12,13 @@ use crate::pack_file::{FrameError, PackFile, Unproven};
 use crate::repository::{BlobFault, Location, Repository};
 use crate::store::Store;
 
+use self::page_hasher::PageHasher;
 use super::fault::Fault;
 use super::plan::{PackJob, PackTask, Wanted};
 use super::{Depth, ProblemCode};
+
+mod four_at_once;
+mod page_hasher;
 
 /// What was found in one pack.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,36 +265,8 @@ impl BlobReader<'_> {
             self.file.stream(entry, self.decompressor, &mut take)?;
             None
         };
-        facts.pages = hashers.into_iter().map(|hasher| (hasher.page_size, hasher.hashes)).collect();
+        facts.pages = hashers.into_iter().map(PageHasher::finish).collect();
         Ok((facts, unproven))
-    }
-}
-
-/// Hashes a stream page by page; a last part that is no whole page has no hash.
-struct PageHasher {
-    page_size: PageSize,
-    hash: Sha256,
-    filled: usize,
-    hashes: Vec<PageHash>,
-}
-
-impl PageHasher {
-    fn new(page_size: PageSize) -> Self {
-        Self { page_size, hash: Sha256::new(), filled: 0, hashes: Vec::new() }
-    }
-
-    fn update(&mut self, mut piece: &[u8]) {
-        while !piece.is_empty() {
-            let room = self.page_size.in_memory() - self.filled;
-            let (head, tail) = piece.split_at(room.min(piece.len()));
-            self.hash.update(head);
-            self.filled += head.len();
-            if self.filled == self.page_size.in_memory() {
-                self.hashes.push(PageHash::from_digest(&self.hash.finalize_reset().into()));
-                self.filled = 0;
-            }
-            piece = tail;
-        }
     }
 }
 
