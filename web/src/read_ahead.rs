@@ -8,6 +8,8 @@ use js_sys::futures::JsFuture;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, ReadableStreamDefaultReader, ReadableStreamReadResult};
 
+use crate::store::press;
+
 /// Bytes that are read and thrown away rather than asked for anew behind them.
 const MAX_SKIP: u64 = 1 << 20;
 
@@ -41,6 +43,7 @@ impl ReadAhead {
         while self.held.end < wanted.end {
             let result: ReadableStreamReadResult = JsFuture::from(self.stream.read()).await?.unchecked_into();
             let piece: Uint8Array = result.get_value().dyn_into()?;
+            press(piece.length());
             self.held.end = self.held.end.saturating_add(u64::from(piece.length()));
             self.pieces.push_back(piece);
             self.let_go(wanted.start);

@@ -174,7 +174,7 @@ impl OpenFile<'_> {
 
 /// Makes the browser collect what it read more often: it counts only what scripts hold, and keeps as much again for
 /// the pipe that the bytes came through. Memory that nobody touches is counted too, and costs nothing.
-fn press(read: u32) {
+pub(crate) fn press(read: u32) {
     drop(ArrayBuffer::new(read));
 }
 
