@@ -12,6 +12,7 @@ mod leftovers;
 mod preflight;
 mod proof;
 mod publish;
+mod recorded;
 mod staging;
 mod target;
 mod undo;
@@ -158,7 +159,7 @@ pub fn rehearse(
     let staging = Staging::create(context, target::Target::scratch(dir, path))?;
     let run = Run { context, repository, snapshot: &snapshot, workers: &workers, staging: &staging };
     database::stage(&run, &plan)?;
-    attachments::check(&run)?;
+    recorded::read(&run)?;
     proof::prove(&run, true)?;
     Ok(())
 }

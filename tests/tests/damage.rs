@@ -51,7 +51,7 @@ fn needs(repository: &Repository<MemoryStore, Ruzstd>, id: &SnapshotId) -> BTree
             .flat_map(|(_, map, hashes)| [*map, *hashes]),
     );
     blobs.extend(snapshot.manifest.lists());
-    blobs.extend(snapshot.attachments.iter().map(|attachment| attachment.id));
+    blobs.extend(snapshot.attachments.iter(repository.index()).map(|attachment| attachment.id));
     blobs.extend(snapshot.manifest.extras.tree);
     blobs.extend(snapshot.extras.iter().map(|file| file.blob));
     blobs.extend(snapshot.manifest.auxiliary().iter().map(|item| item.blob));

@@ -224,7 +224,7 @@ pub fn details<S: Store, D: Decompressor>(
         new_index: manifest.new_index,
         metadata: manifest.metadata,
         attachment_list: attachments
-            .into_iter()
+            .iter(repository.index())
             .map(|attachment| AttachmentSummary { sha256: attachment.id, size: attachment.size })
             .collect(),
         extras: extras.into_iter().map(extra).collect(),

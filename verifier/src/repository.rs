@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-pub use blob_index::{BlobIndex, Location};
+pub use blob_index::{BlobIndex, BlobSet, Location};
 
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};

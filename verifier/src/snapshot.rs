@@ -5,7 +5,6 @@ mod chain;
 
 use crate::decompress::Decompressor;
 use crate::format::DecodeError;
-use crate::format::attachment_list::Attachment;
 use crate::format::blob::MAX_RAW_LEN;
 use crate::format::extras::{self, ExtraFile};
 use crate::format::id::{BlobId, SnapshotId};
@@ -16,7 +15,7 @@ use crate::format::page_size::PageSize;
 use crate::repository::{BlobError, LoadError, Repository};
 use crate::store::Store;
 
-pub use attachments::{AttachmentReader, load_attachments, visit_attachments};
+pub use attachments::{AttachmentReader, Attachments, load_attachments, visit_attachments};
 pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects};
 
 /// The largest extras tree, in bytes: a million files.
@@ -39,7 +38,7 @@ pub struct Snapshot {
     /// The maps of the database.
     pub maps: Maps,
     /// Attachments in first-seen order.
-    pub attachments: Vec<Attachment>,
+    pub attachments: Attachments,
     /// Other files.
     pub extras: Vec<ExtraFile>,
 }

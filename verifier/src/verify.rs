@@ -1,7 +1,7 @@
 //! Whether a repository can be trusted: plan, check, merge.
 //!
 //! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack, on
-//! whatever thread the caller likes; `merge` walks the snapshots again and turns what was found into one
+//! whatever thread the caller likes; `Findings` takes what was found, in any order; `merge` walks the snapshots again and turns what was found into one
 //! report. The report is the same to the byte in whatever order the packs were checked.
 //!
 //! A checker that shares no memory with the planner takes a `PackJob` instead of a task, and both jobs and
@@ -17,7 +17,7 @@ mod transfer;
 mod walk;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
-pub use merge::merge;
+pub use merge::{Findings, merge};
 pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
 pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};

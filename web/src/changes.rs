@@ -6,7 +6,7 @@ use msgvault_verifier::Decompressor;
 use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::inspect::SnapshotSummary;
-use msgvault_verifier::repository::Repository;
+use msgvault_verifier::repository::{BlobIndex, Repository};
 use msgvault_verifier::snapshot::{Snapshot, SnapshotError};
 use msgvault_verifier::store::Store;
 use serde::Serialize;
@@ -57,8 +57,8 @@ pub(crate) fn changes<S: Store, D: Decompressor>(
         messages: messages(&old).zip(messages(&new)),
         pages: (old.maps.pages.page_count, new.maps.pages.page_count),
         pages_changed: pages_changed(&old, &new),
-        attachments_added: attachments_only_in(&new, &old),
-        attachments_removed: attachments_only_in(&old, &new),
+        attachments_added: attachments_only_in(repository.index(), &new, &old),
+        attachments_removed: attachments_only_in(repository.index(), &old, &new),
         extras_added: only(&new.extras, &before),
         extras_removed: only(&old.extras, &after),
         extras_changed: new.extras.iter().filter(is_other).map(path).collect(),
@@ -74,8 +74,8 @@ fn pages_changed(old: &Snapshot, new: &Snapshot) -> Option<usize> {
     Some(new.hashes.len() - same)
 }
 
-fn attachments_only_in(one: &Snapshot, other: &Snapshot) -> (usize, u64) {
-    let others: HashSet<BlobId> = other.attachments.iter().map(|attachment| attachment.id).collect();
-    let only = one.attachments.iter().filter(|attachment| !others.contains(&attachment.id));
+fn attachments_only_in(index: &BlobIndex, one: &Snapshot, other: &Snapshot) -> (usize, u64) {
+    let others: HashSet<BlobId> = other.attachments.iter(index).map(|attachment| attachment.id).collect();
+    let only = one.attachments.iter(index).filter(|attachment| !others.contains(&attachment.id));
     only.fold((0, 0), |(count, bytes), attachment| (count + 1, bytes.saturating_add(attachment.size)))
 }

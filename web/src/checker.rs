@@ -114,7 +114,9 @@ mod tests {
     use super::*;
     use msgvault_verifier::repository::Repository;
     use msgvault_verifier::store::DirectoryStore;
-    use msgvault_verifier::verify::{PackResult, Report, Scope, Verdict, check_job, check_pack, merge, plan};
+    use msgvault_verifier::verify::{
+        Findings, PackResult, Report, Scope, Verdict, check_job, check_pack, merge, plan,
+    };
 
     /// A decoder that has no memory to speak of.
     struct Tiny;
@@ -148,9 +150,9 @@ mod tests {
             let result = check_job(&store(fixture), repository.decompressor(), &job, Depth::Full, &());
             PackResult::from_json(&result.to_json().unwrap()).unwrap()
         };
-        let mut results: Vec<PackResult> = plan.tasks.iter().rev().map(check).collect();
-        results.reverse();
-        merge(&repository, plan, results, &())
+        let mut findings = Findings::new(repository.index());
+        plan.tasks.iter().rev().for_each(|task| findings.add(task, check(task)));
+        merge(&repository, plan, findings, &())
     }
 
     #[test]
@@ -158,9 +160,11 @@ mod tests {
         for fixture in ["plain", "chain", "no-attachments", "namespaced", "unchanged"] {
             let repository = Repository::open(store(fixture), Bounded).unwrap();
             let plan = plan(&repository, &Scope::All, Depth::Full, &());
-            let check = |task| check_pack(&repository, task, Depth::Full, &());
-            let results = plan.tasks.iter().map(check).collect();
-            let direct = merge(&repository, plan, results, &());
+            let mut findings = Findings::new(repository.index());
+            for task in &plan.tasks {
+                findings.add(task, check_pack(&repository, task, Depth::Full, &()));
+            }
+            let direct = merge(&repository, plan, findings, &());
             let sent = verify_by_text(fixture, Bounded);
             assert_eq!(serde_json::to_value(&sent).unwrap(), serde_json::to_value(&direct).unwrap());
             assert_eq!(sent.verdict, Verdict::Intact);
@@ -182,10 +186,27 @@ mod tests {
     fn a_task_that_nobody_did_leaves_its_snapshots_unchecked() {
         let repository = Repository::open(store("plain"), Bounded).unwrap();
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
-        let results = vec![PackResult::not_checked("the Worker died"); plan.tasks.len()];
-        assert!(results.iter().all(|result| result.outcome() == PackOutcome::NotChecked));
-        let report = merge(&repository, plan, results, &());
+        let mut findings = Findings::new(repository.index());
+        for task in &plan.tasks {
+            let result = PackResult::not_checked("the Worker died");
+            assert_eq!(result.outcome(), PackOutcome::NotChecked);
+            findings.add(task, result);
+        }
+        let report = merge(&repository, plan, findings, &());
         assert_eq!((report.verdict, report.complete), (Verdict::Unchecked, true));
         assert_eq!(report.problems, []);
+    }
+
+    #[test]
+    fn a_second_result_of_a_task_stands_for_no_other_task() {
+        let repository = Repository::open(store("chain"), Bounded).unwrap();
+        let plan = plan(&repository, &Scope::All, Depth::Full, &());
+        assert!(plan.tasks.len() > 1);
+        let mut findings = Findings::new(repository.index());
+        for _ in &plan.tasks {
+            findings.add(&plan.tasks[0], check_pack(&repository, &plan.tasks[0], Depth::Full, &()));
+        }
+        let report = merge(&repository, plan, findings, &());
+        assert_eq!((report.verdict, report.complete), (Verdict::Unchecked, false));
     }
 }

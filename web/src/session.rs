@@ -6,7 +6,7 @@ use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::inspect::{self, RepositoryOverview};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::{load_attachments, load_manifest};
-use msgvault_verifier::verify::{Depth, PackResult, Plan, Report, Scope, merge, plan};
+use msgvault_verifier::verify::{Depth, Findings, PackResult, Plan, Report, Scope, merge, plan};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -33,7 +33,7 @@ pub struct Session {
 /// A verification, from plan to report.
 struct Run {
     plan: Plan,
-    results: Vec<PackResult>,
+    findings: Findings,
 }
 
 #[derive(Serialize)]
@@ -97,8 +97,8 @@ impl Session {
             bytes: task.bytes,
         };
         let rows: Vec<TaskRow> = plan.tasks.iter().map(row).collect();
-        let results = vec![PackResult::cancelled(); rows.len()];
-        self.run = Some(Run { plan, results });
+        let findings = Findings::new(self.repository.index());
+        self.run = Some(Run { plan, findings });
         json(&rows)
     }
 
@@ -124,7 +124,7 @@ impl Session {
     /// Ends the verification. Tasks without a result count as not checked.
     pub fn report(&mut self) -> Result<String, JsValue> {
         let run = self.run.take().ok_or_else(|| Failure::of("no verification was begun"))?;
-        let report = merge(&self.repository, run.plan, run.results, &());
+        let report = merge(&self.repository, run.plan, run.findings, &());
         json(&Outcome { summary: report.summary(), text: report.to_text(), report: &report })
     }
 
@@ -188,8 +188,9 @@ impl Session {
 
 impl Session {
     fn store_result(&mut self, task: usize, result: PackResult) -> Result<(), JsValue> {
-        let slot = self.run.as_mut().and_then(|run| run.results.get_mut(task));
-        *slot.ok_or_else(|| Failure::of("there is no such task"))? = result;
+        let run = self.run.as_mut().ok_or_else(|| Failure::of("no verification was begun"))?;
+        let task = run.plan.tasks.get(task).ok_or_else(|| Failure::of("there is no such task"))?;
+        run.findings.add(task, result);
         Ok(())
     }
 
@@ -198,7 +199,8 @@ impl Session {
             Some((of, attachments)) if of == *id => attachments,
             _ => {
                 let manifest = load_manifest(&self.repository, id).map_err(Failure::of)?;
-                let mut all = load_attachments(&self.repository, &manifest).map_err(Failure::of)?;
+                let all = load_attachments(&self.repository, &manifest).map_err(Failure::of)?;
+                let mut all: Vec<Attachment> = all.iter(self.repository.index()).collect();
                 all.sort_by_key(|attachment| std::cmp::Reverse(attachment.size));
                 all
             }

@@ -27,7 +27,8 @@ fn a_first_snapshot_holds_the_archive_to_the_byte() {
     assert_eq!(snapshot.manifest.created_at, "2026-11-23T13:35:58Z");
     assert_eq!(snapshot.manifest.options.zstd_level, 3);
     assert_eq!(snapshot.manifest.db.map_chain_depth, 0);
-    assert!(snapshot.attachments.iter().any(|attachment| attachment.id == small));
+    let repository = archive.repository();
+    assert!(snapshot.attachments.iter(repository.index()).any(|attachment| attachment.id == small));
     assert_eq!((report.attachments.blobs, report.attachments.new), (3, 3));
     assert_eq!(report.pages.changed, report.pages.total);
     assert_eq!((report.extras.files, report.extras.bytes), (1, 2));

@@ -20,7 +20,7 @@ use super::{Run, Source};
 pub(super) struct PackWork<T> {
     pack: PackId,
     /// Positions in the repository's index.
-    blobs: Vec<(usize, T)>,
+    blobs: Vec<(u32, T)>,
 }
 
 /// Groups blobs by pack. Fails when no index names one of them.
@@ -29,20 +29,20 @@ pub(super) fn by_pack<T>(
     wanted: impl IntoIterator<Item = (BlobId, T)>,
 ) -> Result<Vec<PackWork<T>>, RestoreError> {
     let index = repository.index();
-    let mut packs: BTreeMap<PackId, Vec<(u64, usize, T)>> = BTreeMap::new();
+    let mut packs: BTreeMap<PackId, Vec<(u32, T)>> = BTreeMap::new();
     for (blob, purpose) in wanted {
         let found = index.position(&blob).and_then(|position| Some((position, index.at(position)?)));
+        let found = found.and_then(|(position, location)| Some((u32::try_from(position).ok()?, location)));
         let Some((position, location)) = found else {
             return Err(BlobError { blob, pack: None, fault: BlobFault::NotIndexed }.into());
         };
-        packs.entry(location.pack).or_default().push((location.offset, position, purpose));
+        packs.entry(location.pack).or_default().push((position, purpose));
     }
+    let offset = |position: u32| index.at(usize::try_from(position).ok()?).map(|location| location.offset);
     let work = packs.into_iter().map(|(pack, mut blobs)| {
-        blobs.sort_by_key(|(offset, position, _)| (*offset, *position));
-        PackWork {
-            pack,
-            blobs: blobs.into_iter().map(|(_, position, purpose)| (position, purpose)).collect(),
-        }
+        blobs.sort_by_key(|(position, _)| (offset(*position), *position));
+        blobs.shrink_to_fit();
+        PackWork { pack, blobs }
     });
     Ok(work.collect())
 }
@@ -59,7 +59,8 @@ pub(super) fn each_blob<T>(
         if observer.cancelled() {
             return Err(RestoreError::Cancelled);
         }
-        let Some(location) = repository.index().at(*position) else { continue };
+        let position = usize::try_from(*position).unwrap_or(usize::MAX);
+        let Some(location) = repository.index().at(position) else { continue };
         let failed = |fault: BlobFault| BlobError { blob: location.id, pack: Some(work.pack), fault };
         if file.is_none() {
             let opened = PackFile::open(repository.store(), work.pack);

@@ -9,6 +9,7 @@ use msgvault_verifier::snapshot::SnapshotError;
 
 use crate::archive::pack_index::IndexFault;
 use crate::archive::schema::SchemaError;
+use crate::archive::spool::SpoolError;
 use crate::context::Context;
 use crate::repo::lock::LockError;
 
@@ -71,6 +72,9 @@ pub enum RestoreError {
     /// The restored database's tables of packed attachments cannot be used.
     #[error("the restored database: {0}")]
     PackIndex(#[from] IndexFault),
+    /// The recorded paths cannot be kept.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// SQLite cannot read the restored database.
     #[error("the restored database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -18,7 +18,7 @@ pub(super) struct Plan {
     /// Runs of the page map by blob and place in the blob.
     pub(super) page_runs: Vec<PageRun>,
     /// Positions in the snapshot's attachments.
-    pub(super) attachments: Vec<PackWork<usize>>,
+    pub(super) attachments: Vec<PackWork<u32>>,
     /// Positions in the snapshot's extras.
     pub(super) extras: Vec<PackWork<usize>>,
 }
@@ -35,7 +35,10 @@ pub(super) fn plan(
     let plan = Plan {
         pages: by_pack(repository, page_blobs(snapshot, &page_runs))?,
         page_runs,
-        attachments: by_pack(repository, (0..).zip(&snapshot.attachments).map(|(n, a)| (a.id, n)))?,
+        attachments: by_pack(
+            repository,
+            snapshot.attachments.iter(repository.index()).map(|a| a.id).zip(0..),
+        )?,
         extras: by_pack(repository, (0..).zip(&snapshot.extras).map(|(n, extra)| (extra.blob, n)))?,
     };
     let page_size = snapshot.maps.pages.page_size;
@@ -49,7 +52,9 @@ pub(super) fn plan(
     })?;
     workers.each(&plan.attachments, |work| {
         each_blob(repository, context.observer, work, |n, _, entry| {
-            let size = snapshot.attachments.get(*n).map_or(0, |attachment| attachment.size);
+            let number = usize::try_from(*n).unwrap_or(usize::MAX);
+            let attachment = snapshot.attachments.get(repository.index(), number);
+            let size = attachment.map_or(0, |attachment| attachment.size);
             check_length("an attachment", entry.id, size, entry.raw_len, entry.raw_len == size)
         })
     })?;

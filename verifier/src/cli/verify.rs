@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use crate::decompress::Decompressor;
 use crate::observer::{Observer, Phase};
 use crate::repository::{OpenError, Repository, SelectError};
 use crate::store::Store;
-use crate::verify::{Depth, Report, Scope, Verdict, check_pack, merge, plan};
+use crate::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 
 use super::{Exit, Output};
 
@@ -106,8 +107,12 @@ where
 {
     let plan = plan(repository, scope, depth, observer);
     observer.begin(Phase::Check, plan.tasks.iter().fold(0, |sum, task| sum.saturating_add(task.bytes)));
-    let results = plan.tasks.par_iter().map(|task| check_pack(repository, task, depth, observer)).collect();
-    merge(repository, plan, results, observer)
+    let findings = Mutex::new(Findings::new(repository.index()));
+    plan.tasks.par_iter().for_each(|task| {
+        let result = check_pack(repository, task, depth, observer);
+        findings.lock().unwrap_or_else(PoisonError::into_inner).add(task, result);
+    });
+    merge(repository, plan, findings.into_inner().unwrap_or_else(PoisonError::into_inner), observer)
 }
 
 /// Prints a report and says how the program ends.

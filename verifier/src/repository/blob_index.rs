@@ -25,6 +25,31 @@ struct Slot {
     stored_len: u64,
 }
 
+/// Some of the blobs of an index, by position; a bit a blob.
+#[derive(Debug, Default)]
+pub struct BlobSet(Vec<u64>);
+
+impl BlobSet {
+    /// None of the blobs of `index`.
+    pub fn new(index: &BlobIndex) -> Self {
+        Self(vec![0; index.len().div_ceil(64)])
+    }
+
+    /// Adds a blob; says whether it was not in there.
+    pub fn insert(&mut self, position: usize) -> bool {
+        let Some(word) = self.0.get_mut(position / 64) else { return false };
+        let bit = 1 << (position % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    /// Whether a blob is in there.
+    pub fn contains(&self, position: usize) -> bool {
+        self.0.get(position / 64).is_some_and(|word| word >> (position % 64) & 1 == 1)
+    }
+}
+
 /// The end of what was added so far.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
@@ -164,6 +189,19 @@ mod tests {
         assert_eq!(pack_of(1), Some(PackId::from_parts(1, 0)));
         assert_eq!(pack_of(2), Some(PackId::from_parts(2, 0)));
         assert_eq!(pack_of(3), None);
+    }
+
+    #[test]
+    fn a_set_holds_what_was_added() {
+        let mut index = BlobIndex::default();
+        (0..70).for_each(|fill| index.add(&entry(fill, 1)));
+        index.finish();
+        let mut set = BlobSet::new(&index);
+        assert_eq!(
+            [0, 69, 69, 0, 128].map(|position| set.insert(position)),
+            [true, true, false, false, false]
+        );
+        assert_eq!((0..200).filter(|position| set.contains(*position)).collect::<Vec<_>>(), [0, 69]);
     }
 
     #[test]

@@ -1,24 +1,101 @@
 //! The attachments of a snapshot: the union of its lists (`docs/format.md` §7).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::decompress::Decompressor;
 use crate::format::attachment_list::{self, Attachment};
 use crate::format::id::BlobId;
 use crate::format::manifest::Manifest;
-use crate::repository::Repository;
+use crate::repository::{BlobIndex, BlobSet, Repository};
 use crate::store::Store;
 
-use super::{SnapshotError, object};
+use super::SnapshotError;
+
+/// Attachments in first-seen order; 12 bytes each, for those that the index has.
+#[derive(Debug, Clone, Default)]
+pub struct Attachments {
+    /// Where they are in the index, and how many bytes they have.
+    positions: Vec<u32>,
+    sizes: Vec<u64>,
+    /// Those that the index does not have, by number.
+    not_indexed: HashMap<usize, BlobId>,
+}
+
+/// Takes the place of a position that there is none of.
+const NOT_INDEXED: u32 = u32::MAX;
+
+impl Attachments {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// The position in the index of the attachment of this number, if it has one.
+    pub fn position(&self, number: usize) -> Option<u32> {
+        self.positions.get(number).copied().filter(|position| *position != NOT_INDEXED)
+    }
+
+    /// The attachment of this number. `index` is the one with which they were read.
+    pub fn get(&self, index: &BlobIndex, number: usize) -> Option<Attachment> {
+        let size = *self.sizes.get(number)?;
+        let id = match self.position(number) {
+            Some(position) => index.at(usize::try_from(position).ok()?)?.id,
+            None => *self.not_indexed.get(&number)?,
+        };
+        Some(Attachment { id, size })
+    }
+
+    /// All of them.
+    pub fn iter<'a>(&'a self, index: &'a BlobIndex) -> impl Iterator<Item = Attachment> + 'a {
+        (0..self.len()).filter_map(|number| self.get(index, number))
+    }
+
+    fn reserve(&mut self, stated: u64, index: &BlobIndex) {
+        // What a manifest states is no reason to take more than the repository has blobs.
+        let count = usize::try_from(stated).unwrap_or(usize::MAX).min(index.len());
+        let more = count.saturating_sub(self.len());
+        self.positions.reserve_exact(more);
+        self.sizes.reserve_exact(more);
+    }
+
+    fn push(&mut self, position: Option<u32>, attachment: Attachment) {
+        if position.is_none() {
+            self.not_indexed.insert(self.len(), attachment.id);
+        }
+        self.positions.push(position.unwrap_or(NOT_INDEXED));
+        self.sizes.push(attachment.size);
+    }
+}
+
+/// Which blobs were met.
+#[derive(Debug, Default)]
+struct Met {
+    indexed: Option<BlobSet>,
+    others: HashSet<BlobId>,
+}
+
+impl Met {
+    /// Gives the position of a blob, and whether it is met for the first time.
+    fn meet(&mut self, index: &BlobIndex, id: &BlobId) -> (Option<u32>, bool) {
+        let Some(position) = index.position(id) else { return (None, self.others.insert(*id)) };
+        let is_new = self.indexed.get_or_insert_with(|| BlobSet::new(index)).insert(position);
+        (u32::try_from(position).ok(), is_new)
+    }
+}
 
 /// Loads the attachments of one snapshot after another. Snapshots inherit the lists of their parents and add
 /// one, so that lists with which the last snapshot began are not read again.
 #[derive(Debug, Default)]
 pub struct AttachmentReader {
     lists: Vec<BlobId>,
-    attachments: Vec<Attachment>,
-    /// Positions in `attachments`, sorted by ID.
-    order: Vec<u32>,
+    attachments: Attachments,
+    met: Met,
+    bytes: u64,
 }
 
 impl AttachmentReader {
@@ -28,53 +105,29 @@ impl AttachmentReader {
         &mut self,
         repository: &Repository<S, D>,
         manifest: &Manifest,
-    ) -> Result<(&[Attachment], usize), SnapshotError> {
+    ) -> Result<(&Attachments, usize), SnapshotError> {
         // Put back when all went well: half of a snapshot's lists is nothing to build on.
         let mut known = std::mem::take(self);
         if !manifest.lists().starts_with(&known.lists) {
             known = Self::default();
         }
         let inherited = known.attachments.len();
+        known.attachments.reserve(manifest.attachments.blobs, repository.index());
         let added = manifest.lists().get(known.lists.len()..).unwrap_or_default();
-        let mut names: HashSet<BlobId> = known.lists.iter().copied().collect();
-        for blob in added {
-            let left = manifest.attachments.blobs.saturating_sub(known.attachments.len() as u64);
-            let limit = attachment_list::encoded_len(left);
-            let list = object(repository, "the attachment list", *blob, limit, attachment_list::decode)?;
-            if let Some(first) = list.first().filter(|_| names.contains(blob)) {
-                return Err(twice(&first.id));
-            }
-            names.insert(*blob);
-            known.attachments.extend(list);
+        let Self { lists, attachments, met, bytes } = &mut known;
+        for list in added {
+            let left = manifest.attachments.blobs.saturating_sub(attachments.len() as u64);
+            visit_list(repository, list, left, &mut |attachment| {
+                let (position, is_new) = met.meet(repository.index(), &attachment.id);
+                attachments.push(position, attachment);
+                *bytes = bytes.saturating_add(attachment.size);
+                is_new
+            })?;
+            lists.push(*list);
         }
-        known.lists.extend(added);
-        if !added.is_empty() {
-            known.sort()?;
-        }
-        known.check_totals(manifest)?;
+        check_totals(manifest, known.attachments.len() as u64, known.bytes)?;
         *self = known;
         Ok((&self.attachments, inherited))
-    }
-
-    /// Sorts what was added, and fails when an ID occurs twice.
-    fn sort(&mut self) -> Result<(), SnapshotError> {
-        let from = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
-        let to = u32::try_from(self.attachments.len()).unwrap_or(u32::MAX);
-        self.order.extend(from..to);
-        let attachments = &self.attachments;
-        let id = |n: &u32| attachments.get(usize::try_from(*n).ok()?).map(|attachment| attachment.id);
-        // The stable sort takes a sorted beginning as it is.
-        self.order.sort_by_key(id);
-        let mut neighbours = self.order.iter().zip(self.order.iter().skip(1));
-        match neighbours.find(|(one, other)| id(one) == id(other)).and_then(|(one, _)| id(one)) {
-            Some(id) => Err(twice(&id)),
-            None => Ok(()),
-        }
-    }
-
-    fn check_totals(&self, manifest: &Manifest) -> Result<(), SnapshotError> {
-        let bytes = self.attachments.iter().fold(0u64, |sum, attachment| sum.saturating_add(attachment.size));
-        check_totals(manifest, self.attachments.len() as u64, bytes)
     }
 }
 
@@ -82,7 +135,7 @@ impl AttachmentReader {
 pub fn load_attachments<S: Store, D: Decompressor>(
     repository: &Repository<S, D>,
     manifest: &Manifest,
-) -> Result<Vec<Attachment>, SnapshotError> {
+) -> Result<Attachments, SnapshotError> {
     let mut reader = AttachmentReader::default();
     reader.load_shared(repository, manifest)?;
     Ok(reader.attachments)
@@ -97,27 +150,40 @@ pub fn visit_attachments<S: Store, D: Decompressor>(
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
     let (mut count, mut bytes) = (0u64, 0u64);
-    for blob in manifest.lists() {
-        let what = "the attachment list";
-        let limit = attachment_list::encoded_len(manifest.attachments.blobs.saturating_sub(count));
-        let mut repeated = None;
-        let mut decoder = attachment_list::Decoder::default();
-        let mut each = |attachment: Attachment| {
+    for list in manifest.lists() {
+        let left = manifest.attachments.blobs.saturating_sub(count);
+        visit_list(repository, list, left, &mut |attachment| {
             count = count.saturating_add(1);
             bytes = bytes.saturating_add(attachment.size);
-            if !visit(attachment) {
-                repeated.get_or_insert(attachment.id);
-            }
-        };
-        repository
-            .stream(blob, limit, &mut |piece| decoder.push(piece, &mut each))
-            .map_err(|error| SnapshotError::Blob { what, error })?;
-        decoder.finish().map_err(|error| SnapshotError::Object { what, blob: *blob, error })?;
-        if let Some(id) = repeated {
-            return Err(twice(&id));
-        }
+            visit(attachment)
+        })?;
     }
     check_totals(manifest, count, bytes)
+}
+
+/// Reads a list of at most `left` attachments. Fails when `visit` says of one that it was met before.
+fn visit_list<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    list: &BlobId,
+    left: u64,
+    visit: &mut dyn FnMut(Attachment) -> bool,
+) -> Result<(), SnapshotError> {
+    let what = "the attachment list";
+    let mut repeated = None;
+    let mut decoder = attachment_list::Decoder::default();
+    let mut each = |attachment: Attachment| {
+        if !visit(attachment) {
+            repeated.get_or_insert(attachment.id);
+        }
+    };
+    repository
+        .stream(list, attachment_list::encoded_len(left), &mut |piece| decoder.push(piece, &mut each))
+        .map_err(|error| SnapshotError::Blob { what, error })?;
+    decoder.finish().map_err(|error| SnapshotError::Object { what, blob: *list, error })?;
+    match repeated {
+        Some(id) => Err(mismatch(format!("{id} occurs twice"))),
+        None => Ok(()),
+    }
 }
 
 fn check_totals(manifest: &Manifest, count: u64, bytes: u64) -> Result<(), SnapshotError> {
@@ -129,10 +195,6 @@ fn check_totals(manifest: &Manifest, count: u64, bytes: u64) -> Result<(), Snaps
         "they hold {count} attachments of {bytes} bytes, the manifest states {} of {}",
         stated.blobs, stated.blob_bytes
     )))
-}
-
-fn twice(id: &BlobId) -> SnapshotError {
-    mismatch(format!("{id} occurs twice"))
 }
 
 fn mismatch(reason: String) -> SnapshotError {

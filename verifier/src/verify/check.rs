@@ -61,11 +61,6 @@ pub enum PackOutcome {
 }
 
 impl PackResult {
-    /// The result of a task that nobody began.
-    pub fn cancelled() -> Self {
-        Self { cancelled: true, ..Self::default() }
-    }
-
     /// The result of a task that could not be done, for a reason that is not the pack's.
     pub fn not_checked(reason: impl Into<String>) -> Self {
         Self { pack_fault: Some(Fault::NotChecked(reason.into())), ..Self::default() }

@@ -16,31 +16,21 @@ use crate::store::Store;
 
 use super::check::PackResult;
 use super::fault::Fault;
-use super::plan::Plan;
+use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{NotChecked, Report, Totals};
 use super::walk::{Readers, Role, walk};
 
-/// Joins the results of all tasks of a plan to a report.
-///
-/// `results` belong to `plan.tasks`, in the same order.
+/// Joins what the checks of a plan's tasks found to a report.
 pub fn merge<S: Store, D: Decompressor>(
     repository: &Repository<S, D>,
     plan: Plan,
-    results: Vec<PackResult>,
+    findings: Findings,
     observer: &dyn Observer,
 ) -> Report {
-    let mut findings = Findings::new(repository.index());
-    let mut totals = Totals { packs: plan.tasks.len(), ..Totals::default() };
-    let mut complete = !plan.cancelled && results.len() == plan.tasks.len();
-    for (task, result) in plan.tasks.iter().zip(results) {
-        // A pack that is of no use was looked at for all of its blobs.
-        let useless = matches!(result.pack_fault, Some(Fault::Problem(..)));
-        totals.blobs += if useless { task.blobs.len() } else { result.blobs.len() };
-        totals.bytes_read = totals.bytes_read.saturating_add(result.bytes_read);
-        complete &= !result.cancelled;
-        findings.add(task.pack, result);
-    }
+    let mut complete = !plan.cancelled && !findings.cut_short && findings.done.len() == plan.tasks.len();
+    let totals = Totals { packs: plan.tasks.len(), ..findings.totals };
+    drop(plan.tasks);
     let mut problems = plan.problems;
     let mut not_checked = Vec::new();
     let mut readers = Readers::default();
@@ -56,7 +46,7 @@ pub fn merge<S: Store, D: Decompressor>(
                 continue;
             }
         };
-        let judge = RefCell::new(Judge::new(id, &findings));
+        let judge = RefCell::new(Judge::new(id, repository.index(), &findings));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
         walk(repository, &manifest, &mut readers, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
@@ -79,15 +69,21 @@ pub fn merge<S: Store, D: Decompressor>(
     Report::new(repository.config(), asked, problems, not_checked, totals, complete)
 }
 
-/// Everything that the checks found, by position in the index.
-struct Findings<'r> {
-    index: &'r BlobIndex,
-    /// The length of every checked blob, `UNCHECKED` for the others; 8 bytes a blob.
+/// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the hashes of
+/// its pages.
+#[derive(Debug)]
+pub struct Findings {
+    /// The length of every checked blob, `UNCHECKED` for the others.
     raw_lens: Vec<u64>,
     /// The hashes of the pages in page blobs; 16 bytes a page.
     pages: HashMap<(u32, PageSize), Vec<PageHash>>,
     faults: HashMap<u32, Fault>,
     bad_packs: HashMap<PackId, Fault>,
+    totals: Totals,
+    /// Packs of which there is a result.
+    done: HashSet<PackId>,
+    /// Whether any of them was cancelled.
+    cut_short: bool,
 }
 
 const UNCHECKED: u64 = u64::MAX;
@@ -95,20 +91,32 @@ const UNCHECKED: u64 = u64::MAX;
 /// Problems of one code that are listed for a snapshot. A lost index makes one of every blob, in every snapshot.
 const MAX_ALIKE: usize = 1000;
 
-impl<'r> Findings<'r> {
-    fn new(index: &'r BlobIndex) -> Self {
+impl Findings {
+    /// Nothing yet, of a repository with this index.
+    pub fn new(index: &BlobIndex) -> Self {
         Self {
-            index,
             raw_lens: vec![UNCHECKED; index.len()],
             pages: HashMap::new(),
             faults: HashMap::new(),
             bad_packs: HashMap::new(),
+            totals: Totals::default(),
+            done: HashSet::new(),
+            cut_short: false,
         }
     }
 
-    fn add(&mut self, pack: PackId, result: PackResult) {
+    /// Takes the results of tasks, in any order; only the first of each.
+    pub fn add(&mut self, task: &PackTask, result: PackResult) {
+        if !self.done.insert(task.pack) {
+            return;
+        }
+        self.cut_short |= result.cancelled;
+        // A pack that is of no use was looked at for all of its blobs.
+        let useless = matches!(result.pack_fault, Some(Fault::Problem(..)));
+        self.totals.blobs += if useless { task.blobs.len() } else { result.blobs.len() };
+        self.totals.bytes_read = self.totals.bytes_read.saturating_add(result.bytes_read);
         if let Some(fault) = result.pack_fault {
-            self.bad_packs.insert(pack, fault);
+            self.bad_packs.insert(task.pack, fault);
         }
         for blob in result.blobs {
             match blob.outcome {
@@ -129,9 +137,9 @@ impl<'r> Findings<'r> {
     }
 
     /// What is known of a blob.
-    fn of(&self, blob: &BlobId) -> Finding<'_> {
-        let Some(position) = self.index.position(blob) else { return Finding::NotIndexed };
-        let Some(location) = self.index.at(position) else { return Finding::NotIndexed };
+    fn of(&self, index: &BlobIndex, blob: &BlobId) -> Finding<'_> {
+        let Some(position) = index.position(blob) else { return Finding::NotIndexed };
+        let Some(location) = index.at(position) else { return Finding::NotIndexed };
         let pack = location.pack;
         if let Some(fault) = self.bad_packs.get(&pack) {
             return Finding::BadPack(pack, fault);
@@ -158,7 +166,8 @@ enum Finding<'f> {
 /// Collects the problems of one snapshot.
 struct Judge<'f> {
     id: &'f SnapshotId,
-    findings: &'f Findings<'f>,
+    index: &'f BlobIndex,
+    findings: &'f Findings,
     problems: Vec<Problem>,
     /// How many problems of a code were found; only the first ones are kept.
     found: BTreeMap<ProblemCode, usize>,
@@ -171,9 +180,10 @@ struct Judge<'f> {
 }
 
 impl<'f> Judge<'f> {
-    fn new(id: &'f SnapshotId, findings: &'f Findings<'f>) -> Self {
+    fn new(id: &'f SnapshotId, index: &'f BlobIndex, findings: &'f Findings) -> Self {
         Self {
             id,
+            index,
             findings,
             problems: Vec::new(),
             found: BTreeMap::new(),
@@ -186,7 +196,7 @@ impl<'f> Judge<'f> {
 
     /// Says whether the blob is good, and no snapshot can take it for anything else.
     fn visit(&mut self, blob: &BlobId, role: Role<'_>) -> bool {
-        match self.findings.of(blob) {
+        match self.findings.of(self.index, blob) {
             Finding::NotIndexed => self.not_indexed(blob, &role),
             Finding::BadPack(pack, Fault::NotChecked(reason))
             | Finding::Faulty(pack, Fault::NotChecked(reason)) => self.leave(blob, pack, reason),
@@ -297,7 +307,7 @@ impl<'f> Judge<'f> {
     /// Reports what kept references from being known, unless the blob that is to blame was reported.
     fn fail(&mut self, error: &SnapshotError) {
         if let SnapshotError::Blob { error, .. } = error
-            && !matches!(self.findings.of(&error.blob), Finding::Good { .. } | Finding::Unchecked)
+            && !matches!(self.findings.of(self.index, &error.blob), Finding::Good { .. } | Finding::Unchecked)
         {
             return;
         }
@@ -321,7 +331,7 @@ impl<'f> Judge<'f> {
             self.report(Problem::of_snapshot(self.id, ProblemCode::StatsMismatch, detail));
         }
         for item in manifest.auxiliary().iter().filter(|item| item.name == DOCUMENT_DERIVATIVES) {
-            let Finding::Good { pack, .. } = self.findings.of(&item.blob) else { continue };
+            let Finding::Good { pack, .. } = self.findings.of(self.index, &item.blob) else { continue };
             match repository.blob(&item.blob, item.bytes) {
                 Ok(json) if DocumentDerivatives::parse(&json).is_some() => {}
                 Ok(_) => {

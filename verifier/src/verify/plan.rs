@@ -119,7 +119,8 @@ pub fn plan<S: Store, D: Decompressor>(
             Err(error) => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
         }
     }
-    let tasks = wanted.into_tasks(repository);
+    drop(readers);
+    let tasks = wanted.into_tasks(repository.index());
     Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, cancelled }
 }
 
@@ -162,20 +163,22 @@ impl WantedBlobs {
         }
     }
 
-    fn into_tasks<S: Store, D: Decompressor>(self, repository: &Repository<S, D>) -> Vec<PackTask> {
-        let index = repository.index();
-        let mut packs: BTreeMap<PackId, Vec<(u64, u64, Wanted)>> = BTreeMap::new();
+    fn into_tasks(self, index: &BlobIndex) -> Vec<PackTask> {
+        let mut packs: BTreeMap<PackId, PackTask> = BTreeMap::new();
         for (position, mark) in self.0.iter().enumerate().filter(|(_, mark)| **mark & Self::WANTED != 0) {
             let Some(location) = index.at(position) else { continue };
+            let empty = || PackTask { pack: location.pack, blobs: Vec::new(), bytes: 0 };
+            let task = packs.entry(location.pack).or_insert_with(empty);
             let page_sizes = mark.to_le_bytes()[0];
-            let wanted = Wanted { position: u32::try_from(position).unwrap_or(u32::MAX), page_sizes };
-            packs.entry(location.pack).or_default().push((location.offset, location.stored_len, wanted));
+            task.blobs.push(Wanted { position: u32::try_from(position).unwrap_or(u32::MAX), page_sizes });
+            task.bytes = task.bytes.saturating_add(location.stored_len);
         }
-        let task = |(pack, mut blobs): (PackId, Vec<(u64, u64, Wanted)>)| {
-            blobs.sort_unstable_by_key(|(offset, ..)| *offset);
-            let bytes = blobs.iter().fold(0u64, |sum, (_, len, _)| sum.saturating_add(*len));
-            PackTask { pack, blobs: blobs.into_iter().map(|(_, _, wanted)| wanted).collect(), bytes }
+        let offset = |wanted: &Wanted| index.at(usize::try_from(wanted.position).ok()?).map(|at| at.offset);
+        let finished = |mut task: PackTask| {
+            task.blobs.sort_unstable_by_key(offset);
+            task.blobs.shrink_to_fit();
+            task
         };
-        packs.into_iter().map(task).collect()
+        packs.into_values().map(finished).collect()
     }
 }

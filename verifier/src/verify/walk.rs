@@ -100,7 +100,7 @@ pub(super) fn walk<S: Store, D: Decompressor>(
     match readers.attachments.load_shared(repository, manifest) {
         Ok((attachments, inherited)) => {
             let mut settled = readers.settled.min(inherited);
-            for (n, attachment) in attachments.iter().enumerate().skip(settled) {
+            for (n, attachment) in attachments.iter(repository.index()).enumerate().skip(settled) {
                 if visit(&attachment.id, Role::Attachment(attachment.size)) && settled == n {
                     settled += 1;
                 }

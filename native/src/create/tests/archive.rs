@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::PageMap;
 use msgvault_verifier::snapshot::Snapshot;
-use msgvault_verifier::verify::{Depth, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::verify::{Depth, Findings, Scope, Verdict, check_pack, merge, plan};
 use msgvault_verifier::{Observer, Ruzstd};
 use rusqlite::Connection;
 
@@ -200,8 +200,11 @@ impl Archive {
     pub(super) fn verify(&self) {
         let repository = self.repository();
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
-        let results = plan.tasks.iter().map(|task| check_pack(&repository, task, Depth::Full, &())).collect();
-        let report = merge(&repository, plan, results, &());
+        let mut findings = Findings::new(repository.index());
+        for task in &plan.tasks {
+            findings.add(task, check_pack(&repository, task, Depth::Full, &()));
+        }
+        let report = merge(&repository, plan, findings, &());
         assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
     }
 

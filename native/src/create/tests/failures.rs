@@ -196,8 +196,9 @@ fn what_the_repository_lost_is_stored_again() {
     let repository = archive.repository();
     let id = report.snapshot_id.unwrap();
     let snapshot = msgvault_verifier::snapshot::Snapshot::load(&repository, &id).unwrap();
-    for blob in snapshot.maps.pages.blobs.iter().chain(snapshot.attachments.iter().map(|item| &item.id)) {
-        repository.blob(blob, u64::MAX).unwrap();
+    let attachments = snapshot.attachments.iter(repository.index()).map(|attachment| attachment.id);
+    for blob in snapshot.maps.pages.blobs.iter().copied().chain(attachments) {
+        repository.blob(&blob, u64::MAX).unwrap();
     }
 }
 

@@ -43,8 +43,11 @@ fn found_by_verify(tiny: &Tiny) -> Vec<ProblemCode> {
 
 fn report<S: Store>(repository: &Repository<S, Zstd>, depth: Depth) -> Report {
     let plan = verify::plan(repository, &Scope::All, depth, &());
-    let results = plan.tasks.iter().map(|task| verify::check_pack(repository, task, depth, &())).collect();
-    verify::merge(repository, plan, results, &())
+    let mut findings = verify::Findings::new(repository.index());
+    for task in &plan.tasks {
+        findings.add(task, verify::check_pack(repository, task, depth, &()));
+    }
+    verify::merge(repository, plan, findings, &())
 }
 
 /// A medium of which one opening of a file fails, or the listing of a folder.

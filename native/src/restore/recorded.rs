@@ -1,0 +1,103 @@
+//! The paths that the restored database records for every attachment.
+//!
+//! There can be millions. The canonical path follows from the hash; the others wait in a temporary file, which SQLite
+//! keeps in memory as long as they are few, and which has no name and is gone when this program ends.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::format::path::RelativePath;
+use msgvault_verifier::repository::BlobSet;
+use rusqlite::Connection;
+
+use crate::archive::schema;
+use crate::archive::spool::SpoolError;
+
+use super::error::{RestoreError, WriteError};
+use super::{Run, leftovers, proof};
+
+/// Paths come ordered by hash, as the positions are.
+const TABLE: &str = "
+    PRAGMA journal_mode = OFF;
+    CREATE TABLE other (position INTEGER, path TEXT, PRIMARY KEY (position, path)) WITHOUT ROWID;
+    BEGIN";
+
+/// What is recorded, by the attachments' positions in the index.
+pub(super) struct Recorded {
+    /// Attachments that have their canonical path.
+    canonical: BlobSet,
+    /// Attachments that have other paths.
+    other: BlobSet,
+    others: Mutex<Connection>,
+}
+
+/// Reads the recorded paths, and checks that the database refers to exactly the attachments of the snapshot.
+pub(super) fn read(run: &Run<'_>) -> Result<Recorded, RestoreError> {
+    let (index, attachments) = (run.repository.index(), &run.snapshot.attachments);
+    let positions = || (0..attachments.len()).filter_map(|n| attachments.position(n)?.try_into().ok());
+    let mut listed = BlobSet::new(index);
+    positions().for_each(|position| {
+        listed.insert(position);
+    });
+    let connection = open().map_err(SpoolError::from)?;
+    let (mut canonical, mut other) = (BlobSet::new(index), BlobSet::new(index));
+    schema::recorded_paths(&proof::open(run)?, |id, path| {
+        let position = index.position(&id).filter(|position| listed.contains(*position));
+        let position = position.ok_or(RestoreError::NotListed { id })?;
+        if path.as_str() == schema::canonical_path(&id) {
+            canonical.insert(position);
+        } else {
+            other.insert(position);
+            keep(&connection, position, &path).map_err(SpoolError::from)?;
+        }
+        Ok::<_, RestoreError>(())
+    })?;
+    let is_referenced = |position: &usize| canonical.contains(*position) || other.contains(*position);
+    match positions().filter(|position| !is_referenced(position)).find_map(|position| index.at(position)) {
+        Some(location) => Err(RestoreError::NotReferenced { id: location.id }),
+        None => Ok(Recorded { canonical, other, others: Mutex::new(connection) }),
+    }
+}
+
+fn open() -> rusqlite::Result<Connection> {
+    let connection = Connection::open("")?;
+    connection.execute_batch(TABLE)?;
+    Ok(connection)
+}
+
+fn keep(connection: &Connection, position: usize, path: &RelativePath) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO other VALUES (?1, ?2)")?;
+    insert.execute((key(position), path.as_str())).map(drop)
+}
+
+/// A position as SQLite has numbers.
+fn key(position: usize) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+impl Recorded {
+    /// The paths of an attachment in the target.
+    pub(super) fn paths(&self, run: &Run<'_>, id: &BlobId) -> Result<Vec<RelativePath>, RestoreError> {
+        let position = run.repository.index().position(id).unwrap_or(usize::MAX);
+        let mut paths = Vec::new();
+        if self.canonical.contains(position) {
+            paths.push(schema::canonical_path(id));
+        }
+        if self.other.contains(position) {
+            paths.extend(self.others(position).map_err(SpoolError::from)?);
+        }
+        let below = |path: String| {
+            let path = format!("{}/{path}", leftovers::ATTACHMENTS);
+            leftovers::path(&path).map_err(|source| WriteError::new("name", Path::new(&path), source).into())
+        };
+        paths.into_iter().map(below).collect()
+    }
+
+    fn others(&self, position: usize) -> rusqlite::Result<Vec<String>> {
+        let connection = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut select =
+            connection.prepare_cached("SELECT path FROM other WHERE position = ?1 ORDER BY path")?;
+        select.query_map([key(position)], |row| row.get(0))?.collect()
+    }
+}
