@@ -155,6 +155,17 @@ fn a_link_among_the_extras_is_refused() {
 }
 
 #[test]
+fn extras_that_cannot_be_captured_are_told_before_the_database_is_pinned() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    archive.write("deletions/ends in a dot.", b"{}");
+    let pinned = StopAt::new("session.marked", false);
+    let error = archive.create_as(&pinned, |_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Extras(ExtrasError::BadPath { .. })), "{error}");
+    assert!(!pinned.was_reached());
+}
+
+#[test]
 fn names_that_are_one_file_elsewhere_are_refused() {
     let archive = Archive::new();
     archive.write_messages(0..5);
