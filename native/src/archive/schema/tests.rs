@@ -141,14 +141,19 @@ fn recorded_paths_are_all_paths_of_all_rows() {
 }
 
 #[test]
-fn paths_that_lead_out_or_meet_are_refused_before_the_first_visit() {
-    let table: [&[(&str, &str)]; 5] = [
+fn paths_that_lead_out_or_meet_or_stand_in_the_way_are_refused_before_the_first_visit() {
+    let table: [&[(&str, &str)]; 9] = [
         &[("aa", "../x")],
         &[("aa", "/x")],
         &[("aa", "x/É"), ("bb", "X/e\u{301}")],
         &[("aa", "aa/../x"), ("bb", "x")],
         // Another content's canonical place, in other letters.
         &[("aa", "AA/{bb}"), ("aa", "BB/{bb}"), ("bb", "bb/{bb}")],
+        // A file and what is below it; "x y" and "x-y" sort between "x" and "x/y".
+        &[("aa", "x/y"), ("aa", "x y"), ("aa", "x-y"), ("bb", "x")],
+        &[("aa", "x/y/z"), ("aa", "x")],
+        &[("aa", "x/y/z"), ("bb", "x/./y")],
+        &[("aa", "É/y"), ("bb", "e\u{301}")],
     ];
     for rows in table {
         let (_dir, db) = archive();
@@ -160,6 +165,22 @@ fn paths_that_lead_out_or_meet_are_refused_before_the_first_visit() {
         let visited = recorded_paths::<SchemaError>(&db, |_, _| panic!("visited"));
         assert!(visited.is_err(), "{rows:?}");
     }
+}
+
+#[test]
+fn paths_that_only_begin_alike_are_no_clash() {
+    let (_dir, db) = archive();
+    let rows = [("aa", "x/y"), ("aa", "X/y"), ("bb", "x/y2"), ("cc", "x/y-/z"), ("00", "x-"), ("01", "xy/z")];
+    for (id, (digits, path)) in (0..).zip(rows) {
+        attach(&db, id, (&hash(digits), path), None);
+    }
+    let mut visits = 0;
+    recorded_paths::<SchemaError>(&db, |_, _| {
+        visits += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(visits, rows.len());
 }
 
 #[test]
