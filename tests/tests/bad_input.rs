@@ -305,3 +305,20 @@ fn usage_errors_have_their_own_code() {
         assert_eq!(run(msgvault().args(args)).code, USAGE, "{args:?}");
     }
 }
+
+#[test]
+fn more_jobs_than_a_machine_has_threads() {
+    let scene = Scene::new(&small());
+    scene.create(&[]);
+    let target = scene.beside("target").to_string_lossy().into_owned();
+    for jobs in ["257", "999999"] {
+        let on = |command: &[&str]| scene.backup(&[command, &["--jobs", jobs]].concat());
+        let commands: [&[&str]; 3] = [&["create"], &["verify"], &["restore", "--target", &target]];
+        let refused = commands.map(on).into_iter().chain([verify(&scene.repo(), ["--jobs", jobs])]);
+        for outcome in refused {
+            assert_eq!(outcome.code, USAGE, "{outcome:?}");
+            assert!(outcome.stderr.contains("not in 0..=256"), "{outcome:?}");
+        }
+    }
+    let _ = verify(&scene.repo(), ["--jobs", "256"]).done();
+}
