@@ -42,8 +42,8 @@ fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             }
         }
     }
-    // SQLite keeps these beside a database that somebody has opened.
-    found.retain(|name, _| !name.ends_with("-shm") && !name.ends_with("-wal") && !name.ends_with(".lock"));
+    // These stay for whoever owns the archive next.
+    found.retain(|name, _| !name.ends_with(".lock"));
     found
 }
 
