@@ -78,6 +78,23 @@ fn a_repository_that_is_none() {
 }
 
 #[test]
+fn a_repository_without_snapshots_is_not_called_intact() {
+    let scene = Scene::new(&small());
+    for depth in [&[][..], &["--quick"]] {
+        let all = [&["--all"], depth].concat();
+        let commands = [scene.backup(&[&["verify"], &all[..]].concat()), verify(&scene.repo(), all)];
+        for outcome in commands.map(Outcome::done) {
+            assert_eq!(outcome.stdout, "The repository holds no snapshot, so that nothing was checked.\n");
+        }
+    }
+    for outcome in [scene.backup(&["verify"]), verify(&scene.repo(), [""; 0])] {
+        refused(&outcome, FAILED, &["no snapshot yet"]);
+    }
+    let report = verify(&scene.repo(), ["--all", "--json"]).done().json();
+    assert_eq!((&report["verdict"], report["snapshots"].as_array().unwrap().len()), (&"intact".into(), 0));
+}
+
+#[test]
 fn init_where_something_is_already() {
     let scene = Scene::new(&small());
     refused_without_trace(&scene, &["init"], FAILED, &["repository already"]);

@@ -120,7 +120,8 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
     output.result(report, || {
         let text = report.to_text();
         let summary = report.summary();
-        let colored = output.colored(&summary, report.verdict == Verdict::Intact);
+        let good = report.verdict == Verdict::Intact && !report.has_nothing_to_check();
+        let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
     })?;
     Ok(match report.verdict {
