@@ -248,7 +248,9 @@ struct Sources {
 impl Capture<'_> {
     fn run(&self, freezer: &mut dyn Freezer, lock: Option<&Lock>) -> Result<CreateReport, CreateError> {
         let began = (self.context.now)();
-        let pinned = self.pin(freezer)?;
+        let session = Session::open(&self.request.home.database)?;
+        self.check_extras()?;
+        let pinned = self.pin(session, freezer)?;
         let frozen = (self.context.now)();
         let mut sources = Sources::default();
         let known = |id: &_| self.known.holds(id);
@@ -261,10 +263,9 @@ impl Capture<'_> {
     }
 
     /// Pins the database while writers pause; the pause does not grow with the archive.
-    fn pin(&self, freezer: &mut dyn Freezer) -> Result<Pinned, CreateError> {
+    fn pin(&self, session: Session, freezer: &mut dyn Freezer) -> Result<Pinned, CreateError> {
         let observer = self.context.observer;
         observer.begin(Phase::Freeze, 0);
-        let session = Session::open(&self.request.home.database)?;
         let pinned = freeze::during(freezer, || {
             if observer.cancelled() {
                 return Err(CreateError::Cancelled);

@@ -61,9 +61,33 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// What a program does about the end of its terminal, unless it says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// It ends.
+    Ends,
+    /// Nothing, as after `nohup`.
+    Ignored,
+}
+
+/// Starts a program of the workspace so that it is told about the end of its terminal, or is not, however the
+/// tests were started.
+pub fn with_hang_up(hang_up: HangUp, name: &str) -> Command {
+    let mut command = Command::new("env");
+    let option = match hang_up {
+        HangUp::Ends => "--default-signal=HUP",
+        HangUp::Ignored => "--ignore-signal=HUP",
+    };
+    command.arg(option).arg(program(name));
+    alone(command)
+}
+
 /// `msgvault` with an environment of its own.
 pub fn msgvault() -> Command {
-    let mut command = Command::new(program("msgvault"));
+    alone(Command::new(program("msgvault")))
+}
+
+fn alone(mut command: Command) -> Command {
     for name in ["MSGVAULT_HOME", "MSGVAULT_REPO", "NO_COLOR"] {
         command.env_remove(name);
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use msgvault_tests::overwriting::{Overwriting, Which};
-use msgvault_tests::programs::{Outcome, program, run};
+use msgvault_tests::programs::{HangUp, Outcome, run, with_hang_up};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, assert_same_bytes};
 
@@ -17,10 +17,13 @@ fn options() -> Options {
 
 /// Runs `msgvault backup …` so that it comes to grief at a step.
 fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
-    let mut command = Command::new(program("fault-driver"));
+    grief_of(with_hang_up(HangUp::Ends, "fault-driver"), scene, kind, at, args)
+}
+
+fn grief_of(mut command: Command, scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
     command.args([kind, &at.to_string(), "backup"]).args(args);
     command.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo());
-    run(command.env_remove("MSGVAULT_HOME").env_remove("MSGVAULT_REPO"))
+    run(&mut command)
 }
 
 /// How many durable steps a run has.
@@ -108,7 +111,7 @@ fn a_signal_stops_a_create_in_order() {
     scene.create(&[]);
     scene.churn(&Churn::default());
     let before = scene.backup(&["list", "--json"]).done().json();
-    for (kind, code) in [("interrupt", 130), ("terminate", 143)] {
+    for (kind, code) in [("interrupt", 130), ("terminate", 143), ("hang-up", 129)] {
         let outcome = grief(&scene, kind, 2, &["create"]);
         assert_eq!((outcome.code, outcome.stderr.lines().count()), (code, 1), "{outcome:?}");
         for folder in ["staging", "locks"] {
@@ -117,6 +120,14 @@ fn a_signal_stops_a_create_in_order() {
         assert_eq!(scene.backup(&["list", "--json"]).done().json()["snapshots"], before["snapshots"]);
         verifies(&scene);
     }
+}
+
+#[test]
+fn who_was_started_to_outlive_the_terminal_does() {
+    let scene = Scene::new(&options());
+    let outlives = with_hang_up(HangUp::Ignored, "fault-driver");
+    let _ = grief_of(outlives, &scene, "hang-up", 2, &["create"]).done();
+    verifies(&scene);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! How `msgvault serve` begins, says how it is, and ends.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use msgvault_tests::programs::{msgvault, run};
+use msgvault_tests::programs::{HangUp, msgvault, run, with_hang_up};
 use msgvault_tests::serve::{BEGIN, ClockedServe, END, Serve, home, home_with_key};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -38,11 +39,17 @@ fn an_archive_has_one_daemon_and_other_machines_need_a_key() {
     assert!(!elsewhere.path().join("daemon.json").exists());
 }
 
+fn serve(hang_up: HangUp, home: &Path) -> Serve {
+    let mut command = with_hang_up(hang_up, "msgvault");
+    command.arg("serve").arg("--home").arg(home);
+    Serve::spawn(command)
+}
+
 #[test]
-fn both_signals_end_a_daemon_and_take_its_record_away() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn every_signal_that_ends_a_daemon_takes_its_record_away() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let home = home("");
-        let mut daemon = Serve::start(home.path(), &[]);
+        let mut daemon = serve(HangUp::Ends, home.path());
         let record = home.path().join(format!("daemon.{}.json", daemon.pid()));
         assert!(record.exists());
         daemon.signal(signal);
@@ -50,6 +57,16 @@ fn both_signals_end_a_daemon_and_take_its_record_away() {
         assert!(!record.exists());
         assert!(daemon.log().last().unwrap().contains("msg=stopped"), "{:?}", daemon.log());
     }
+}
+
+#[test]
+fn a_daemon_that_was_started_to_outlive_the_terminal_does() {
+    let home = home("");
+    let daemon = serve(HangUp::Ignored, home.path());
+    daemon.signal(Signal::HUP);
+    assert_eq!(daemon.ask("GET", "/api/ping", &[], "").status, 200);
+    let log = daemon.stop();
+    assert!(log.iter().any(|line| line.contains("signal=SIGTERM")), "{log:?}");
 }
 
 #[test]

@@ -40,6 +40,20 @@ impl Writer {
     }
 }
 
+#[test]
+fn a_create_leaves_no_log_beside_a_database_that_nobody_else_has_open() {
+    let scene = Scene::new(&Options { size: 300 << 10, ..Options::default() });
+    let log_files = || ["-wal", "-shm"].map(|end| scene.home().join(format!("msgvault.db{end}")).exists());
+    let connection = rusqlite::Connection::open(scene.database()).unwrap();
+    connection.execute_batch("UPDATE messages SET sent_at = sent_at").unwrap();
+    assert_eq!(log_files(), [true, true], "it keeps a log");
+    scene.create(&[]);
+    assert_eq!(log_files(), [true, true], "somebody has it open");
+    drop(connection);
+    scene.create(&[]);
+    assert_eq!(log_files(), [false, false]);
+}
+
 fn sum_and_soundness(database: &Path) -> (i64, String) {
     let connection = rusqlite::Connection::open(database).unwrap();
     let sum = connection.query_row("SELECT sum(balance) FROM ledger", [], |row| row.get(0)).unwrap();

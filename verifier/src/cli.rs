@@ -2,11 +2,13 @@
 //! and how reports are printed. Only here does anything of this crate print.
 
 mod inspect;
+mod jobs;
 mod output;
 mod progress;
 mod verify;
 
 pub use inspect::{print_details, print_overview};
+pub use jobs::JobsArgs;
 pub use output::{Color, Output, OutputArgs, ProgressKind};
 pub use progress::Progress;
 pub use verify::{VerifyArgs, VerifyError, check_all, print_report, resolve_scope, with_jobs};

@@ -83,7 +83,7 @@ fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
         progress.finish();
         print_report(output, &report)
     };
-    with_jobs(args.jobs, run).and_then(|done| done).unwrap_or_else(|error| {
+    with_jobs(args.threads.jobs, run).and_then(|done| done).unwrap_or_else(|error| {
         progress.finish();
         output.failure(error.exit(), &error)
     })

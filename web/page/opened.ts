@@ -9,7 +9,7 @@ import { PackMap } from "./view/packmap.ts";
 import { drawProblems } from "./view/problems.ts";
 import { Progress } from "./view/progress.ts";
 import { drawRepository, drawTimeline } from "./view/repository.ts";
-import { drawVerdict, sentence } from "./view/verdict.ts";
+import { drawVerdict } from "./view/verdict.ts";
 import { shown } from "./words.ts";
 
 export class OpenedRepository {
@@ -151,7 +151,7 @@ export class OpenedRepository {
     for (const [path] of this.files.refused) sizes.set(path, "refused");
     const blobs = new Map(packs.map((pack) => [pack.file, pack.blobs]));
     drawProblems(byId("problems"), outcome.report, { bytes: (file) => sizes.get(file), blobs: (file) => blobs.get(file) });
-    fill(byId("announcement"), sentence(outcome));
+    fill(byId("announcement"), outcome.summary);
     byId("verdict").scrollIntoView({ block: "nearest" });
   }
 

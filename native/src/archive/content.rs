@@ -132,7 +132,7 @@ pub enum OpenError {
 }
 
 impl Contents {
-    /// Opens the folder of attachments, which need not exist, and a read-only connection to the database.
+    /// Opens the folder of attachments, which need not exist, and a connection that reads the database.
     ///
     /// Only after the pinned session was closed: closing its file would take this connection's locks away.
     pub fn open(attachments: &Path, database: &Path) -> Result<Self, OpenError> {

@@ -106,6 +106,20 @@ pub enum SchemaError {
         /// The path of the other one.
         path: String,
     },
+    /// A file where there must be a folder.
+    #[error(
+        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is no folder, so that a restore could place only one of them; one of the two paths is wrong"
+    )]
+    FileAsFolder {
+        /// The attachment that is in the way.
+        first: BlobId,
+        /// Its path.
+        file: String,
+        /// The attachment that would be below it.
+        second: BlobId,
+        /// Its path.
+        below: String,
+    },
     /// What was found cannot be kept.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -217,26 +231,47 @@ pub fn recorded_paths<E: From<SchemaError>>(
     each_path(connection, "hash, path", visit)
 }
 
-/// Checks that no two contents are at what can be one file.
+/// Checks that no two contents are at what can be one file, and that no file is in the place of a folder.
 ///
-/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk.
+/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk, and what is below
+/// a path comes right after it.
 fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("folded", 1, flags, |context| {
+    connection.create_scalar_function("place", 1, flags, |context| {
         // What is no path is refused when its row comes.
         let text = context.get_raw(0).as_str().ok();
-        Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| path.folded()))
+        Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| place(&path)))
     })?;
-    let mut last: Option<(BlobId, String)> = None;
-    each_path(connection, "folded(path), hash", |id, path| {
-        let folded = path.folded();
-        if let Some((first, _)) = last.take_if(|(first, last)| *first != id && *last == folded) {
-            let path = path.as_str().to_owned();
-            return Err(SchemaError::SharedPath { first, second: id, path });
+    let mut last: Option<(BlobId, RelativePath)> = None;
+    each_path(connection, "place(path), hash", |id, path| {
+        if let Some((first, other)) = last.replace((id, path.clone())) {
+            check_neighbours((first, &other), (id, &path))?;
         }
-        last = Some((id, folded));
         Ok(())
     })
+}
+
+/// Orders paths: those that a file system could take for one are equal, and a zero byte, which no path holds,
+/// puts what is below a folder before everything else that begins with its name.
+fn place(path: &RelativePath) -> Vec<u8> {
+    path.folded().replace('/', "\0").into_bytes()
+}
+
+fn check_neighbours(
+    (first, file): (BlobId, &RelativePath),
+    (second, below): (BlobId, &RelativePath),
+) -> Result<(), SchemaError> {
+    let (upper, lower) = (place(file), place(below));
+    match lower.strip_prefix(upper.as_slice()) {
+        Some([]) if first != second => {
+            Err(SchemaError::SharedPath { first, second, path: below.to_string() })
+        }
+        Some([0, ..]) => {
+            let (file, below) = (file.to_string(), below.to_string());
+            Err(SchemaError::FileAsFolder { first, file, second, below })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn each_path<E: From<SchemaError>>(

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use msgvault_verifier::cli::{Exit, Output, Progress};
 use msgvault_verifier::{Observer, Phase};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::context::Context;
-use crate::home;
+use crate::{home, platform};
 
 use super::Point;
 use super::failure::Failure;
@@ -29,16 +30,26 @@ impl<'p> Machine<'p> {
         Self { stop: Arc::default(), signal: Arc::default(), point }
     }
 
-    /// Lets the first SIGINT or SIGTERM stop a run in order, and the second end the program at once.
+    /// Lets the first signal stop a run in order, and a second SIGINT or SIGTERM end the program at once.
+    ///
+    /// Hang-ups come in pairs, one passed on by the shell and one when the shell ends, and nobody means anything
+    /// by the second.
     pub(super) fn catch_signals(&self) -> Result<(), Failure> {
-        for signal in [SIGINT, SIGTERM] {
-            let number = usize::try_from(signal).unwrap_or_default();
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.stop))
-                .and_then(|_| signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), number))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&self.stop)))
-                .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-        }
-        Ok(())
+        let caught = || -> io::Result<()> {
+            for signal in [SIGINT, SIGTERM] {
+                // Registered first, so that it looks at the flag before the same signal sets it.
+                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.stop))?;
+                self.stop_at(signal)?;
+            }
+            platform::hang_up().map_or(Ok(()), |signal| self.stop_at(signal))
+        };
+        caught().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))
+    }
+
+    fn stop_at(&self, signal: i32) -> io::Result<()> {
+        let number = usize::try_from(signal).unwrap_or_default();
+        flag::register_usize(signal, Arc::clone(&self.signal), number)?;
+        flag::register(signal, Arc::clone(&self.stop)).map(drop)
     }
 
     /// How the program ends when a signal stopped it.

@@ -16,6 +16,7 @@ use crate::daemon::gate::Gate;
 use crate::daemon::schedule::Plan;
 use crate::daemon::{self, Clock, Machine, Settings};
 use crate::home::{BackupSettings, Home};
+use crate::platform;
 
 use super::Session;
 use super::environment::{check_randomness, cwd, random};
@@ -99,10 +100,18 @@ fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
     {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hang_ups = platform::hang_up().map(SignalKind::from_raw).map(signal).transpose()?;
+        let gone = async move {
+            match &mut hang_ups {
+                Some(received) => received.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         Ok(async move {
             tokio::select! {
                 _ = term.recv() => "SIGTERM",
                 _ = int.recv() => "SIGINT",
+                _ = gone => "SIGHUP",
             }
         })
     }

@@ -103,6 +103,17 @@ impl Content for Found {
 }
 
 impl Capture<'_> {
+    /// Fails at once over what would fail only after database and attachments were read.
+    ///
+    /// Files come and go meanwhile, so that those to be captured are found anew when their turn comes.
+    pub(super) fn check_extras(&self) -> Result<(), CreateError> {
+        for file in self.find_extras()? {
+            self.stop_if_cancelled()?;
+            file.open().map_err(unreadable(&file.full))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn capture_extras(
         &self,
         sink: &PackSink<'_, '_>,

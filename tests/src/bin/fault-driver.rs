@@ -1,7 +1,7 @@
 //! `msgvault` that comes to grief where the caller says.
 //!
 //! `fault-driver kill N ARGUMENTS…` is ended by `SIGKILL` at the N-th durable step of the run, `fault-driver full N …`
-//! and `fault-driver broken N …` are told there that the disk is full or broken, `interrupt` and `terminate` send the signals that a user sends, and `fault-driver count 0 …` comes to no
+//! and `fault-driver broken N …` are told there that the disk is full or broken, `interrupt`, `terminate` and `hang-up` send the signals that a user sends, the last one twice, and `fault-driver count 0 …` comes to no
 //! grief and writes the steps it reached to standard error, a line each after the word `step`.
 
 use std::io;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let grief = arguments.next().unwrap_or_default().into_string().unwrap_or_default();
     let at = arguments.next().and_then(|text| text.into_string().ok()).and_then(|text| text.parse().ok());
     let Some(at): Option<u64> = at else {
-        eprintln!("usage: fault-driver kill|interrupt|terminate|full|broken|count N ARGUMENTS…");
+        eprintln!("usage: fault-driver kill|interrupt|terminate|hang-up|full|broken|count N ARGUMENTS…");
         return ExitCode::from(2);
     };
     let reached = AtomicU64::new(0);
@@ -29,6 +29,10 @@ fn main() -> ExitCode {
             "kill" => kill_process(getpid(), Signal::KILL)?,
             "interrupt" => kill_process(getpid(), Signal::INT)?,
             "terminate" => kill_process(getpid(), Signal::TERM)?,
+            "hang-up" => {
+                kill_process(getpid(), Signal::HUP)?;
+                kill_process(getpid(), Signal::HUP)?;
+            }
             "full" => return Err(Errno::NOSPC.into()),
             _ => return Err(Errno::IO.into()),
         }

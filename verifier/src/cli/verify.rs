@@ -13,7 +13,7 @@ use crate::repository::{OpenError, Repository, SelectError};
 use crate::store::Store;
 use crate::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 
-use super::{Exit, Output};
+use super::{Exit, JobsArgs, Output};
 
 /// What to verify.
 #[derive(Debug, Clone, Args)]
@@ -27,9 +27,9 @@ pub struct VerifyArgs {
     /// Check that every reference resolves, without reading content
     #[arg(long)]
     pub quick: bool,
-    /// Packs to read at the same time; 0 is one a CPU, 1 never reads two files at once
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    pub jobs: usize,
+    /// How many packs are read at the same time
+    #[command(flatten)]
+    pub threads: JobsArgs,
 }
 
 impl VerifyArgs {
@@ -120,7 +120,8 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
     output.result(report, || {
         let text = report.to_text();
         let summary = report.summary();
-        let colored = output.colored(&summary, report.verdict == Verdict::Intact);
+        let good = report.verdict == Verdict::Intact && !report.has_nothing_to_check();
+        let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
     })?;
     Ok(match report.verdict {

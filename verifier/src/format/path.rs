@@ -64,7 +64,7 @@ impl RelativePath {
 
     /// What two paths have in common when a file system without case could take one for the other.
     pub fn folded(&self) -> String {
-        self.0.nfc().flat_map(char::to_lowercase).collect()
+        fold(&self.0)
     }
 }
 
@@ -85,8 +85,7 @@ impl ExtraPath {
             ["msgvault.db", "msgvault.db-wal", "msgvault.db-shm", "msgvault.db-journal", "attachments"];
         let clean = RelativePath::parse(path)?;
         let first = clean.components().next().unwrap_or_default();
-        let folded: String = first.nfc().flat_map(char::to_lowercase).collect();
-        if RESERVED.contains(&folded.as_str()) {
+        if RESERVED.contains(&fold(first).as_str()) {
             return Err(PathError {
                 path: path.to_owned(),
                 reason: "belongs to the database or its attachments",
@@ -99,6 +98,14 @@ impl ExtraPath {
     pub fn relative(&self) -> &RelativePath {
         &self.0
     }
+}
+
+fn fold(text: &str) -> String {
+    // Most paths are such, and the tables of Unicode take their time.
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.nfc().flat_map(char::to_lowercase).collect()
 }
 
 fn has_drive(first: &str) -> bool {
@@ -163,5 +170,8 @@ mod tests {
         let fold = |path| RelativePath::parse(path).unwrap().folded();
         assert_eq!(fold("A/É"), fold("a/e\u{301}"));
         assert_ne!(fold("a/e"), fold("a/é"));
+        assert_eq!(fold("A/b~C"), "a/b~c");
+        // The Kelvin sign becomes the letter.
+        assert_eq!(fold("\u{212a}"), fold("K"));
     }
 }

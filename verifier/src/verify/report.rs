@@ -172,6 +172,9 @@ impl Report {
             count(self.snapshots.len(), "snapshot"),
         );
         match (self.verdict, self.depth) {
+            _ if self.has_nothing_to_check() => {
+                "The repository holds no snapshot, so that nothing was checked.".to_owned()
+            }
             (Verdict::Intact, Depth::Full) => format!("Intact: {checked}."),
             (Verdict::Intact, Depth::Quick) => format!(
                 "No problem found by the quick check, which resolves references and does not read content: {}.",
@@ -186,6 +189,11 @@ impl Report {
                 format!("Not checked to the end: {checked}; no problem found so far.{left}")
             }
         }
+    }
+
+    /// Whether the verdict is on no snapshot at all: nothing is wrong then, which is no good news for a person.
+    pub fn has_nothing_to_check(&self) -> bool {
+        self.verdict == Verdict::Intact && self.snapshots.is_empty()
     }
 
     /// What was left out, apart from what a cancelled run did not come to.

@@ -34,7 +34,7 @@ export function drawVerdict(into: HTMLElement, verified: Verified): void {
   fill(
     into,
     h("h2", {}, h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[kind]), title),
-    h("p", { class: "sentence" }, sentence(outcome)),
+    h("p", { class: "sentence" }, outcome.summary),
     ...leftOut(verified),
     h("p", { class: "actions" },
       button("Save report (JSON)", () => saveText("msgvault-verify.json", json())),
@@ -45,11 +45,6 @@ export function drawVerdict(into: HTMLElement, verified: Verified): void {
 
 /** Nothing to check is nothing wrong for a program that goes through a list, and no good news for a person. */
 const nothingToCheck = ({ verdict, snapshots }: Report): boolean => verdict === "intact" && snapshots.length === 0;
-
-/** The verdict in one sentence, for people who see it and for those who hear it. */
-export function sentence({ report, summary }: Outcome): string {
-  return nothingToCheck(report) ? "The repository holds no snapshot, so that nothing was checked." : summary;
-}
 
 function headline(report: Report): [Kind, string] {
   if (nothingToCheck(report)) return ["unchecked", "No snapshot to check"];

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use msgvault_verifier::cli::Exit;
+use msgvault_verifier::cli::{Exit, JobsArgs};
 use msgvault_verifier::text::{count, escape, human_bytes};
 
 use crate::cli::Session;
@@ -28,9 +28,8 @@ pub(in crate::cli) struct CreateArgs {
     /// Store secrets readable for everybody who can read the repository
     #[arg(long)]
     allow_plaintext_secrets: bool,
-    /// Threads that hash and compress; 0 is one a CPU, 1 never reads two files at once
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    threads: JobsArgs,
     /// Compression level, 1 to 19; 0 is the default [default: the configuration's, else 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     zstd_level: Option<i32>,
@@ -57,7 +56,7 @@ pub(super) fn run(session: &Session<'_>, args: &CreateArgs) -> Result<Exit, Fail
         include_config: args.include_config,
         include_tokens: args.include_tokens,
         allow_plaintext_secrets: args.allow_plaintext_secrets,
-        jobs: args.jobs,
+        jobs: args.threads.jobs,
         zstd_level: args.zstd_level.or(home.zstd_level).unwrap_or_default(),
         force_unlock: args.force_unlock,
         dry_run: args.dry_run,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use msgvault_verifier::cli::Exit;
+use msgvault_verifier::cli::{Exit, JobsArgs};
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 
@@ -29,9 +29,8 @@ pub(in crate::cli) struct RestoreArgs {
     /// Let SQLite check the restored database from end to end
     #[arg(long)]
     integrity_check: bool,
-    /// Threads that read and write; 0 is one a CPU, 1 never reads two files at once
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    threads: JobsArgs,
 }
 
 pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
@@ -44,7 +43,7 @@ pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Fai
         target: &args.target,
         overwrite: args.overwrite,
         integrity_check: args.integrity_check,
-        jobs: args.jobs,
+        jobs: args.threads.jobs,
         live_homes: &live_homes,
     };
     let restored =

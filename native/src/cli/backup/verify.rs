@@ -21,7 +21,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(session: &Session<'_>, args: &Args) -> Result<Exit, Failure> {
-    let work = |context: &Context<'_>| with_jobs(args.verify.jobs, || verify(session, args, context));
+    let work = |context: &Context<'_>| with_jobs(args.verify.threads.jobs, || verify(session, args, context));
     let report = session.machine.with_context(&session.output, work)???;
     let exit = print_report(&session.output, &report)?;
     Ok(session.machine.interrupted().unwrap_or(exit))
@@ -36,7 +36,7 @@ fn verify(session: &Session<'_>, args: &Args, context: &Context<'_>) -> Result<R
     let scope = resolve_scope(&repository, &args.verify)?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
     if args.restore_check {
-        rehearse(&repository, &mut report, args.verify.jobs, context)?;
+        rehearse(&repository, &mut report, args.verify.threads.jobs, context)?;
     }
     Ok(report)
 }

@@ -115,9 +115,14 @@ fn bad_attachments_fail_and_are_named() {
 #[test]
 fn attachments_that_no_restore_could_place_are_refused() {
     // Their contents are found where they belong, so that nobody misses the recorded path.
-    for paths in
-        [["../outside", "b"], ["/outside", "b"], ["a./b", "b"], ["A/b", "a/B"], ["\u{e9}", "e\u{301}"]]
-    {
+    for paths in [
+        ["../outside", "b"],
+        ["/outside", "b"],
+        ["a./b", "b"],
+        ["A/b", "a/B"],
+        ["\u{e9}", "e\u{301}"],
+        ["a", "a/b"],
+    ] {
         let archive = Archive::new();
         archive.write_messages(0..5);
         for (content, path) in [b"one", b"two"].into_iter().zip(paths) {
@@ -152,6 +157,17 @@ fn a_link_among_the_extras_is_refused() {
             .unwrap_err();
         assert!(matches!(error, CreateError::Extras(ExtrasError::Link { .. })), "{place}: {error}");
     }
+}
+
+#[test]
+fn extras_that_cannot_be_captured_are_told_before_the_database_is_pinned() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    archive.write("deletions/ends in a dot.", b"{}");
+    let pinned = StopAt::new("session.marked", false);
+    let error = archive.create_as(&pinned, |_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Extras(ExtrasError::BadPath { .. })), "{error}");
+    assert!(!pinned.was_reached());
 }
 
 #[test]
