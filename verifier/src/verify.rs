@@ -9,6 +9,7 @@
 
 mod check;
 mod fault;
+mod loss;
 mod merge;
 mod plan;
 mod problem;

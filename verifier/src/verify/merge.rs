@@ -16,6 +16,7 @@ use crate::store::Store;
 
 use super::check::PackResult;
 use super::fault::Fault;
+use super::loss::Loss;
 use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{NotChecked, Report, Totals};
@@ -175,8 +176,8 @@ struct Judge<'f> {
     /// Whether a blob came up that no task had.
     met_unchecked: bool,
     reported: HashSet<BlobId>,
-    /// Bad packs, with the first blob that is needed from each and how many there are.
-    packs: BTreeMap<PackId, (BlobId, HashSet<BlobId>)>,
+    /// Bad packs, with what is lost with each.
+    packs: BTreeMap<PackId, Loss>,
 }
 
 impl<'f> Judge<'f> {
@@ -207,8 +208,7 @@ impl<'f> Judge<'f> {
                 }
             }
             Finding::BadPack(pack, Fault::Problem(..)) => {
-                let (_, blobs) = self.packs.entry(pack).or_insert_with(|| (*blob, HashSet::new()));
-                blobs.insert(*blob);
+                self.packs.entry(pack).or_insert_with(|| Loss::new(*blob)).add(blob, &role);
             }
             Finding::Unchecked => self.met_unchecked = true,
             Finding::Good { key, pack, raw_len } => return self.fit(blob, pack, key, raw_len, role),
@@ -346,13 +346,9 @@ impl<'f> Judge<'f> {
     }
 
     fn finish(mut self) -> Vec<Problem> {
-        for (pack, (first, blobs)) in std::mem::take(&mut self.packs) {
+        for (pack, loss) in std::mem::take(&mut self.packs) {
             let Some(Fault::Problem(code, text)) = self.findings.bad_packs.get(&pack) else { continue };
-            let role = match blobs.len() {
-                1 => "the snapshot needs one blob of it".to_owned(),
-                count => format!("the snapshot needs {count} blobs of it"),
-            };
-            self.report(Problem::of_found(self.id, &role, first, pack, (*code, text)));
+            self.report(Problem::of_found(self.id, &loss.describe(), loss.first, pack, (*code, text)));
         }
         for (code, count) in std::mem::take(&mut self.found) {
             if let Some(more) = count.checked_sub(MAX_ALIKE).filter(|more| *more > 0) {
