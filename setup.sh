@@ -82,7 +82,7 @@ at_least() {
 
 rust_by_rustup() {
     command -v rustup >/dev/null 2>&1 || return 1
-    rustup toolchain install "$rust_wanted" --profile minimal --component clippy --component rustfmt >&2 || return 1
+    rustup toolchain install "$rust_wanted" --no-self-update --profile minimal --component clippy --component rustfmt >&2 || return 1
     export RUSTUP_TOOLCHAIN="$rust_wanted"
     rust_is_there
 }
