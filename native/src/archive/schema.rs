@@ -266,7 +266,8 @@ fn check_neighbours(
         Some([]) if first != second => {
             Err(SchemaError::SharedPath { first, second, path: below.to_string() })
         }
-        Some([0, ..]) => {
+        // Names that differ in case are two where there is such a difference, and there a restore succeeds.
+        Some([0, ..]) if below.as_str().starts_with(file.as_str()) => {
             let (file, below) = (file.to_string(), below.to_string());
             Err(SchemaError::FileAsFolder { first, file, second, below })
         }
