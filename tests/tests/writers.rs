@@ -68,7 +68,8 @@ fn no_snapshot_breaks_a_sum_that_every_transaction_keeps() {
     let writers: Vec<Writer> = (1..=3).map(|seed| Writer::start(&scene.home(), seed)).collect();
     let snapshots: Vec<String> = (0..20).map(|_| scene.create(&[])).collect();
     let transactions: Vec<u64> = writers.into_iter().map(Writer::end).collect();
-    assert!(transactions.iter().all(|number| *number > 20), "{transactions:?}");
+    // SQLite is not fair to those who wait: one writer can have done nearly everything.
+    assert!(transactions.iter().sum::<u64>() > 60, "{transactions:?}");
     let mut attachments = Vec::new();
     for (number, snapshot) in snapshots.iter().enumerate() {
         let restored = scene.restore(snapshot, &format!("restored-{number}"));
