@@ -3,12 +3,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use js_sys::Uint8Array;
 use js_sys::futures::JsFuture;
+use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, ReadableStreamDefaultReader, ReadableStreamReadResult};
-
-use crate::store::press;
 
 /// Bytes that are read and thrown away rather than asked for anew behind them.
 const MAX_SKIP: u64 = 1 << 20;
@@ -89,4 +87,10 @@ impl Drop for ReadAhead {
         // Nobody waits for the rest; whether it could have been read matters no more.
         let _ = self.stream.cancel();
     }
+}
+
+/// Makes the browser collect what it read more often: it counts only what scripts hold, and keeps as much again for
+/// the pipe that the bytes came through. Memory that nobody touches is counted too, and costs nothing.
+pub(crate) fn press(read: u32) {
+    drop(ArrayBuffer::new(read));
 }

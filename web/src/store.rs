@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::Uint8Array;
 use msgvault_verifier::store::{Entry, Source, Store, StoreError};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
-use crate::read_ahead::ReadAhead;
+use crate::read_ahead::{ReadAhead, press};
 
 /// How much is read at a time of a file that is read in order: every read is a question to another process.
 const READ_LEN: u64 = 8 << 20;
@@ -170,12 +170,6 @@ impl OpenFile<'_> {
             Err(self.unreadable("it is shorter than it was when it was chosen"))
         }
     }
-}
-
-/// Makes the browser collect what it read more often: it counts only what scripts hold, and keeps as much again for
-/// the pipe that the bytes came through. Memory that nobody touches is counted too, and costs nothing.
-pub(crate) fn press(read: u32) {
-    drop(ArrayBuffer::new(read));
 }
 
 impl Source for OpenFile<'_> {

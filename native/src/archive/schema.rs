@@ -242,13 +242,20 @@ fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
         let text = context.get_raw(0).as_str().ok();
         Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| place(&path)))
     })?;
-    let mut last: Option<(BlobId, RelativePath)> = None;
+    let mut last: Option<Placed> = None;
     each_path(connection, "place(path), hash", |id, path| {
-        if let Some((first, other)) = last.replace((id, path.clone())) {
-            check_neighbours((first, &other), (id, &path))?;
-        }
+        let next = Placed { id, place: place(&path), path };
+        last.as_ref().map_or(Ok(()), |last| check_neighbours(last, &next))?;
+        last = Some(next);
         Ok(())
     })
+}
+
+/// An attachment at one of its paths.
+struct Placed {
+    id: BlobId,
+    path: RelativePath,
+    place: Vec<u8>,
 }
 
 /// Orders paths: those that a file system could take for one are equal, and a zero byte, which no path holds,
@@ -257,19 +264,14 @@ fn place(path: &RelativePath) -> Vec<u8> {
     path.folded().replace('/', "\0").into_bytes()
 }
 
-fn check_neighbours(
-    (first, file): (BlobId, &RelativePath),
-    (second, below): (BlobId, &RelativePath),
-) -> Result<(), SchemaError> {
-    let (upper, lower) = (place(file), place(below));
-    match lower.strip_prefix(upper.as_slice()) {
-        Some([]) if first != second => {
-            Err(SchemaError::SharedPath { first, second, path: below.to_string() })
-        }
+fn check_neighbours(upper: &Placed, lower: &Placed) -> Result<(), SchemaError> {
+    let (first, second) = (upper.id, lower.id);
+    let (file, below) = (upper.path.as_str(), lower.path.as_str());
+    match lower.place.strip_prefix(upper.place.as_slice()) {
+        Some([]) if first != second => Err(SchemaError::SharedPath { first, second, path: below.to_owned() }),
         // Names that differ in case are two where there is such a difference, and there a restore succeeds.
-        Some([0, ..]) if below.as_str().starts_with(file.as_str()) => {
-            let (file, below) = (file.to_string(), below.to_string());
-            Err(SchemaError::FileAsFolder { first, file, second, below })
+        Some([0, ..]) if below.starts_with(file) => {
+            Err(SchemaError::FileAsFolder { first, file: file.to_owned(), second, below: below.to_owned() })
         }
         _ => Ok(()),
     }

@@ -15,13 +15,10 @@ use super::schema::{Reference, canonical_path};
 /// How many are read at once.
 const PAGE: u32 = 1000;
 
-/// A canonical path follows from the hash and is null. Nothing is ever committed: what is lost with the process
-/// is of no use to the next.
+/// A canonical path follows from the hash and is null.
 const TABLES: &str = "
-    PRAGMA journal_mode = OFF;
     CREATE TABLE reference (position INTEGER PRIMARY KEY, id BLOB, path TEXT, size_hint INTEGER);
-    CREATE TABLE attachment (position INTEGER PRIMARY KEY, id BLOB, size INTEGER, is_new INTEGER);
-    BEGIN";
+    CREATE TABLE attachment (position INTEGER PRIMARY KEY, id BLOB, size INTEGER, is_new INTEGER);";
 
 /// References in their order, numbered from 0, and what became of each.
 #[derive(Debug)]
@@ -38,12 +35,18 @@ pub struct Spool {
 )]
 pub struct SpoolError(#[from] rusqlite::Error);
 
+/// A database with these tables in a temporary file. Nothing is ever committed: what is lost with the process is of
+/// no use to the next.
+pub fn temporary(tables: &str) -> Result<Connection, SpoolError> {
+    let connection = Connection::open("")?;
+    connection.execute_batch(&format!("PRAGMA journal_mode = OFF; {tables} BEGIN"))?;
+    Ok(connection)
+}
+
 impl Spool {
     /// An empty one.
     pub fn new() -> Result<Self, SpoolError> {
-        let connection = Connection::open("")?;
-        connection.execute_batch(TABLES)?;
-        Ok(Self { connection: Mutex::new(connection), len: 0, hinted_bytes: 0 })
+        Ok(Self { connection: Mutex::new(temporary(TABLES)?), len: 0, hinted_bytes: 0 })
     }
 
     /// Appends a reference.

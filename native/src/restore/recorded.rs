@@ -1,7 +1,6 @@
 //! The paths that the restored database records for every attachment.
 //!
-//! There can be millions. The canonical path follows from the hash; the others wait in a temporary file, which SQLite
-//! keeps in memory as long as they are few, and which has no name and is gone when this program ends.
+//! There can be millions. The canonical path follows from the hash; the others wait in a temporary file.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -12,16 +11,14 @@ use msgvault_verifier::repository::BlobSet;
 use rusqlite::Connection;
 
 use crate::archive::schema;
-use crate::archive::spool::SpoolError;
+use crate::archive::spool::{SpoolError, temporary};
 
 use super::error::{RestoreError, WriteError};
 use super::{Run, leftovers, proof};
 
 /// Paths come ordered by hash, as the positions are.
-const TABLE: &str = "
-    PRAGMA journal_mode = OFF;
-    CREATE TABLE other (position INTEGER, path TEXT, PRIMARY KEY (position, path)) WITHOUT ROWID;
-    BEGIN";
+const TABLE: &str =
+    "CREATE TABLE other (position INTEGER, path TEXT, PRIMARY KEY (position, path)) WITHOUT ROWID;";
 
 /// What is recorded, by the attachments' positions in the index.
 pub(super) struct Recorded {
@@ -40,7 +37,7 @@ pub(super) fn read(run: &Run<'_>) -> Result<Recorded, RestoreError> {
     positions().for_each(|position| {
         listed.insert(position);
     });
-    let connection = open().map_err(SpoolError::from)?;
+    let connection = temporary(TABLE)?;
     let (mut canonical, mut other) = (BlobSet::new(index), BlobSet::new(index));
     schema::recorded_paths(&proof::open(run)?, |id, path| {
         let position = index.position(&id).filter(|position| listed.contains(*position));
@@ -58,12 +55,6 @@ pub(super) fn read(run: &Run<'_>) -> Result<Recorded, RestoreError> {
         Some(location) => Err(RestoreError::NotReferenced { id: location.id }),
         None => Ok(Recorded { canonical, other, others: Mutex::new(connection) }),
     }
-}
-
-fn open() -> rusqlite::Result<Connection> {
-    let connection = Connection::open("")?;
-    connection.execute_batch(TABLE)?;
-    Ok(connection)
 }
 
 fn keep(connection: &Connection, position: usize, path: &RelativePath) -> rusqlite::Result<()> {

@@ -26,7 +26,7 @@ struct Slot {
 }
 
 /// Some of the blobs of an index, by position; a bit a blob.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BlobSet(Vec<u64>);
 
 impl BlobSet {

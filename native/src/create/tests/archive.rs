@@ -4,10 +4,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use msgvault_verifier::cli::check_all;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::PageMap;
 use msgvault_verifier::snapshot::Snapshot;
-use msgvault_verifier::verify::{Depth, Findings, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::verify::{Depth, Scope, Verdict};
 use msgvault_verifier::{Observer, Ruzstd};
 use rusqlite::Connection;
 
@@ -199,12 +200,7 @@ impl Archive {
     /// Verifies every snapshot, reading everything.
     pub(super) fn verify(&self) {
         let repository = self.repository();
-        let plan = plan(&repository, &Scope::All, Depth::Full, &());
-        let mut findings = Findings::new(repository.index());
-        for task in &plan.tasks {
-            findings.add(task, check_pack(&repository, task, Depth::Full, &()));
-        }
-        let report = merge(&repository, plan, findings, &());
+        let report = check_all(&repository, &Scope::All, Depth::Full, &());
         assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
     }
 

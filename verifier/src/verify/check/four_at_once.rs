@@ -6,7 +6,7 @@
 pub(super) const IS_FASTER: bool = cfg!(all(target_arch = "wasm32", target_feature = "simd128"));
 
 /// The bytes of a block; messages here are whole blocks.
-pub(super) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 type Native = core::arch::wasm32::v128;
