@@ -1,10 +1,14 @@
-# Sourced by the scripts beside it: installs what they need, or says exactly what is missing.
+# Sourced by scripts that run in the root of the tree or in web/: installs what they need, or says what is missing.
+# Nothing else asks the distribution for packages.
 #
 #   need COMMAND PACKAGE      a package of Debian or Ubuntu, unless its command is there
 #   need_rust [SUBCOMMAND…]   Rust of the version that Cargo.toml names or newer, with these subcommands of cargo
-#   install_missing           installs all of that
+#   install_missing           installs all of that, or ends the script
+#   install_packages [--no-remove] PACKAGE…
+#                             installs packages, within $install_limit seconds where that is set, or fails
 
 missing=
+packages_are_fresh=
 rust_wanted=
 rust_subcommands=
 
@@ -23,9 +27,11 @@ install_missing() {
     rust_is_there || rust_by_rustup || rust="Rust $rust_wanted or newer"
     [ -n "$missing$rust" ] || return 0
     if may_install; then
-        $as_root apt-get update -qq >&2 || true
+        refresh_packages
         [ -z "$rust" ] || missing="$missing $(rust_packages)"
-        install_packages
+        echo "Installing:$missing" >&2
+        # shellcheck disable=SC2086 # A list of packages.
+        install_packages --no-remove $missing || fail "These packages could not be installed:$missing"
     elif [ -n "$missing" ]; then
         fail "Missing on this machine:$missing${rust:+, and $rust}. Install that${apt:+ (as root: apt-get install$missing)} and run this again."
     fi
@@ -40,11 +46,17 @@ may_install() {
     [ "$(id -u)" -eq 0 ] || as_root="$(command -v sudo)"
 }
 
+refresh_packages() {
+    [ -z "$packages_are_fresh" ] || return 0
+    $as_root apt-get update -qq >&2 || true
+    packages_are_fresh=yes
+}
+
 install_packages() {
-    echo "Installing:$missing" >&2
-    # shellcheck disable=SC2086 # A list of packages.
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-remove $missing >/dev/null ||
-        fail "These packages could not be installed:$missing"
+    may_install || { echo "Missing on this machine, and there is no apt-get or no way to be root: $*" >&2; return 1; }
+    refresh_packages
+    $as_root env DEBIAN_FRONTEND=noninteractive timeout "${install_limit:-0}" \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 rust_is_there() {
@@ -55,7 +67,7 @@ rust_is_there() {
     done
 }
 
-# What gives Rust on this machine: the distribution's, where it is new enough (a stable Debian has a new one for its
+# What provides Rust on this machine: the distribution's, where it is new enough (a stable Debian has a new one for its
 # browsers) and displaces nothing, or rustup, or what the installer of rustup needs.
 rust_packages() {
     for rust_package in "rustc cargo${rust_subcommands:+ rust-clippy rustfmt}" \
@@ -71,9 +83,9 @@ rust_packages() {
 
 offers() {
     candidate="$(apt-cache policy "${1%% *}" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]\)/\1/p')"
-    { [ "$1" = rustup ] || at_least "$rust_wanted" "$candidate"; } &&
-        # shellcheck disable=SC2086 # A list of packages.
-        apt-get install -qq -s --no-remove $1 >/dev/null 2>&1
+    [ "$1" = rustup ] || at_least "$rust_wanted" "$candidate" || return 1
+    # shellcheck disable=SC2086 # A list of packages.
+    apt-get install -qq -s --no-remove $1 >/dev/null 2>&1
 }
 
 at_least() {
