@@ -19,12 +19,17 @@ need() {
 need_rust() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     rust_wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
+    rust_channel="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
+    case "$rust_channel" in
+        "$rust_wanted" | "$rust_wanted".*) ;;
+        *) fail "rust-toolchain.toml names Rust $rust_channel, and Cargo.toml $rust_wanted: let them agree." ;;
+    esac
     rust_subcommands="$*"
 }
 
 install_missing() {
     rust=
-    rust_is_there || rust_by_rustup || rust="Rust $rust_wanted or newer"
+    rust_is_there || rust_by_rustup || rust_of_rustup || rust="Rust $rust_wanted or newer"
     [ -n "$missing$rust" ] || return 0
     if may_install; then
         refresh_packages
@@ -35,7 +40,7 @@ install_missing() {
     elif [ -n "$missing" ]; then
         fail "Missing on this machine:$missing${rust:+, and $rust}. Install that${apt:+ (as root: apt-get install$missing)} and run this again."
     fi
-    [ -z "$rust" ] || rust_is_there || rust_by_rustup || rust_by_installer ||
+    [ -z "$rust" ] || rust_is_there || rust_by_rustup || rust_of_rustup || rust_by_installer ||
         fail "Missing on this machine: $rust. Install it from https://rustup.rs and run this again."
 }
 
@@ -61,9 +66,9 @@ install_packages() {
 
 rust_is_there() {
     [ -n "$rust_wanted" ] || return 0
-    at_least "$rust_wanted" "$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" || return 1
+    at_least "$rust_wanted" "$(RUSTUP_AUTO_INSTALL=0 cargo --version 2>/dev/null | cut -d ' ' -f 2)" || return 1
     for subcommand in $rust_subcommands; do
-        cargo "$subcommand" --version >/dev/null 2>&1 || return 1
+        RUSTUP_AUTO_INSTALL=0 cargo "$subcommand" --version >/dev/null 2>&1 || return 1
     done
 }
 
@@ -94,9 +99,20 @@ at_least() {
 
 rust_by_rustup() {
     command -v rustup >/dev/null 2>&1 || return 1
-    rustup toolchain install "$rust_wanted" --no-self-update --profile minimal --component clippy --component rustfmt >&2 || return 1
-    export RUSTUP_TOOLCHAIN="$rust_wanted"
-    rust_is_there
+    rustup toolchain install "$rust_channel" --no-self-update --profile minimal --component clippy --component rustfmt >&2 || return 1
+    take_toolchain "$rust_channel"
+}
+
+# The toolchain that rustup takes elsewhere, where it cannot download the one that rust-toolchain.toml names.
+rust_of_rustup() {
+    command -v rustup >/dev/null 2>&1 || return 1
+    default="$(rustup default 2>/dev/null | cut -d ' ' -f 1)"
+    [ -n "$default" ] && take_toolchain "$default"
+}
+
+take_toolchain() {
+    (export RUSTUP_TOOLCHAIN="$1"; rust_is_there) || return 1
+    export RUSTUP_TOOLCHAIN="$1"
 }
 
 rust_by_installer() {
