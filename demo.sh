@@ -8,7 +8,7 @@ need_rust
 install_missing
 
 echo "Building the programs (once; a few minutes on a new machine) …"
-cargo build --quiet -p msgvault -p msgvault-verifier -p msgvault-tests \
+cargo build --quiet -p msgvault -p msgvault-cli -p msgvault-tests \
     --bin msgvault --bin msgvault-verify --bin sample-archive
 bin="${CARGO_TARGET_DIR:-target}/debug"
 work="$(mktemp -d "${TMPDIR:-/tmp}/msgvault-demo.XXXXXX")"

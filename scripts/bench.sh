@@ -10,7 +10,7 @@ need_rust
 install_missing
 size="${1:-2G}"
 [ $# -gt 0 ] && shift
-cargo build --quiet --release -p msgvault -p msgvault-verifier -p msgvault-tests \
+cargo build --quiet --release -p msgvault -p msgvault-cli -p msgvault-tests \
     --bin msgvault --bin msgvault-verify --bin sample-archive
 bin="${CARGO_TARGET_DIR:-target}/release"
 work="$(mktemp -d "${TMPDIR:-/tmp}/msgvault-bench.XXXXXX")"

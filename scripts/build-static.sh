@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-gnu"
 profile="${PROFILE:-release}"
 # With the page for browsers inside, where it was built.
-features=cli
-[ -f web/dist/msgvault-verify.html ] && features=page
+features=
+[ -f web/dist/msgvault-verify.html ] && features="--features page"
 RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --quiet --profile "$profile" -p msgvault-verifier --bin msgvault-verify --features "$features" --target "$target" \
+    cargo build --quiet --profile "$profile" -p msgvault-cli --bin msgvault-verify $features --target "$target" \
     --target-dir "${CARGO_TARGET_DIR:-target}/static"
 folder="$profile"
 [ "$profile" = dev ] && folder=debug

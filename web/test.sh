@@ -27,7 +27,7 @@ cargo test --quiet --package msgvault-web
 programs() {
   cargo build --quiet --workspace --bin msgvault --bin msgvault-verify "$@"
 }
-programs --features msgvault/page,msgvault-verifier/page
+programs --features msgvault/page,msgvault-cli/page
 mkdir -p out/programs
 cp ../target/debug/msgvault ../target/debug/msgvault-verify out/programs/
 programs

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod decompress;
 pub mod freeze;
 pub mod home;
+pub mod phase;
 pub mod platform;
 pub mod repo;
 pub mod restore;

@@ -105,7 +105,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let repository = Repository::open(DirectoryStore::new(request.lock.root), Zstd)?;
     let workers = Workers::new(request.jobs)?;
     let place = target::examine(request)?;
-    context.observer.begin(Phase::Plan, 0);
+    context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(&repository, request.snapshot)?;
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
@@ -151,7 +151,7 @@ pub fn rehearse(
     jobs: usize,
 ) -> Result<(), RestoreError> {
     let workers = Workers::new(jobs)?;
-    context.observer.begin(Phase::Plan, 0);
+    context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(repository, snapshot)?;
     let plan = preflight::plan(context, repository, &snapshot, &workers)?;
     let opened = Dir::open(scratch).and_then(|dir| Ok((dir, scratch.canonicalize()?)));

@@ -10,12 +10,12 @@ use std::process::Command;
 
 use forge::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
-use msgvault_verifier::cli::check_all;
+
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::{DirectoryStore, Entry, MemoryStore, Source, Store, StoreError};
-use msgvault_verifier::verify::{Depth, Report, Scope, Verdict};
+use msgvault_verifier::verify::{self, Depth, Report, Scope, Verdict};
 
 /// A repository of one snapshot in a folder of this name.
 fn folder(name: &str) -> (PathBuf, SnapshotId) {
@@ -35,7 +35,7 @@ fn folder(name: &str) -> (PathBuf, SnapshotId) {
 
 fn verify(root: &Path) -> Report {
     let repository = Repository::open(DirectoryStore::new(root), Ruzstd).unwrap();
-    check_all(&repository, &Scope::All, Depth::Full, &())
+    verify::verify(&repository, &Scope::All, Depth::Full, &())
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod verify;
 
 use std::path::Path;
 
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 

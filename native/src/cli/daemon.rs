@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
 use msgvault_verifier::text::escape;
 use serde::Serialize;
 use serde_json::Value;

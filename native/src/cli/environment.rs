@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use msgvault_verifier::cli::{Exit, Output, Progress};
+use msgvault_cli::{Exit, Output, Progress};
 use msgvault_verifier::{Observer, Phase};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use msgvault_verifier::cli::{Exit, VerifyError};
+use msgvault_cli::{Exit, VerifyError};
 use msgvault_verifier::repository::{OpenError, SelectError};
 
 use crate::create::CreateError;

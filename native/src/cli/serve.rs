@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
 
 use crate::daemon::cron::Cron;
 use crate::daemon::gate::Gate;

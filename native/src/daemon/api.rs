@@ -12,7 +12,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use msgvault_verifier::cli::{NO_PAGE, PAGE};
+use msgvault_cli::{NO_PAGE, PAGE};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use msgvault_verifier::Phase;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::archive::{pack_index, schema};
+use crate::phase;
 
 use super::Run;
 use super::error::{RestoreError, reached};
@@ -17,7 +17,7 @@ const FINDINGS: usize = 3;
 /// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
 /// not restored. Returns whether there was anything to empty.
 pub(super) fn prove(run: &Run<'_>, integrity_check: bool) -> Result<bool, RestoreError> {
-    run.context.observer.begin(Phase::Proof, 0);
+    run.context.observer.begin(phase::PROOF, 0);
     let database = open(run)?;
     schema::check_tables(&database)?;
     let found = schema::stats(&database)?.to_json();

@@ -5,9 +5,9 @@
 
 use std::io;
 
-use msgvault_verifier::Phase;
 use msgvault_verifier::format::path::RelativePath;
 
+use crate::phase;
 use crate::platform::Kind;
 
 use super::Run;
@@ -18,7 +18,7 @@ use super::undo;
 
 /// Puts everything into place.
 pub(super) fn publish(run: &Run<'_>) -> Result<(), RestoreError> {
-    run.context.observer.begin(Phase::Publish, 0);
+    run.context.observer.begin(phase::PUBLISH, 0);
     undo::note(run.staging, &run.snapshot.extras)?;
     run.staging.sync()?;
     reached(run.context, "restore.synced")?;

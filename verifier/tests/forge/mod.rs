@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use msgvault_verifier::Ruzstd;
-use msgvault_verifier::cli::check_all;
+
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId, PageHash, SnapshotId};
 use msgvault_verifier::format::index::{self, IndexEntry};
@@ -13,7 +13,7 @@ use msgvault_verifier::format::page_map::{MapKind, PageMap, Run};
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::MemoryStore;
-use msgvault_verifier::verify::{Depth, Report, Scope};
+use msgvault_verifier::verify::{self, Depth, Report, Scope};
 
 /// Bytes a page of all databases here.
 pub(crate) const PAGE: u32 = 512;
@@ -161,7 +161,7 @@ impl Forge {
 /// Verifies all snapshots.
 pub(crate) fn verify(store: &MemoryStore) -> Report {
     let repository = Repository::open(store.clone(), Ruzstd).unwrap();
-    check_all(&repository, &Scope::All, Depth::Full, &())
+    verify::verify(&repository, &Scope::All, Depth::Full, &())
 }
 
 /// The page size of all databases here.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use msgvault_verifier::cli::{Exit, JobsArgs};
+use msgvault_cli::{Exit, JobsArgs};
 use msgvault_verifier::text::{count, escape, human_bytes};
 
 use crate::cli::Session;

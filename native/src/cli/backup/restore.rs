@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use msgvault_verifier::cli::{Exit, JobsArgs};
+use msgvault_cli::{Exit, JobsArgs};
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 

@@ -1,6 +1,6 @@
 //! `msgvault backup verify`.
 
-use msgvault_verifier::cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
+use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
 use msgvault_verifier::repository::read_config;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};

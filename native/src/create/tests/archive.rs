@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use msgvault_verifier::cli::check_all;
+use msgvault_cli::check_all;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::PageMap;
 use msgvault_verifier::snapshot::Snapshot;

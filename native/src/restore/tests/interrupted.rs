@@ -1,6 +1,8 @@
 //! Restores that fail on the way.
 
 use std::collections::BTreeSet;
+
+use crate::phase;
 use std::sync::Mutex;
 
 use super::tiny::Tiny;
@@ -124,7 +126,7 @@ fn a_stop_is_obeyed_in_every_phase() {
         }
     }
     for phase in
-        [Phase::Plan, Phase::Database, Phase::Attachments, Phase::Extras, Phase::Proof, Phase::Publish]
+        [Phase::PLAN, phase::DATABASE, phase::ATTACHMENTS, phase::EXTRAS, phase::PROOF, phase::PUBLISH]
     {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("repo");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use msgvault_verifier::cli::{
+use msgvault_cli::{
     Exit, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, print_details,
     print_overview, print_report, resolve_scope, with_jobs,
 };

@@ -90,7 +90,7 @@ impl Output {
         let printed = if self.args.json {
             serde_json::to_string_pretty(document)
                 .map_err(io::Error::from)
-                .and_then(|json| writeln!(out, "{}", crate::text::escape_json(&json)))
+                .and_then(|json| writeln!(out, "{}", msgvault_verifier::text::escape_json(&json)))
         } else {
             writeln!(out, "{}", text())
         };
@@ -103,7 +103,7 @@ impl Output {
     /// Tells why there is no result: a line on standard error, and the document of a failure with `--json`.
     pub fn failure(&self, exit: Exit, error: &dyn std::fmt::Display) -> Exit {
         let message = error.to_string();
-        line(&format!("{}: {}", self.program, crate::text::escape(&message)));
+        line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(&message)));
         if self.args.json {
             let document = FailureDocument { error: Failed { exit_code: exit.code(), message } };
             // What cannot be printed was said already.
@@ -115,7 +115,7 @@ impl Output {
     /// Prints a warning, unless quiet.
     pub fn warn(&self, message: &str) {
         if !self.args.quiet {
-            line(&format!("{}: warning: {}", self.program, crate::text::escape(message)));
+            line(&format!("{}: warning: {}", self.program, msgvault_verifier::text::escape(message)));
         }
     }
 

@@ -13,9 +13,9 @@ pub use output::{Color, Output, OutputArgs, ProgressKind};
 pub use progress::Progress;
 pub use verify::{VerifyArgs, VerifyError, check_all, print_report, resolve_scope, with_jobs};
 
-use crate::format::manifest::ManifestError;
-use crate::repository::{LoadError, OpenError, SelectError};
-use crate::snapshot::SnapshotError;
+use msgvault_verifier::format::manifest::ManifestError;
+use msgvault_verifier::repository::{LoadError, OpenError, SelectError};
+use msgvault_verifier::snapshot::SnapshotError;
 
 /// The page that verifies a repository in a browser, in builds that hold it.
 pub const PAGE: Option<&[u8]> = page();
@@ -26,7 +26,7 @@ pub const NO_PAGE: &str =
 
 #[cfg(feature = "page")]
 const fn page() -> Option<&'static [u8]> {
-    Some(include_bytes!("../../web/dist/msgvault-verify.html"))
+    Some(include_bytes!("../../../web/dist/msgvault-verify.html"))
 }
 
 #[cfg(not(feature = "page"))]
@@ -71,7 +71,7 @@ impl Exit {
     pub fn of_open(error: &OpenError) -> Self {
         match error {
             OpenError::Missing(_) | OpenError::NotARepository => Self::NoRepository,
-            OpenError::Config(crate::format::config::ConfigError::TooNew { .. }) => Self::TooNew,
+            OpenError::Config(msgvault_verifier::format::config::ConfigError::TooNew { .. }) => Self::TooNew,
             _ => Self::Failed,
         }
     }

@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use clap::Args;
 use rayon::prelude::*;
 
-use crate::decompress::Decompressor;
-use crate::observer::{Observer, Phase};
-use crate::repository::{OpenError, Repository, SelectError};
-use crate::store::Store;
-use crate::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::Decompressor;
+use msgvault_verifier::repository::{OpenError, Repository, SelectError};
+use msgvault_verifier::store::Store;
+use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::{Observer, Phase};
 
 use super::{Exit, JobsArgs, Output};
 
@@ -106,7 +106,7 @@ where
     D: Decompressor + Sync,
 {
     let plan = plan(repository, scope, depth, observer);
-    observer.begin(Phase::Check, plan.tasks.iter().fold(0, |sum, task| sum.saturating_add(task.bytes)));
+    observer.begin(Phase::CHECK, plan.bytes());
     let findings = Mutex::new(Findings::new(repository.index()));
     plan.tasks.par_iter().for_each(|task| {
         let result = check_pack(repository, task, depth, observer);

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::observer::{Observer, Phase};
-use crate::text::human_bytes;
+use msgvault_verifier::text::human_bytes;
+use msgvault_verifier::{Observer, Phase};
 
 use super::output::{Output, ProgressKind};
 

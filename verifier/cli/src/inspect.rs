@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::io;
 
-use crate::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
-use crate::text::{count, escape, human_bytes};
+use msgvault_verifier::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
+use msgvault_verifier::text::{count, escape, human_bytes};
 
 use super::{Exit, Output};
 
