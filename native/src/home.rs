@@ -5,9 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use msgvault_platform as platform;
 use serde::{Deserialize, Deserializer, de::Error as _};
-
-use crate::platform;
 
 /// What the command line says about the home.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,6 @@ use std::process::Command;
 
 use forge::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
-
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;

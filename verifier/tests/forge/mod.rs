@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use msgvault_verifier::Ruzstd;
-
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId, PageHash, SnapshotId};
 use msgvault_verifier::format::index::{self, IndexEntry};

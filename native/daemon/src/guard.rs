@@ -5,9 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
+use msgvault_freeze::identity::same_secret;
 use tokio::time::Instant;
-
-use crate::freeze::identity::same_secret;
 
 /// So many wrong keys at once are answered; after that, so many a second.
 const BURST: f64 = 20.0;

@@ -46,6 +46,7 @@ fn settings(data_dir: &Path, listen: &str) -> Settings {
         program: "/nowhere/at/all".into(),
         place: Vec::new(),
         hook_time: Duration::from_secs(1),
+        page: Err("no page"),
     }
 }
 
@@ -84,13 +85,13 @@ async fn a_daemon_owns_its_home_and_leaves_it_as_it_was() {
     let (machine, log) = machine();
     let stop = async {
         assert!(matches!(Ownership::take(home.path()), Err(OwnershipError::Held { .. })));
-        let record = crate::freeze::record::live(home.path()).unwrap().unwrap();
+        let record = msgvault_freeze::record::live(home.path()).unwrap().unwrap();
         assert_eq!(record.auth_fingerprint, "none");
         assert_eq!(std::fs::metadata(home.path()).unwrap().permissions().mode() & 0o777, 0o700);
         "TERM"
     };
     serve(settings(home.path(), "127.0.0.1:0"), machine, stop).await.unwrap();
-    assert!(crate::freeze::record::live(home.path()).unwrap().is_none());
+    assert!(msgvault_freeze::record::live(home.path()).unwrap().is_none());
     Ownership::take(home.path()).unwrap();
     let lines = log.lines().join("\n");
     for part in ["other users had access", "msg=listening address=127.0.0.1:", "signal=TERM", "msg=stopped"] {
@@ -102,7 +103,7 @@ async fn a_daemon_owns_its_home_and_leaves_it_as_it_was() {
 async fn a_record_that_vanished_comes_back_within_30_seconds() {
     let home = tempfile::tempdir().unwrap();
     let (machine, _) = machine();
-    let path = home.path().join(crate::freeze::record::file_name(std::process::id()));
+    let path = home.path().join(msgvault_freeze::record::file_name(std::process::id()));
     let stop = async {
         std::fs::remove_file(&path).unwrap();
         tokio::time::sleep(Duration::from_secs(30)).await;

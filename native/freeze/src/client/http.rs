@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::{Request, Response};
 use ureq::{Agent, Body};
 
-use crate::freeze::identity::PROOF_HEADER;
+use crate::identity::PROOF_HEADER;
 
 /// No answer that matters is longer; the status of scheduled work is the longest.
 const MAX_BODY: u64 = 256 << 10;

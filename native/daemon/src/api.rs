@@ -12,20 +12,18 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use msgvault_cli::{NO_PAGE, PAGE};
+use msgvault_freeze::identity::{API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER};
+use msgvault_freeze::record::SERVICE;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
-use crate::freeze::identity::{API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER};
-use crate::freeze::record::SERVICE;
-
-use super::Machine;
 use super::connections::Connection;
 use super::gate::{Gate, Refused};
 use super::guard::{self, Denied, Guard};
 use super::log::Level;
 use super::schedule::Board;
 use super::window::{BeginError, Window};
+use super::{Machine, Page};
 
 /// A request has a token in it, and little more.
 const MAX_BODY: usize = 64 << 10;
@@ -41,6 +39,7 @@ pub struct Api {
     pub(super) gate: Gate,
     pub(super) window: Window,
     pub(super) board: Board,
+    pub(super) page: Page,
     pub(super) machine: Machine,
     pub(super) requests: AtomicU64,
     pub(super) interfaces: fn() -> Vec<IpAddr>,
@@ -97,14 +96,6 @@ async fn answer(
     response
 }
 
-/// The page that verifies a repository in a browser, in builds that hold it.
-fn page() -> Response {
-    match PAGE {
-        Some(page) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
-        None => error(StatusCode::NOT_FOUND, "not_found", NO_PAGE),
-    }
-}
-
 impl Api {
     /// A known path asked in another way is no route either, and does not tell the right one.
     async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
@@ -112,12 +103,19 @@ impl Api {
             ("GET", "/api/ping") => Ok(self.ping()),
             ("GET", "/api/daemon/identity") => Ok(self.identity(&asked.headers)),
             ("GET", "/health") => Ok(self.health()),
-            ("GET", "/verify") => Ok(page()),
+            ("GET", "/verify") => Ok(self.page()),
             ("GET", "/api/v1/health") => self.health_in_full(&asked.headers),
             ("GET", "/api/v1/backup/status") => self.status(&asked.headers),
             ("POST", "/api/v1/backup/freeze/begin") => self.begin(asked).await,
             ("POST", "/api/v1/backup/freeze/end") => self.end(asked),
             _ => Ok(not_found(asked)),
+        }
+    }
+
+    fn page(&self) -> Response {
+        match self.page {
+            Ok(page) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
+            Err(reason) => error(StatusCode::NOT_FOUND, "not_found", reason),
         }
     }
 

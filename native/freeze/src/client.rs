@@ -10,10 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use msgvault_platform::context::Context;
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::context::Context;
 
 use super::identity::{self, Challenge};
 use super::record::{self, Record, SERVICE};

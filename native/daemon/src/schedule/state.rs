@@ -4,9 +4,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use msgvault_platform as platform;
 use serde::{Deserialize, Serialize};
-
-use crate::platform;
 
 use super::{Job, RunResult};
 

@@ -7,9 +7,8 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use msgvault_platform::Dir;
 use msgvault_verifier::format::path::RelativePath;
-
-use crate::platform::Dir;
 
 /// Held by a daemon.
 pub const DAEMON_LOCK: &str = "daemon.lock";

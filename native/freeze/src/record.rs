@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::path::RelativePath;
 use serde::Deserialize;
-
-use crate::platform::{self, Dir};
 
 /// The service that this project's daemons name.
 pub const SERVICE: &str = "msgvault";

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Daemon, DaemonError, DaemonFreezer};
+use msgvault_platform::context::Context;
 use ownership::{Ownership, OwnershipError};
 use record::RecordError;
-
-use crate::context::Context;
 
 /// Makes writers pause between `begin` and `end`.
 pub trait Freezer {

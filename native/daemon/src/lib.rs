@@ -27,14 +27,13 @@ use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::freeze::identity::Challenge;
-use crate::freeze::ownership::{Ownership, OwnershipError};
-
 use api::Api;
 use gate::Gate;
 use guard::Guard;
 use job::Children;
 use log::Level;
+use msgvault_freeze::identity::Challenge;
+use msgvault_freeze::ownership::{Ownership, OwnershipError};
 use record::{Facts, RuntimeRecord};
 use schedule::{Board, Plan, Scheduler, StateFile};
 use window::Window;
@@ -57,6 +56,9 @@ pub struct Machine {
     /// Takes the lines of the log.
     pub sink: Arc<dyn Fn(&str) + Send + Sync>,
 }
+
+/// The page that verifies a repository in a browser, or why this program has none.
+pub type Page = Result<&'static [u8], &'static str>;
 
 /// What a daemon is told.
 pub struct Settings {
@@ -82,6 +84,8 @@ pub struct Settings {
     pub place: Vec<OsString>,
     /// How long a hook may take.
     pub hook_time: Duration,
+    /// What is served at `/verify`.
+    pub page: Page,
 }
 
 /// Why a daemon cannot run.
@@ -219,6 +223,7 @@ impl Running {
             gate: gate.clone(),
             window: window.clone(),
             board,
+            page: settings.page,
             machine: machine.clone(),
             requests: AtomicU64::new(0),
             interfaces: guard::interfaces,

@@ -6,12 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use jiff::Timestamp;
+use msgvault_freeze::identity::{self, API_SCHEMA_VERSION, API_VERSION};
+use msgvault_freeze::record::{SERVICE, file_name, pid_of};
+use msgvault_platform::Dir;
 use msgvault_verifier::format::path::RelativePath;
 use serde::Serialize;
-
-use crate::freeze::identity::{self, API_SCHEMA_VERSION, API_VERSION};
-use crate::freeze::record::{SERVICE, file_name, pid_of};
-use crate::platform::Dir;
 
 /// The record, which is there as long as this lives.
 pub struct RuntimeRecord {
@@ -134,7 +133,7 @@ fn dialled(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::freeze::record;
+    use msgvault_freeze::record;
 
     fn publish(data_dir: &Path, listens: &str) -> RuntimeRecord {
         let facts = Facts {
