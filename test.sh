@@ -2,7 +2,7 @@
 # Runs all checks and tests, after installing what they need. Ends with the number of tests.
 set -eu
 cd "$(dirname "$0")"
-. ./setup.sh
+. scripts/setup.sh
 need cc build-essential
 need ip iproute2
 need node nodejs

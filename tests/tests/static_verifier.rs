@@ -52,7 +52,7 @@ fn a_build_without_the_page_says_how_to_make_one_with_it() {
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #[test]
 fn the_documented_command_builds_a_static_program() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("build-static.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("scripts/build-static.sh");
     let built = run(Command::new("sh").arg(script).env("PROFILE", "dev").env_remove("RUSTFLAGS")).done();
     let program = built.stdout.lines().last().unwrap();
     let linked = run(Command::new("ldd").arg(program));

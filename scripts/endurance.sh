@@ -3,8 +3,8 @@
 # then kills many backups and restores. Ends with an error at the first difference.
 # endurance.sh [SIZE [DAYS [PAGE_SIZE [KILLS]]]]   default: 100M 40 4096 50
 set -eu
-cd "$(dirname "$0")"
-. ./setup.sh
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
 need cc build-essential
 need_rust
 install_missing

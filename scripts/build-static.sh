@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds msgvault-verify as one static program and prints its path.
 set -eu
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-gnu"
 profile="${PROFILE:-release}"
 # With the page for browsers inside, where it was built.

@@ -2,8 +2,8 @@
 # Measures the main job on a sample archive: wall time, CPU time and peak memory of every command.
 # bench.sh [SIZE] [OPTIONS OF sample-archive make…]   default size: 2G
 set -eu
-cd "$(dirname "$0")"
-. ./setup.sh
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
 need cc build-essential
 need /usr/bin/time time
 need_rust
