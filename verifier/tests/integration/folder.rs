@@ -1,14 +1,12 @@
 //! What can lie in a real folder and in no archive: links, pipes, folders that nobody may read.
 #![cfg(unix)]
 
-mod forge;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use forge::{Forge, codes, page};
+use crate::forge::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 #[test]
 fn exchanges_of_the_go_daemon_are_repeated_to_the_byte() {
-    let Some(recorded) = recorded() else { return };
+    let recorded = recorded();
     for (sections, home, key) in [
         (&[2, 3][..], home(""), None),
         (&[4], home(""), None),
@@ -28,7 +28,7 @@ fn exchanges_of_the_go_daemon_are_repeated_to_the_byte() {
 
 #[test]
 fn a_connection_of_the_go_client_is_answered_to_the_byte() {
-    let Some(recorded) = recorded() else { return };
+    let recorded = recorded();
     let home = home_with_key(KEY);
     let daemon = Serve::start(home.path(), &[]);
     let mut player = Player::new(&daemon.address, Some(KEY));
@@ -43,7 +43,7 @@ fn a_connection_of_the_go_client_is_answered_to_the_byte() {
 
 #[test]
 fn the_watchdog_is_the_recorded_one() {
-    let Some(recorded) = recorded() else { return };
+    let recorded = recorded();
     let home = home("");
     let mut clocked = ClockedServe::start(home.path(), None);
     let mut player = Player::new(&clocked.daemon.address, None);
@@ -80,7 +80,7 @@ impl Waiting {
 
 #[test]
 fn what_holds_the_gate_is_told_as_recorded() {
-    let Some(recorded) = recorded() else { return };
+    let recorded = recorded();
     let labelled = titled(&recorded, 7, "begin while");
     let mut waiting = Waiting::behind("a scheduled sync", labelled);
     waiting.clocked.pass(Duration::from_millis(10_010));
@@ -96,7 +96,7 @@ fn what_holds_the_gate_is_told_as_recorded() {
 
 #[test]
 fn who_waits_when_the_daemon_ends_is_told_as_recorded() {
-    let Some(recorded) = recorded() else { return };
+    let recorded = recorded();
     let sent_away = titled(&recorded, 7, "begin queued on the gate when SIGTERM arrives");
     let mut waiting = Waiting::behind("a scheduled sync", titled(&recorded, 7, "begin while"));
     waiting.clocked.tell_to_end();

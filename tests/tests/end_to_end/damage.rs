@@ -17,7 +17,7 @@ use msgvault_verifier::verify::{Depth, Report, Scope, Verdict};
 use msgvault_verifier::{Decompressor, Ruzstd};
 
 fn load(name: &str) -> MemoryStore {
-    let fixture = fixtures::all().into_iter().find(|fixture| fixture.name == name).unwrap();
+    let fixture = fixtures::named(name);
     let mut store = MemoryStore::default();
     store.copy_from(&DirectoryStore::new(&fixture.repo), "").unwrap();
     store
@@ -92,7 +92,7 @@ fn damaged(report: &Report) -> BTreeSet<SnapshotId> {
 
 #[test]
 fn damage_is_named_and_costs_no_more_than_it_must() {
-    for name in ["minimal/plain", "minimal/no-attachments", "minimal/namespaced"] {
+    for name in ["plain", "no-attachments", "namespaced"] {
         let store = load(name);
         let cost = Cost::of(&store);
         assert_eq!(verify(&store).unwrap().verdict, Verdict::Intact);
@@ -171,7 +171,7 @@ fn check_pack(cost: &Cost, path: &str, damage: Damage, report: &Report, bad: &BT
 
 #[test]
 fn every_bit_of_a_small_pack_counts() {
-    let store = load("minimal/unchanged");
+    let store = load("unchanged");
     for path in files(&store).into_iter().filter(|path| path.ends_with(".mvpack")) {
         let bytes = store.file(&path).unwrap().to_vec();
         for position in (0..bytes.len()).step_by(7) {
@@ -186,7 +186,7 @@ fn every_bit_of_a_small_pack_counts() {
 
 #[test]
 fn a_damaged_keyframe_costs_its_whole_chain_and_nothing_else() {
-    let store = load("minimal/chain");
+    let store = load("chain");
     let cost = Cost::of(&store);
     let (pack, expected) =
         cost.by_pack.iter().find(|(_, ids)| ids.len() > 2 && ids.len() < cost.all.len()).unwrap();

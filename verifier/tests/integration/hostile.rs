@@ -1,8 +1,6 @@
 //! What nobody's backup holds and somebody's attack might: every one is refused with a reason, in bounded time and memory.
 
-mod forge;
-
-use forge::{Forge, codes, page, run, size, verify};
+use crate::forge::{Forge, codes, page, run, size, verify};
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, PackId, PageHash};
 use msgvault_verifier::format::pack::{self, Encoding, PackEntry};
