@@ -6,13 +6,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::forge::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::{DirectoryStore, Entry, MemoryStore, Source, Store, StoreError};
 use msgvault_verifier::verify::{self, Depth, Report, Scope, Verdict};
+
+use crate::forge::{Forge, codes, page};
 
 /// A repository of one snapshot in a folder of this name.
 fn folder(name: &str) -> (PathBuf, SnapshotId) {

@@ -1,12 +1,13 @@
 //! What nobody's backup holds and somebody's attack might: every one is refused with a reason, in bounded time and memory.
 
-use crate::forge::{Forge, codes, page, run, size, verify};
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, PackId, PageHash};
 use msgvault_verifier::format::pack::{self, Encoding, PackEntry};
 use msgvault_verifier::format::page_hash::{PageHashDelta, PageHashes};
 use msgvault_verifier::format::page_map::{MapKind, PageMap};
 use msgvault_verifier::verify::Verdict;
+
+use crate::forge::{Forge, codes, page, run, size, verify};
 
 fn attachment(raw: &[u8]) -> Attachment {
     Attachment { id: BlobId::of(raw), size: raw.len() as u64 }
