@@ -20,6 +20,8 @@ mod workers;
 
 use std::path::{Path, PathBuf};
 
+use msgvault_platform::Dir;
+use msgvault_platform::context::Context;
 use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::format::manifest::DocumentDerivatives;
@@ -28,9 +30,7 @@ use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
 use serde::Serialize;
 
-use crate::context::Context;
 use crate::decompress::Zstd;
-use crate::platform::Dir;
 use crate::repo::lock::{self, LockRequest, Shared};
 
 pub use error::{RestoreError, WriteError};

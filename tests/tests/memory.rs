@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use msgvault::context::{Context, SharedObserver};
 use msgvault::create::{self, CreateReport, CreateRequest};
-use msgvault::freeze;
 use msgvault::home::{Environment, Flags, Home};
 use msgvault::repo::lock::LockRequest;
 use msgvault::restore::{self, RestoreRequest};
 use msgvault_cli::{check_all, with_jobs};
+use msgvault_freeze as freeze;
+use msgvault_platform::context::{Context, SharedObserver};
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
 use msgvault_verifier::repository::Repository;

@@ -3,11 +3,11 @@
 use std::io;
 
 use msgvault_cli::{Exit, VerifyError};
+use msgvault_daemon::ServeError;
+use msgvault_freeze::FreezeError;
 use msgvault_verifier::repository::{OpenError, SelectError};
 
 use crate::create::CreateError;
-use crate::daemon::ServeError;
-use crate::freeze::FreezeError;
 use crate::home::HomeError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;

@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::extras::{self, ExtraFile};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{ExtraPath, PathError, RelativePath};
 
 use super::{Capture, CreateError};
 use crate::phase;
-use crate::platform::{Dir, Kind};
 use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket, Unnamed};
 
 /// Why another file cannot be captured.

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 
+use msgvault_platform as platform;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::Run as PageRun;
 use msgvault_verifier::snapshot::Maps;
 
 use crate::phase;
-use crate::platform;
 
 use super::Run;
 use super::blobs::{each_blob, stream};

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io;
 
+use msgvault_platform as platform;
+
 use crate::phase;
-use crate::platform;
 
 use super::Run;
 use super::blobs::{self, each_blob};

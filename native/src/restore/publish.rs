@@ -5,10 +5,10 @@
 
 use std::io;
 
+use msgvault_platform::Kind;
 use msgvault_verifier::format::path::RelativePath;
 
 use crate::phase;
-use crate::platform::Kind;
 
 use super::Run;
 use super::error::{RestoreError, WriteError, reached};

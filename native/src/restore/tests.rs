@@ -1,4 +1,3 @@
-mod fixtures;
 mod hostile;
 mod interrupted;
 mod targets;
@@ -7,15 +6,15 @@ mod tiny;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::Observer;
 use tempfile::TempDir;
 
 use super::*;
-use crate::context::SharedObserver;
 
 /// Restores with the given observer.
 fn restore<'a>(
@@ -62,19 +61,6 @@ fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
         }
     }
     files
-}
-
-/// Copies the files of a folder.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
 }
 
 /// Fails when a point is reached for the `n`th time, from 1.

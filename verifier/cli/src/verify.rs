@@ -5,13 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use rayon::prelude::*;
-
 use msgvault_verifier::Decompressor;
 use msgvault_verifier::repository::{OpenError, Repository, SelectError};
 use msgvault_verifier::store::Store;
 use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 use msgvault_verifier::{Observer, Phase};
+use rayon::prelude::*;
 
 use super::{Exit, JobsArgs, Output};
 
