@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 use hyper::{Method, Request, StatusCode};
 use msgvault_freeze::identity::{API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER};
 use msgvault_freeze::record::SERVICE;
@@ -68,12 +70,17 @@ impl Api {
                 }
             },
         };
+        let length = response.body().size_hint().exact().filter(|length| *length > 0);
         let headers = response.headers_mut();
         if path.starts_with("/api/") {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert("x-request-id", id);
+        }
+        if let Some(length) = length {
+            // Hyper would put it behind `Connection: close`.
+            headers.insert(CONTENT_LENGTH, length.into());
         }
         let fields = [
             ("method", method.to_string()),
