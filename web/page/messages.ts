@@ -11,7 +11,7 @@ export type FailureKind =
   | "damaged-config"
   | "crashed";
 
-export interface Failure {
+export interface CallFailure {
   kind: FailureKind;
   message: string;
 }
@@ -72,7 +72,7 @@ export interface PackRow {
   blobs: number;
 }
 
-export interface Opened {
+export interface RepositoryView {
   overview: Overview;
   packs: PackRow[];
 }
@@ -85,7 +85,7 @@ export interface TaskRow {
 
 export type PackOutcome = "good" | "bad" | "missing" | "not-checked";
 
-export interface Checked {
+export interface CheckedPack {
   outcome: PackOutcome;
   /** Only sessions read it. */
   result: string;
@@ -115,7 +115,7 @@ export interface Report {
   totals: { packs: number; blobs: number; bytes_read: number };
 }
 
-export interface Outcome {
+export interface VerificationOutcome {
   report: Report;
   summary: string;
   text: string;
@@ -178,5 +178,5 @@ export interface Request {
 /** What a Worker sends to the page. */
 export type Reply =
   | { id: number; value: unknown }
-  | { id: number; failure: Failure }
+  | { id: number; failure: CallFailure }
   | { advanced: number };

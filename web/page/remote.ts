@@ -1,11 +1,11 @@
 // A Worker, as the page sees it: calls that can be awaited.
 
-import type { Failure, Reply, RepositoryFiles } from "./messages.ts";
+import type { CallFailure, Reply, RepositoryFiles } from "./messages.ts";
 import type { Calls } from "./worker.ts";
 
 /** A call to a Worker did not succeed. */
 export class CallError extends Error {
-  constructor(readonly failure: Failure) {
+  constructor(readonly failure: CallFailure) {
     super(failure.message);
   }
 }
@@ -59,7 +59,7 @@ export class Remote {
   }
 
   /** Ends the Worker at once, whatever it does; open calls fail with `failure`. */
-  end(failure: Failure = { kind: "failed", message: "cancelled" }): void {
+  end(failure: CallFailure = { kind: "failed", message: "cancelled" }): void {
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(new CallError(failure));
     this.waiting.clear();

@@ -1,6 +1,6 @@
 // A verification: the session plans, checkers take one pack after another, the session joins the results.
 
-import type { Checked, Outcome, PackOutcome, RepositoryFiles, TaskRow } from "./messages.ts";
+import type { CheckedPack, VerificationOutcome, PackOutcome, RepositoryFiles, TaskRow } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
 
 export interface Scope {
@@ -70,7 +70,7 @@ export async function verify(
   scope: Scope,
   watcher: Watcher,
   cancel: AbortSignal,
-): Promise<Outcome> {
+): Promise<VerificationOutcome> {
   const tasks = await session.call("plan", scope.snapshot, scope.quick);
   watcher.planned(tasks);
   let next = 0;
@@ -120,7 +120,7 @@ async function check(
   task: TaskRow,
   watcher: Watcher,
   cancel: AbortSignal,
-): Promise<Checked | undefined> {
+): Promise<CheckedPack | undefined> {
   const checker = await checkers.take();
   if (cancel.aborted) return void checkers.drop(checker);
   watcher.reading(task);

@@ -13,8 +13,8 @@ use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 use crate::digests::Digests;
-use crate::failure::Failure;
-use crate::store::Files;
+use crate::failure::CallFailure;
+use crate::store::ChosenFiles;
 
 /// The largest window of a compressed blob, in bytes: what a browser gives to a page is not ours alone.
 const MAX_WINDOW: u64 = 256 << 20;
@@ -40,22 +40,22 @@ impl Decompressor for Bounded {
 
 /// Checks packs.
 #[wasm_bindgen]
-pub struct Checker {
-    files: Rc<Files>,
+pub struct PackChecker {
+    files: Rc<ChosenFiles>,
 }
 
 /// What a checker answers: the outcome for the map of packs, and the result for the session.
 #[derive(Serialize)]
-struct Checked {
+struct CheckedPack {
     outcome: PackOutcome,
     result: String,
 }
 
 #[wasm_bindgen]
-impl Checker {
+impl PackChecker {
     /// Takes the files of a repository.
     #[wasm_bindgen(constructor)]
-    pub fn new(files: Files) -> Self {
+    pub fn new(files: ChosenFiles) -> Self {
         Self { files: Rc::new(files) }
     }
 
@@ -68,9 +68,9 @@ impl Checker {
     }
 }
 
-async fn check(files: &Files, job: &str, depth: Depth, advance: &Function) -> Result<String, JsValue> {
-    let job = PackJob::from_json(job).map_err(Failure::of)?;
-    let progress = Progress { advance, pending: Cell::new(0) };
+async fn check(files: &ChosenFiles, job: &str, depth: Depth, advance: &Function) -> Result<String, JsValue> {
+    let job = PackJob::from_json(job).map_err(CallFailure::of)?;
+    let progress = ProgressReporter { advance, pending: Cell::new(0) };
     let mut check = PackCheck::begin(files, &Bounded, &job, depth, &progress);
     let mut digests = Digests::new();
     while let Some(wanted) = check.upcoming() {
@@ -82,16 +82,16 @@ async fn check(files: &Files, job: &str, depth: Depth, advance: &Function) -> Re
     digests.settle(&mut check).await?;
     progress.flush();
     let result = check.finish();
-    let checked = Checked { outcome: result.outcome(), result: result.to_json().map_err(Failure::of)? };
-    Ok(serde_json::to_string(&checked).map_err(Failure::of)?)
+    let checked = CheckedPack { outcome: result.outcome(), result: result.to_json().map_err(CallFailure::of)? };
+    Ok(serde_json::to_string(&checked).map_err(CallFailure::of)?)
 }
 
-struct Progress<'a> {
+struct ProgressReporter<'a> {
     advance: &'a Function,
     pending: Cell<u64>,
 }
 
-impl Progress<'_> {
+impl ProgressReporter<'_> {
     fn flush(&self) {
         #[expect(clippy::cast_precision_loss, reason = "for people only")]
         let bytes = self.pending.take() as f64;
@@ -100,7 +100,7 @@ impl Progress<'_> {
     }
 }
 
-impl Observer for Progress<'_> {
+impl Observer for ProgressReporter<'_> {
     fn advance(&self, bytes: u64) {
         self.pending.set(self.pending.get().saturating_add(bytes));
         if self.pending.get() >= PROGRESS_STEP {

@@ -8,7 +8,7 @@ use msgvault_verifier::verify::{PackCheck, UnprovenBlob};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{SubtleCrypto, WorkerGlobalScope};
 
-use crate::failure::Failure;
+use crate::failure::CallFailure;
 
 /// The smallest blob that is given to the browser, in bytes; asking takes longer than hashing less.
 const MIN_BLOB: u64 = 8 << 10;
@@ -21,13 +21,13 @@ const MAX_PENDING: usize = 4 << 20;
 pub(crate) struct Digests {
     /// None where the page came from another machine without encryption.
     subtle: Option<SubtleCrypto>,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingDigest>,
     bytes: usize,
     /// The bytes of the blob that was read last.
     raw: Vec<u8>,
 }
 
-struct Pending {
+struct PendingDigest {
     blob: UnprovenBlob,
     len: usize,
     digest: Promise,
@@ -53,7 +53,7 @@ impl Digests {
         // The browser takes a copy before this returns, so that `raw` is free for the next blob.
         let digest = subtle.digest_with_str_and_u8_array("SHA-256", &self.raw)?;
         self.bytes += self.raw.len();
-        self.pending.push_back(Pending { blob, len: self.raw.len(), digest });
+        self.pending.push_back(PendingDigest { blob, len: self.raw.len(), digest });
         Ok(())
     }
 
@@ -66,9 +66,9 @@ impl Digests {
     }
 
     async fn settle_oldest(&mut self, check: &mut PackCheck<'_>) -> Result<(), JsValue> {
-        let Some(Pending { blob, len, digest }) = self.pending.pop_front() else { return Ok(()) };
+        let Some(PendingDigest { blob, len, digest }) = self.pending.pop_front() else { return Ok(()) };
         let digest = Uint8Array::new(&JsFuture::from(digest).await?).to_vec();
-        let digest = digest.try_into().map_err(|_| Failure::of("the browser's SHA-256 is none"))?;
+        let digest = digest.try_into().map_err(|_| CallFailure::of("the browser's SHA-256 is none"))?;
         check.settle(blob, &digest);
         self.bytes -= len;
         Ok(())

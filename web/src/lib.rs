@@ -16,7 +16,7 @@ mod session;
 mod store;
 mod text;
 
-pub use checker::Checker;
-pub use session::Session;
-pub use store::Files;
+pub use checker::PackChecker;
+pub use session::PageSession;
+pub use store::ChosenFiles;
 pub use text::{escape, human_bytes, problem_meanings, version};

@@ -19,20 +19,20 @@ const MAX_AHEAD: u64 = 32 << 20;
 /// What a person chose: files by their path in the repository.
 #[wasm_bindgen]
 #[derive(Default)]
-pub struct Files {
-    chosen: BTreeMap<String, Chosen>,
+pub struct ChosenFiles {
+    chosen: BTreeMap<String, ChosenFile>,
     folders: BTreeSet<String>,
     ahead: RefCell<Option<ReadAhead>>,
 }
 
-enum Chosen {
+enum ChosenFile {
     File(Blob),
     /// The browser would not hand it out.
     Refused(String),
 }
 
 #[wasm_bindgen]
-impl Files {
+impl ChosenFiles {
     /// Nothing yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
@@ -41,13 +41,13 @@ impl Files {
 
     /// Adds a file.
     pub fn add(&mut self, path: &str, file: Blob) {
-        self.insert(path, Chosen::File(file));
+        self.insert(path, ChosenFile::File(file));
     }
 
     /// Adds a file that the browser lists and cannot open.
     #[wasm_bindgen(js_name = addRefused)]
     pub fn add_refused(&mut self, path: &str, reason: &str) {
-        self.insert(path, Chosen::Refused(reason.to_owned()));
+        self.insert(path, ChosenFile::Refused(reason.to_owned()));
     }
 
     /// Adds a folder, which may be empty.
@@ -60,8 +60,8 @@ impl Files {
     }
 }
 
-impl Files {
-    fn insert(&mut self, path: &str, chosen: Chosen) {
+impl ChosenFiles {
+    fn insert(&mut self, path: &str, chosen: ChosenFile) {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.add_folder(folder);
         }
@@ -77,7 +77,7 @@ impl Files {
             return;
         }
         if ahead.is_none()
-            && let Some(Chosen::File(file)) = self.chosen.get(path)
+            && let Some(ChosenFile::File(file)) = self.chosen.get(path)
         {
             ahead = ReadAhead::begin(path, file, wanted.start).ok();
         }
@@ -89,7 +89,7 @@ impl Files {
     }
 }
 
-impl Store for Files {
+impl Store for ChosenFiles {
     fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
         if !folder.is_empty() && !self.folders.contains(folder) {
             return Err(StoreError::Missing { path: folder.to_owned() });
@@ -111,20 +111,20 @@ impl Store for Files {
         let unreadable =
             |reason: &str| StoreError::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
         match self.chosen.get(path) {
-            Some(Chosen::File(file)) => {
+            Some(ChosenFile::File(file)) => {
                 let reader = FileReaderSync::new().map_err(|_| unreadable("files cannot be read here"))?;
                 let last = RefCell::new((0, Uint8Array::new_with_length(0)));
                 let (len, ahead) = (len_of(file), &self.ahead);
-                Ok(Box::new(OpenFile { file, len, reader, path: path.to_owned(), ahead, last }))
+                Ok(Box::new(BrowserFile { file, len, reader, path: path.to_owned(), ahead, last }))
             }
-            Some(Chosen::Refused(reason)) => Err(unreadable(reason)),
+            Some(ChosenFile::Refused(reason)) => Err(unreadable(reason)),
             None if self.folders.contains(path) => Err(StoreError::NotAFile { path: path.to_owned() }),
             None => Err(StoreError::Missing { path: path.to_owned() }),
         }
     }
 }
 
-impl Chosen {
+impl ChosenFile {
     fn len(&self) -> u64 {
         match self {
             Self::File(file) => len_of(file),
@@ -139,7 +139,7 @@ fn len_of(file: &Blob) -> u64 {
     file.size() as u64
 }
 
-struct OpenFile<'a> {
+struct BrowserFile<'a> {
     file: &'a Blob,
     len: u64,
     reader: FileReaderSync,
@@ -149,7 +149,7 @@ struct OpenFile<'a> {
     last: RefCell<(u64, Uint8Array)>,
 }
 
-impl OpenFile<'_> {
+impl BrowserFile<'_> {
     fn unreadable(&self, reason: impl Into<String>) -> StoreError {
         StoreError::Unreadable { path: self.path.clone(), reason: reason.into() }
     }
@@ -172,7 +172,7 @@ impl OpenFile<'_> {
     }
 }
 
-impl Source for OpenFile<'_> {
+impl Source for BrowserFile<'_> {
     fn len(&self) -> u64 {
         self.len
     }

@@ -9,14 +9,14 @@ import { DYING_CHECK, choose, open, verify } from "./page.ts";
 import { DAMAGES, copy, fixtures, plain, removeCopies } from "./repositories.ts";
 
 const TYPES: { [call: string]: string } = {
-  openSession: "Opened",
+  openSession: "RepositoryView",
   plan: "TaskRow[]",
-  check: "Checked",
-  report: "Outcome",
+  check: "CheckedPack",
+  report: "VerificationOutcome",
   details: "Details",
   changes: "Changes | null",
   attachments: "AttachmentPage",
-  failure: "Failure",
+  failure: "CallFailure",
 };
 
 const record = `{
@@ -64,7 +64,7 @@ test("answers have the types that the page takes them for", async () => {
   for (const call of Object.keys(TYPES)) assert.ok(seen.has(call), `${call} was never answered`);
 
   mkdirSync("out/documents", { recursive: true });
-  const names = "Failure, Opened, TaskRow, Checked, Outcome, Details, Changes, AttachmentPage";
+  const names = "CallFailure, RepositoryView, TaskRow, CheckedPack, VerificationOutcome, Details, Changes, AttachmentPage";
   const lines = answers.filter(([call]) => TYPES[call]).map(([call, value], number) =>
     `export const answer${number}: ${TYPES[call]} = ${JSON.stringify(value)};`);
   writeFileSync("out/documents/answers.ts", `import type { ${names} } from "../../page/messages.ts";\n${lines.join("\n")}\n`);

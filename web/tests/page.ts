@@ -21,7 +21,7 @@ export async function quit(): Promise<void> {
 /** Where the page comes from: a double click, or a web server. */
 export type Origin = "file" | "http";
 
-export interface Opened {
+export interface OpenedPage {
   page: Page;
   context: BrowserContext;
   /** Every request that the page tried, in order. */
@@ -33,7 +33,7 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-export async function open(origin: Origin, before?: (page: Page) => Promise<unknown>): Promise<Opened> {
+export async function open(origin: Origin, before?: (page: Page) => Promise<unknown>): Promise<OpenedPage> {
   if (origin === "file") return openAt(`file://${PAGE}`, before);
   const served: string[] = [];
   const server = await serve(served);
@@ -45,7 +45,7 @@ export async function open(origin: Origin, before?: (page: Page) => Promise<unkn
 }
 
 /** The page as somebody else offers it. */
-export async function openAt(url: string, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
+export async function openAt(url: string, before: (page: Page) => Promise<unknown> = async () => {}): Promise<OpenedPage> {
   const context = await (await launch()).newContext({ acceptDownloads: true });
   const page = await context.newPage();
   const requests: string[] = [];

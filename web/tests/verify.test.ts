@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Opened, type Origin, type Wanted, choose, open, report, verify } from "./page.ts";
+import { type OpenedPage, type Origin, type Wanted, choose, open, report, verify } from "./page.ts";
 import { DAMAGES, copy, fixtures, fromProgram, plain, removeCopies, textFromProgram } from "./repositories.ts";
 
-async function assertSame({ page }: Opened, repo: string, wanted: Wanted, options: string[], name: string): Promise<void> {
+async function assertSame({ page }: OpenedPage, repo: string, wanted: Wanted, options: string[], name: string): Promise<void> {
   await choose(page, repo);
   await verify(page, wanted);
   const { verified_at, ...fromPage } = await report(page);

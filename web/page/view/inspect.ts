@@ -140,13 +140,13 @@ function drawAttachments(into: HTMLElement, session: Remote, snapshot: string, a
   void attempt(load(0));
 }
 
-interface Branch {
-  folders: Map<string, Branch>;
+interface ExtrasBranch {
+  folders: Map<string, ExtrasBranch>;
   files: Extra[];
 }
 
 function extras(session: Remote, list: Extra[], attempt: Attempt): HTMLElement {
-  const root: Branch = { folders: new Map(), files: [] };
+  const root: ExtrasBranch = { folders: new Map(), files: [] };
   for (const extra of list) {
     let branch = root;
     for (const name of extra.path.split("/").slice(0, -1)) {
@@ -161,7 +161,7 @@ function extras(session: Remote, list: Extra[], attempt: Attempt): HTMLElement {
     return h("li", {}, h("span", { class: "path" }, shown(name)), h("span", { class: "size" }, `${bytes(extra.size)}, mode ${extra.mode}`),
       button("Save", () => void attempt(saveBlob(session, name, extra.sha256)), { class: "quiet", "aria-label": `Save ${shown(extra.path)}` }));
   };
-  const draw = (branch: Branch): HTMLElement =>
+  const draw = (branch: ExtrasBranch): HTMLElement =>
     h("ul", { class: "files" },
       ...[...branch.folders].map(([name, inner]) => h("li", { class: "folder" }, h("details", { open: true }, h("summary", {}, `${shown(name)}/`), draw(inner)))),
       ...branch.files.map(file));

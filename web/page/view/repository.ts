@@ -1,6 +1,6 @@
 // A repository at a glance: who it is, what is wrong already, and its snapshots on a time line.
 
-import type { Lock, Opened, SnapshotSummary } from "../messages.ts";
+import type { Lock, RepositoryView, SnapshotSummary } from "../messages.ts";
 import { bytes, count, duration, messagesIn, secondsSince, shown, when } from "../words.ts";
 import { type Content, button, facts, fill, h } from "./dom.ts";
 
@@ -11,7 +11,7 @@ const STALE = 30 * 60;
 /** Snapshots that cannot be read and are named. */
 const NAMED = 20;
 
-export function drawRepository(into: HTMLElement, name: string, { overview, packs }: Opened): void {
+export function drawRepository(into: HTMLElement, name: string, { overview, packs }: RepositoryView): void {
   const latest = overview.snapshots.at(-1);
   const age = latest && secondsSince(latest.created_at, Date.now());
   fill(
@@ -35,7 +35,7 @@ function describeLock({ file, operation, hostname, pid, acquired_at: since }: Lo
   return since === null ? holder : `${holder} since ${when(since)}`;
 }
 
-function notices({ overview, packs }: Opened, age: number | undefined): Content[] {
+function notices({ overview, packs }: RepositoryView, age: number | undefined): Content[] {
   const found: Content[] = [];
   const notice = (kind: string, text: string) => found.push(h("p", { class: `notice ${kind}` }, text));
   for (const lock of overview.locks.filter((lock) => lock.exclusive)) {

@@ -1,6 +1,6 @@
 // The verdict, first and in one sentence; then what was not checked.
 
-import type { Outcome, Report } from "../messages.ts";
+import type { VerificationOutcome, Report } from "../messages.ts";
 import { count, shown } from "../words.ts";
 import { type Content, button, copyButton, fill, h } from "./dom.ts";
 import { saveText } from "../save.ts";
@@ -13,7 +13,7 @@ const SIGNS: { [kind in Kind]: string } = { intact: "✓", damaged: "✕", unche
 const SHOWN = 20;
 
 export interface Verified {
-  outcome: Outcome;
+  outcome: VerificationOutcome;
   /** When it ended. */
   time: string;
   /** The command that does the same. */
