@@ -1,13 +1,14 @@
-// The side of a Worker: one session or one checker, as the page asks.
+// The Worker's side: one session or one checker, as the page asks.
 
 import type {
-  AttachmentPage, Changes, CheckedPack, Details, CallFailure, RepositoryView, VerificationOutcome, Reply, RepositoryFiles, Request, TaskRow,
+  AttachmentPage, CallFailure, Changes, CheckedPack, Details, Reply, RepositoryFiles, RepositoryView, Request, TaskRow,
+  VerificationOutcome,
 } from "./messages.ts";
 
 let session: wasm_bindgen.PageSession | undefined;
 let checker: wasm_bindgen.PackChecker | undefined;
 
-/** Everything that a page can ask of a Worker. */
+/** Everything that the page can ask of a Worker. */
 const calls = {
   async load(module: WebAssembly.Module): Promise<void> {
     await wasm_bindgen({ module_or_path: module });
@@ -43,7 +44,7 @@ const calls = {
 export type Calls = typeof calls;
 
 export function serve(): void {
-  // One after another, in the order in which they were asked: some wait for the browser.
+  // One call after another, in the order in which they came: some wait for the browser.
   let queue = Promise.resolve();
   self.onmessage = (event: MessageEvent<Request>) => {
     queue = queue.then(() => answer(event.data));

@@ -1,4 +1,4 @@
-//! An opened repository, on behalf of the page.
+//! An opened repository, on the page's behalf.
 
 use js_sys::Uint8Array;
 use msgvault_verifier::format::attachment_list::Attachment;
@@ -11,27 +11,27 @@ use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 use crate::changes::changes;
-use crate::checker::Bounded;
+use crate::checker::BoundedRuzstd;
 use crate::database::{DatabaseReader, MAX_BLOB};
 use crate::failure::CallFailure;
 use crate::packs::{PackRow, packs};
 use crate::store::ChosenFiles;
 
-/// What is said about a pack at which a Worker died.
+/// What is said of a pack whose Worker died.
 const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memory; use msgvault-verify";
 
-/// An opened repository.
+/// What the page can ask of an opened repository. Answers are JSON, unless they are bytes.
 #[wasm_bindgen]
 pub struct PageSession {
-    repository: Repository<ChosenFiles, Bounded>,
-    run: Option<Verification>,
+    repository: Repository<ChosenFiles, BoundedRuzstd>,
+    verification: Option<VerificationRun>,
     database: Option<DatabaseReader>,
-    /// Attachments of the snapshot that was looked at last, largest first.
+    /// The attachments of the snapshot that was looked into last, largest first.
     attachments: Option<(SnapshotId, Vec<Attachment>)>,
 }
 
 /// A verification, from plan to report.
-struct Verification {
+struct VerificationRun {
     plan: Plan,
     findings: Findings,
 }
@@ -42,7 +42,7 @@ struct RepositoryView {
     packs: Vec<PackRow>,
 }
 
-/// A task, as far as the page must know it.
+/// What the page needs to know of a task.
 #[derive(Serialize)]
 struct TaskRow {
     file: String,
@@ -71,19 +71,19 @@ struct AttachmentRow {
 
 #[wasm_bindgen]
 impl PageSession {
-    /// Opens the repository in these files. Fails with a text that holds `kind` and `message`.
+    /// Opens the repository in these files. Fails with a `CallFailure`.
     pub fn open(files: ChosenFiles) -> Result<PageSession, JsValue> {
-        let repository = Repository::open(files, Bounded).map_err(CallFailure::from)?;
-        Ok(Self { repository, run: None, database: None, attachments: None })
+        let repository = Repository::open(files, BoundedRuzstd::FOR_A_PAGE).map_err(CallFailure::from)?;
+        Ok(Self { repository, verification: None, database: None, attachments: None })
     }
 
-    /// What there is: the overview, and the packs.
+    /// The overview, and the packs.
     pub fn overview(&self) -> Result<String, JsValue> {
         let overview = inspect::overview(&self.repository).map_err(CallFailure::of)?;
         json(&RepositoryView { overview, packs: packs(&self.repository) })
     }
 
-    /// Plans a verification of one snapshot, or of all without one, and tells the tasks.
+    /// Plans a verification of one snapshot, or of all when none is named, and lists the tasks.
     pub fn plan(&mut self, snapshot: Option<String>, quick: bool) -> Result<String, JsValue> {
         let scope = match snapshot {
             Some(id) => Scope::One(parse(&id)?),
@@ -98,13 +98,13 @@ impl PageSession {
         };
         let rows: Vec<TaskRow> = plan.tasks.iter().map(row).collect();
         let findings = Findings::new(self.repository.index());
-        self.run = Some(Verification { plan, findings });
+        self.verification = Some(VerificationRun { plan, findings });
         json(&rows)
     }
 
     /// A task as a job for a checker.
     pub fn job(&self, task: usize) -> Result<String, JsValue> {
-        let task = self.run.as_ref().and_then(|run| run.plan.tasks.get(task));
+        let task = self.verification.as_ref().and_then(|run| run.plan.tasks.get(task));
         let task = task.ok_or_else(|| CallFailure::of("there is no such task"))?;
         Ok(task.job(self.repository.index()).to_json().map_err(CallFailure::of)?)
     }
@@ -123,7 +123,7 @@ impl PageSession {
 
     /// Ends the verification. Tasks without a result count as not checked.
     pub fn report(&mut self) -> Result<String, JsValue> {
-        let run = self.run.take().ok_or_else(|| CallFailure::of("no verification was begun"))?;
+        let run = self.verification.take().ok_or_else(|| CallFailure::of("no verification was begun"))?;
         let report = merge(&self.repository, run.plan, run.findings, &());
         json(&VerificationOutcome { summary: report.summary(), text: report.to_text(), report: &report })
     }
@@ -164,11 +164,11 @@ impl PageSession {
         Ok(Uint8Array::from(bytes.as_slice()))
     }
 
-    /// Begins to read a snapshot's database; gives its bytes.
+    /// Begins to read a snapshot's database, and returns its size in bytes.
     #[wasm_bindgen(js_name = beginDatabase)]
     pub fn begin_database(&mut self, snapshot: &str) -> Result<f64, JsValue> {
         let reader = DatabaseReader::open(&self.repository, &parse(snapshot)?).map_err(CallFailure::of)?;
-        #[expect(clippy::cast_precision_loss, reason = "a database has less than 2^53 bytes")]
+        #[expect(clippy::cast_precision_loss, reason = "a database has fewer than 2^53 bytes")]
         let bytes = reader.bytes() as f64;
         self.database = Some(reader);
         Ok(bytes)
@@ -188,7 +188,7 @@ impl PageSession {
 
 impl PageSession {
     fn store_result(&mut self, task: usize, result: PackResult) -> Result<(), JsValue> {
-        let run = self.run.as_mut().ok_or_else(|| CallFailure::of("no verification was begun"))?;
+        let run = self.verification.as_mut().ok_or_else(|| CallFailure::of("no verification was begun"))?;
         let task = run.plan.tasks.get(task).ok_or_else(|| CallFailure::of("there is no such task"))?;
         run.findings.add(task, result);
         Ok(())
