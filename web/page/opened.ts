@@ -1,6 +1,6 @@
 // A repository that is open: what is shown of it, and what can be done with it.
 
-import type { RepositoryView, VerificationOutcome, RepositoryFiles } from "./messages.ts";
+import type { RepositoryFiles, RepositoryView, VerificationOutcome } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
 import { Checkers, type Scope, verify } from "./verification.ts";
 import { byId, fill, h, show } from "./view/dom.ts";

@@ -19,7 +19,7 @@ export interface Program {
 }
 
 export class Remote {
-  /** Told about bytes that were checked. */
+  /** Told how many more bytes were checked. */
   onAdvance: (bytes: number) => void = () => {};
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
@@ -58,7 +58,7 @@ export class Remote {
     });
   }
 
-  /** Ends the Worker at once, whatever it does; open calls fail with `failure`. */
+  /** Ends the Worker at once, whatever it is doing; calls that wait for an answer fail with `failure`. */
   end(failure: CallFailure = { kind: "failed", message: "cancelled" }): void {
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(new CallError(failure));

@@ -5,7 +5,7 @@ use msgvault_verifier::repository::OpenError;
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
-/// A failure: the page chooses by `kind` what to advise, and shows `message`.
+/// Sent as JSON: the page chooses its advice by `kind`, and shows `message`.
 #[derive(Debug, Serialize)]
 pub(crate) struct CallFailure {
     kind: &'static str,
@@ -13,7 +13,7 @@ pub(crate) struct CallFailure {
 }
 
 impl CallFailure {
-    /// Something that the request was about cannot be had.
+    /// What was asked for cannot be had.
     pub(crate) fn of(error: impl ToString) -> Self {
         Self { kind: "failed", message: error.to_string() }
     }

@@ -1,4 +1,4 @@
-// The types of what Workers answer are those of what Rust makes: real answers are compared by the compiler.
+// The types of the Workers' answers match what Rust makes: the compiler compares them with real answers.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -31,7 +31,7 @@ const record = `{
   };
 }`;
 
-/** Copies in which something is not there or not as usual, so that what may be null is. */
+/** Copies in which something is missing or unusual, so that whatever may be null is null in one. */
 function unusual(): string[] {
   const broken = copy(plain());
   DAMAGES.find(({ name }) => name === "a pack gone")!.apply(broken);
@@ -43,7 +43,7 @@ function unusual(): string[] {
   return [broken, unindexed];
 }
 
-test("answers have the types that the page takes them for", async () => {
+test("answers have the types that the page expects", async () => {
   const { page, close } = await open("file", async (page) => {
     await page.addInitScript(DYING_CHECK);
     await page.addInitScript(record);
