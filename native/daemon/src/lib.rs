@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use api::Api;
+use connections::Connection;
 use gate::Gate;
 use guard::Guard;
 use job::Children;
@@ -228,13 +229,18 @@ impl Running {
             requests: AtomicU64::new(0),
             interfaces: guard::interfaces,
         };
+        let api = Arc::new(api);
+        let answer = move |connection: Arc<Connection>, request| {
+            let api = Arc::clone(&api);
+            async move { api.answer(&connection, request).await }
+        };
         Self {
             gate,
             window,
             stop_children,
             stop_http,
             scheduler: tokio::spawn(scheduler.run()),
-            http: tokio::spawn(connections::serve(listener, api::router(Arc::new(api)), http_stop)),
+            http: tokio::spawn(connections::serve(listener, answer, http_stop)),
             keeper: tokio::spawn(keep(Arc::clone(record), machine.clone())),
         }
     }

@@ -4,3 +4,4 @@ mod deltas;
 mod folder;
 mod forge;
 mod hostile;
+mod unavailable;
