@@ -22,7 +22,7 @@ use super::guard::{self, Denied, Guard};
 use super::log::Level;
 use super::schedule::Board;
 use super::window::{BeginError, Window};
-use super::{Machine, Page};
+use super::{DaemonEnvironment, Page};
 
 /// A request has a token in it, and little more.
 const MAX_BODY: usize = 64 << 10;
@@ -40,7 +40,7 @@ pub struct Api {
     pub(super) window: Window,
     pub(super) board: Board,
     pub(super) page: Page,
-    pub(super) machine: Machine,
+    pub(super) machine: DaemonEnvironment,
     pub(super) requests: AtomicU64,
     pub(super) interfaces: fn() -> Vec<IpAddr>,
 }
@@ -197,8 +197,8 @@ impl Api {
         }
         if self.window.end(&given.token) {
             #[derive(Serialize)]
-            struct Ended {}
-            return Ok(json(&Ended {}));
+            struct FreezeEnded {}
+            return Ok(json(&FreezeEnded {}));
         }
         let message = "no active backup freeze with that token";
         Ok(error(StatusCode::BAD_REQUEST, "backup_freeze_not_active", message))
