@@ -2,5 +2,4 @@
 
 mod deltas;
 mod folder;
-mod forge;
 mod hostile;
