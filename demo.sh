@@ -2,13 +2,13 @@
 # The main job from end to end on a sample archive: init, create, a day's churn, create, list, verify, restore, compare.
 set -eu
 cd "$(dirname "$0")"
-. ./setup.sh
+. scripts/setup.sh
 need cc build-essential
 need_rust
 install_missing
 
 echo "Building the programs (once; a few minutes on a new machine) …"
-cargo build --quiet -p msgvault -p msgvault-verifier -p msgvault-tests \
+cargo build --quiet -p msgvault -p msgvault-cli -p msgvault-tests \
     --bin msgvault --bin msgvault-verify --bin sample-archive
 bin="${CARGO_TARGET_DIR:-target}/debug"
 work="$(mktemp -d "${TMPDIR:-/tmp}/msgvault-demo.XXXXXX")"

@@ -5,7 +5,7 @@ set -eu
 # Every test program runs in a folder of its own. A name that is empty is left to them to refuse.
 [ -z "${MSGVAULT_FIXTURES:-}" ] || MSGVAULT_FIXTURES="$(cd "$MSGVAULT_FIXTURES" && pwd)"
 cd "$(dirname "$0")"
-. ./setup.sh
+. scripts/setup.sh
 need cc build-essential
 need ip iproute2
 need node nodejs

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use msgvault_verifier::cli::{Exit, Output, OutputArgs};
+use msgvault_cli::{Exit, Output, OutputArgs};
 
 use crate::home::Home;
 

@@ -23,7 +23,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use msgvault_verifier::Phase;
 use msgvault_verifier::format::manifest::Options;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::repository::{OpenError, Repository, read_config};
@@ -34,10 +33,9 @@ use crate::archive::content::{self, ContentError};
 use crate::archive::schema::References;
 use crate::archive::session::{Pinned, Session, SessionError};
 use crate::archive::spool::SpoolError;
-use crate::context::Context;
 use crate::decompress::Zstd;
-use crate::freeze::{self, FreezeError, Freezer};
 use crate::home::Home;
+use crate::phase;
 use crate::repo::lock::{self, Lock, LockError, LockRequest};
 use crate::repo::pack_writer::{PackError, PackOptions, PackSink, SourceFault, Stopped, write_packs};
 use crate::repo::publish::{PublishError, clean_staging};
@@ -46,6 +44,8 @@ use attachments::CapturedAttachments;
 use extras::CapturedExtras;
 pub use extras::ExtrasError;
 use known::KnownBlobs;
+use msgvault_freeze::{self as freeze, FreezeError, Freezer};
+use msgvault_platform::context::Context;
 use pages::CapturedPages;
 use parent::Parent;
 use report::Recorder;
@@ -265,7 +265,7 @@ impl Capture<'_> {
     /// Pins the database while writers pause; the pause does not grow with the archive.
     fn pin(&self, session: Session, freezer: &mut dyn Freezer) -> Result<Pinned, CreateError> {
         let observer = self.context.observer;
-        observer.begin(Phase::Freeze, 0);
+        observer.begin(phase::FREEZE, 0);
         let pinned = freeze::during(freezer, || {
             if observer.cancelled() {
                 return Err(CreateError::Cancelled);

@@ -2,12 +2,9 @@
 
 pub mod archive;
 pub mod cli;
-pub mod context;
 pub mod create;
-pub mod daemon;
 pub mod decompress;
-pub mod freeze;
 pub mod home;
-pub mod platform;
+pub mod phase;
 pub mod repo;
 pub mod restore;

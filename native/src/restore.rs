@@ -20,6 +20,8 @@ mod workers;
 
 use std::path::{Path, PathBuf};
 
+use msgvault_platform::Dir;
+use msgvault_platform::context::Context;
 use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::format::manifest::DocumentDerivatives;
@@ -28,9 +30,7 @@ use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
 use serde::Serialize;
 
-use crate::context::Context;
 use crate::decompress::Zstd;
-use crate::platform::Dir;
 use crate::repo::lock::{self, LockRequest, Shared};
 
 pub use error::{RestoreError, WriteError};
@@ -105,7 +105,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let repository = Repository::open(DirectoryStore::new(request.lock.root), Zstd)?;
     let workers = Workers::new(request.jobs)?;
     let place = target::examine(request)?;
-    context.observer.begin(Phase::Plan, 0);
+    context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(&repository, request.snapshot)?;
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
@@ -151,7 +151,7 @@ pub fn rehearse(
     jobs: usize,
 ) -> Result<(), RestoreError> {
     let workers = Workers::new(jobs)?;
-    context.observer.begin(Phase::Plan, 0);
+    context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(repository, snapshot)?;
     let plan = preflight::plan(context, repository, &snapshot, &workers)?;
     let opened = Dir::open(scratch).and_then(|dir| Ok((dir, scratch.canonicalize()?)));

@@ -7,15 +7,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use msgvault::context::{Context, SharedObserver};
 use msgvault::create::{self, CreateReport, CreateRequest};
-use msgvault::freeze;
 use msgvault::home::{Environment, Flags, Home};
 use msgvault::repo::lock::LockRequest;
 use msgvault::restore::{self, RestoreRequest};
+use msgvault_cli::{check_all, with_jobs};
+use msgvault_freeze as freeze;
+use msgvault_platform::context::{Context, SharedObserver};
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
-use msgvault_verifier::cli::{check_all, with_jobs};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
@@ -59,7 +59,7 @@ struct OfCreate(Watch);
 
 impl Observer for OfCreate {
     fn begin(&self, phase: Phase, _: u64) {
-        if phase == Phase::Publish {
+        if phase == msgvault::phase::PUBLISH {
             self.0.note();
         }
     }

@@ -17,8 +17,6 @@ pub mod repository;
 
 pub use decompress::{Decompressor, Ruzstd};
 pub use pack_file::{FrameError, PackError, PackFile};
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod inspect;
 pub mod snapshot;
 pub mod text;

@@ -23,7 +23,11 @@ pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
 pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};
 
+use crate::decompress::Decompressor;
 use crate::format::id::SnapshotId;
+use crate::observer::{Observer, Phase};
+use crate::repository::Repository;
+use crate::store::Store;
 
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,4 +46,22 @@ pub enum Depth {
     Quick,
     /// Every blob is read and hashed.
     Full,
+}
+
+/// Verifies a scope, one pack after another.
+///
+/// A caller with threads does the same with its own loop over [`Plan::tasks`].
+pub fn verify<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    scope: &Scope,
+    depth: Depth,
+    observer: &dyn Observer,
+) -> Report {
+    let plan = plan(repository, scope, depth, observer);
+    observer.begin(Phase::CHECK, plan.bytes());
+    let mut findings = Findings::new(repository.index());
+    for task in &plan.tasks {
+        findings.add(task, check_pack(repository, task, depth, observer));
+    }
+    merge(repository, plan, findings, observer)
 }

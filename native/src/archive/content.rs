@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 use msgvault_verifier::format::path::{PathError, RelativePath};
@@ -15,7 +16,6 @@ use msgvault_verifier::{FrameError, PackError, PackFile};
 use rusqlite::Connection;
 
 use crate::decompress::Zstd;
-use crate::platform::{self, Dir};
 
 use super::pack_index::{self, IndexFault};
 use super::schema::{self, Reference};

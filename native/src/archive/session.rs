@@ -10,12 +10,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use msgvault_platform as platform;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-
-use crate::platform;
 
 use super::schema::{self, References, SchemaError};
 

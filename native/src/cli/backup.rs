@@ -8,13 +8,13 @@ mod verify;
 
 use std::path::Path;
 
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
+use msgvault_platform as platform;
+use msgvault_platform::context::Context;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 
-use crate::context::Context;
 use crate::decompress::Zstd;
-use crate::platform;
 use crate::repo::lock::{self, LockError, LockRequest, Shared};
 
 use super::Session;

@@ -3,13 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
+use msgvault_freeze::client::{Daemon, Health};
+use msgvault_platform as platform;
 use msgvault_verifier::text::escape;
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::freeze::client::{Daemon, Health};
-use crate::platform;
 
 use super::Session;
 use super::environment::{check_randomness, pause, random};
@@ -157,6 +156,6 @@ fn stop(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
 
 /// Whether the daemon's record is still there: a parent that does not look after it leaves a dead process.
 fn is_there(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<bool, Failure> {
-    let path = session.home()?.data_dir.join(crate::freeze::record::file_name(daemon.record().pid));
+    let path = session.home()?.data_dir.join(msgvault_freeze::record::file_name(daemon.record().pid));
     Ok(path.exists())
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use msgvault_verifier::cli::{Exit, Output, Progress};
+use msgvault_cli::{Exit, Output, Progress};
+use msgvault_platform as platform;
+use msgvault_platform::context::Context;
 use msgvault_verifier::{Observer, Phase};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::context::Context;
-use crate::{home, platform};
+use crate::home;
 
 use super::Point;
 use super::failure::Failure;

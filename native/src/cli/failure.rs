@@ -2,12 +2,12 @@
 
 use std::io;
 
-use msgvault_verifier::cli::{Exit, VerifyError};
+use msgvault_cli::{Exit, VerifyError};
+use msgvault_daemon::ServeError;
+use msgvault_freeze::FreezeError;
 use msgvault_verifier::repository::{OpenError, SelectError};
 
 use crate::create::CreateError;
-use crate::daemon::ServeError;
-use crate::freeze::FreezeError;
 use crate::home::HomeError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Command;
 use clap_complete::Shell;
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
 
 use super::failure::Failure;
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::{Exit, NO_PAGE, PAGE};
+use msgvault_daemon::cron::Cron;
+use msgvault_daemon::gate::Gate;
+use msgvault_daemon::schedule::Plan;
+use msgvault_daemon::{self as daemon, Clock, Machine, Settings};
+use msgvault_platform as platform;
 
-use crate::daemon::cron::Cron;
-use crate::daemon::gate::Gate;
-use crate::daemon::schedule::Plan;
-use crate::daemon::{self, Clock, Machine, Settings};
 use crate::home::{BackupSettings, Home};
-use crate::platform;
 
 use super::Session;
 use super::environment::{check_randomness, cwd, random};
@@ -49,6 +49,7 @@ pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failu
         program: std::env::current_exe()?,
         place: place(session, &home)?,
         hook_time: home.backup.hook_time,
+        page: PAGE.ok_or(NO_PAGE),
     };
     check_randomness()?;
     let machine = Machine { now, random: Arc::new(random), sink: Arc::new(print) };

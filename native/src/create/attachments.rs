@@ -3,7 +3,6 @@
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use msgvault_verifier::Phase;
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::BlobId;
 
@@ -12,6 +11,7 @@ use super::{Capture, CreateError};
 use crate::archive::content::{ContentError, Contents};
 use crate::archive::schema::Reference;
 use crate::archive::spool::Spool;
+use crate::phase;
 use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket};
 
 /// The captured attachments.
@@ -77,7 +77,7 @@ impl Capture<'_> {
         handed_over: &mut HandedOver,
     ) -> Result<CapturedAttachments, CreateError> {
         let home = self.request.home;
-        self.context.observer.begin(Phase::Attachments, references.hinted_bytes());
+        self.context.observer.begin(phase::ATTACHMENTS, references.hinted_bytes());
         let contents = Arc::new(Contents::open(&home.attachments, &home.database)?);
         let references = Arc::new(references);
         handed_over.0 = Some((Arc::clone(&contents), Arc::clone(&references), sink.next_ticket()));

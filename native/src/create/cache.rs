@@ -5,12 +5,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use msgvault_platform as platform;
 use msgvault_verifier::format::config::RepoId;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::page_hash::{self, PageHashObject, PageHashes};
-
-use crate::platform;
 
 fn path(folder: &Path, repo: &RepoId) -> PathBuf {
     folder.join(format!("{repo}.hashmap"))

@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use msgvault_verifier::Phase;
+use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::extras::{self, ExtraFile};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{ExtraPath, PathError, RelativePath};
 
 use super::{Capture, CreateError};
-use crate::platform::{Dir, Kind};
+use crate::phase;
 use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket, Unnamed};
 
 /// Why another file cannot be captured.
@@ -119,7 +119,7 @@ impl Capture<'_> {
         sink: &PackSink<'_, '_>,
         handed_over: &mut HandedOver,
     ) -> Result<CapturedExtras, CreateError> {
-        self.context.observer.begin(Phase::Extras, 0);
+        self.context.observer.begin(phase::EXTRAS, 0);
         let found = self.find_extras()?;
         let mut files = Vec::with_capacity(found.len());
         for file in found {

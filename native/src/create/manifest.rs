@@ -2,7 +2,6 @@
 //! and §12).
 
 use jiff::{SignedDuration, Timestamp};
-use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::{IndexId, SnapshotId};
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::{Attachments, Extras, Manifest};
@@ -11,6 +10,7 @@ use msgvault_verifier::store::Store;
 use serde_json::value::RawValue;
 
 use super::{Capture, Captured, CreateError, CreateReport, Times, cache};
+use crate::phase;
 use crate::repo::lock::Lock;
 use crate::repo::pack_writer::Packed;
 use crate::repo::publish::{FileKind, Staged, publish_bytes};
@@ -30,7 +30,7 @@ impl Capture<'_> {
         times: &Times,
         lock: Option<&Lock>,
     ) -> Result<CreateReport, CreateError> {
-        self.context.observer.begin(Phase::Publish, 0);
+        self.context.observer.begin(phase::PUBLISH, 0);
         let manifest = match lock {
             Some(lock) => self.publish_index(&packed).and_then(|index| {
                 let manifest = self.manifest(&captured, &packed, index, times)?;

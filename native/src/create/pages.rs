@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::manifest::Database;
 use msgvault_verifier::format::page_hash::{PageHashDelta, PageHashes};
@@ -13,6 +12,7 @@ use super::plan::PlannedRun;
 use super::scan::{Scan, Scanned};
 use super::{Capture, CreateError};
 use crate::archive::session::Pinned;
+use crate::phase;
 use crate::repo::pack_writer::{PackSink, Stopped, Unnamed};
 
 /// The captured database.
@@ -32,7 +32,7 @@ impl Capture<'_> {
         sink: &PackSink<'_, '_>,
     ) -> Result<CapturedPages, CreateError> {
         let (page_size, page_count) = (pinned.page_size(), pinned.page_count());
-        self.context.observer.begin(Phase::Pages, page_count.saturating_mul(page_size.bytes()));
+        self.context.observer.begin(phase::PAGES, page_count.saturating_mul(page_size.bytes()));
         // Pages of another size cannot be compared.
         let parent = self
             .parent

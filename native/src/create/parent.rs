@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::ops::Range;
 
+use msgvault_platform::context::Context;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
@@ -16,7 +17,6 @@ use msgvault_verifier::snapshot::{
 
 use super::known::KnownBlobs;
 use super::{CreateError, CreateRequest, Repo, cache};
-use crate::context::Context;
 
 /// A chain of more deltas is not begun.
 const MAX_DEPTH: u64 = 29;

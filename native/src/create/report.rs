@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::stats::ArchiveStats;
@@ -11,7 +12,6 @@ use msgvault_verifier::{Observer, Phase};
 use serde::Serialize;
 
 use super::{Capture, Captured, Times};
-use crate::context::SharedObserver;
 
 /// What was captured.
 #[derive(Debug, Clone, Serialize)]

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use msgvault_platform as platform;
+use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::PageHash;
 use msgvault_verifier::format::page_size::PageSize;
 use rayon::prelude::*;
@@ -14,8 +16,6 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::CreateError;
 use super::plan::{PlannedRun, Planner};
-use crate::context::SharedObserver;
-use crate::platform;
 
 /// Bytes that are read at once, a multiple of every page size.
 const CHUNK: usize = 4 << 20;

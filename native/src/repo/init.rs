@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use msgvault_platform as platform;
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::config::{RepoConfig, RepoId};
 
 use super::publish::{FileKind, PublishError, publish_bytes};
-use crate::context::Context;
-use crate::platform;
 
 /// The folders of a repository.
 const FOLDERS: [&str; 6] = ["snapshots", "packs", "indexes", "locks", "staging", "keys"];

@@ -15,9 +15,9 @@ use std::time::Duration;
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::lock::LockRecord;
 
-use crate::context::Context;
-use crate::platform;
 use folder::LockFolder;
+use msgvault_platform as platform;
+use msgvault_platform::context::Context;
 pub use refresh::Lock;
 
 /// A lock that was not refreshed for so long is stale.

@@ -18,10 +18,10 @@ use std::iter;
 use std::path::Path;
 use std::thread;
 
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 
 use super::publish::{PublishError, take_back};
-use crate::context::Context;
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, Failure, Queue, Task};
 

@@ -5,10 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use msgvault_platform as platform;
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::FileId;
-
-use crate::context::Context;
-use crate::platform;
 
 /// Why a repository could not be written.
 #[derive(Debug, thiserror::Error)]

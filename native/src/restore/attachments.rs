@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Seek};
+
+use crate::phase;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use msgvault_verifier::Phase;
 use msgvault_verifier::format::path::RelativePath;
 
 use super::blobs::{each_blob, stage};
@@ -16,7 +17,7 @@ use super::{Run, recorded};
 pub(super) fn write(run: &Run<'_>, plan: &Plan) -> Result<u64, RestoreError> {
     let observer = run.context.observer;
     let recorded = recorded::read(run)?;
-    observer.begin(Phase::Attachments, run.snapshot.manifest.attachments.blob_bytes);
+    observer.begin(phase::ATTACHMENTS, run.snapshot.manifest.attachments.blob_bytes);
     let (files, next) = (AtomicU64::new(0), AtomicUsize::new(0));
     run.workers.each(&plan.attachments, |work| {
         each_blob(run.repository, observer, work, |_, pack, entry| {

@@ -5,13 +5,12 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
 
+use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::PackFile;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::format::path::RelativePath;
 use msgvault_verifier::repository::{BlobError, BlobFault};
-
-use crate::context::SharedObserver;
 
 use super::error::RestoreError;
 use super::{Run, Source};

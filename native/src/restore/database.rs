@@ -2,12 +2,12 @@
 
 use std::fs::File;
 
-use msgvault_verifier::Phase;
+use msgvault_platform as platform;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::Run as PageRun;
 use msgvault_verifier::snapshot::Maps;
 
-use crate::platform;
+use crate::phase;
 
 use super::Run;
 use super::blobs::{each_blob, stream};
@@ -19,7 +19,7 @@ pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
     let observer = run.context.observer;
     let staging = run.staging;
     let len = run.snapshot.manifest.database_bytes();
-    observer.begin(Phase::Database, len);
+    observer.begin(phase::DATABASE, len);
     let file = staging.create_file(staging.database())?;
     let failed = |source| staging.failed("write", staging.database(), source);
     file.set_len(len).map_err(failed)?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::repository::{BlobError, OpenError};
 use msgvault_verifier::snapshot::SnapshotError;
@@ -10,7 +11,6 @@ use msgvault_verifier::snapshot::SnapshotError;
 use crate::archive::pack_index::IndexFault;
 use crate::archive::schema::SchemaError;
 use crate::archive::spool::SpoolError;
-use crate::context::Context;
 use crate::repo::lock::LockError;
 
 use super::target::TargetError;

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io;
 
-use msgvault_verifier::Phase;
+use msgvault_platform as platform;
 
-use crate::platform;
+use crate::phase;
 
 use super::Run;
 use super::blobs::{self, each_blob};
@@ -16,7 +16,7 @@ use super::preflight::Plan;
 pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
     let observer = run.context.observer;
     let bytes = run.snapshot.extras.iter().fold(0u64, |sum, extra| sum.saturating_add(extra.size));
-    observer.begin(Phase::Extras, bytes);
+    observer.begin(phase::EXTRAS, bytes);
     run.workers.each(&plan.extras, |work| {
         each_blob(run.repository, observer, work, |n, pack, entry| {
             let Some(extra) = run.snapshot.extras.get(*n) else { return Ok(()) };

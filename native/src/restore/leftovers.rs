@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::path::RelativePath;
-
-use crate::platform::{Dir, Kind};
 
 use super::undo;
 

@@ -1,11 +1,10 @@
 //! What must be read, and whether all of it is there, before anything of the target changes.
 
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives};
 use msgvault_verifier::format::page_map::Run as PageRun;
 use msgvault_verifier::snapshot::Snapshot;
-
-use crate::context::Context;
 
 use super::blobs::{PackWork, by_pack, each_blob};
 use super::workers::Workers;

@@ -5,10 +5,10 @@
 
 use std::io;
 
-use msgvault_verifier::Phase;
+use msgvault_platform::Kind;
 use msgvault_verifier::format::path::RelativePath;
 
-use crate::platform::Kind;
+use crate::phase;
 
 use super::Run;
 use super::error::{RestoreError, WriteError, reached};
@@ -18,7 +18,7 @@ use super::undo;
 
 /// Puts everything into place.
 pub(super) fn publish(run: &Run<'_>) -> Result<(), RestoreError> {
-    run.context.observer.begin(Phase::Publish, 0);
+    run.context.observer.begin(phase::PUBLISH, 0);
     undo::note(run.staging, &run.snapshot.extras)?;
     run.staging.sync()?;
     reached(run.context, "restore.synced")?;

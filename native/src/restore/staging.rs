@@ -5,11 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use msgvault_platform::context::Context;
+use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::path::RelativePath;
-
-use crate::context::Context;
-use crate::platform::{self, Dir};
 
 use super::error::WriteError;
 use super::leftovers;

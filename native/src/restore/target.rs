@@ -4,12 +4,11 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use msgvault_freeze::ownership::{OwnershipError, PresentLocks};
+use msgvault_freeze::record::{self, RecordError};
+use msgvault_platform::context::Context;
+use msgvault_platform::{self as platform, Dir, Kind};
 use msgvault_verifier::format::extras::ExtraFile;
-
-use crate::context::Context;
-use crate::freeze::ownership::{OwnershipError, PresentLocks};
-use crate::freeze::record::{self, RecordError};
-use crate::platform::{self, Dir, Kind};
 
 use super::RestoreRequest;
 use super::error::{RestoreError, WriteError, reached};

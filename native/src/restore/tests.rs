@@ -10,12 +10,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use msgvault_platform::context::SharedObserver;
 use msgvault_testing::FailAt;
 use msgvault_verifier::Observer;
 use tempfile::TempDir;
 
 use super::*;
-use crate::context::SharedObserver;
 
 /// Restores with the given observer.
 fn restore<'a>(

@@ -6,11 +6,10 @@
 use std::io::{self, Read, Write};
 use std::time::SystemTime;
 
+use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::path::RelativePath;
-
-use crate::platform::{Dir, Kind};
 
 use super::error::WriteError;
 use super::leftovers::{self, DATABASE, SIDECARS};

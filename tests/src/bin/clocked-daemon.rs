@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use msgvault::daemon::gate::{Gate, Rank};
-use msgvault::daemon::schedule::Plan;
-use msgvault::daemon::{self, Clock, Machine, Settings};
 use msgvault::home::{Environment, Flags, Home};
+use msgvault_daemon::gate::{Gate, Rank};
+use msgvault_daemon::schedule::Plan;
+use msgvault_daemon::{self as daemon, Clock, Machine, Settings};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -54,6 +54,7 @@ async fn serve(home: &Path, label: Option<String>) -> Result<(), Box<dyn Error>>
         program: std::env::current_exe()?,
         place: Vec::new(),
         hook_time: Duration::from_secs(1),
+        page: Err("no page"),
     };
     let counter = AtomicU64::new(0);
     let random = move || u128::from(counter.fetch_add(1, Ordering::Relaxed));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use msgvault::archive::session::{Session, SessionError};
-use msgvault::context::Context;
-use msgvault::freeze::{self, FreezeError};
+use msgvault_freeze::{self as freeze, FreezeError};
+use msgvault_platform::context::Context;
 use msgvault_tests::serve::Serve;
 
 fn main() -> Result<(), Box<dyn Error>> {

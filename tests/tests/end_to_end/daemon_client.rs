@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use msgvault::context::Context;
-use msgvault::freeze::client::DaemonError;
-use msgvault::freeze::{self, FreezeError, Freezer};
+use msgvault_freeze::client::DaemonError;
+use msgvault_freeze::{self as freeze, FreezeError, Freezer};
+use msgvault_platform::context::Context;
 use msgvault_tests::go_stand_in::{Fault, StandIn};
 use msgvault_tests::serve::Serve;
 use msgvault_verifier::Observer;

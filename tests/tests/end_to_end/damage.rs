@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use msgvault::decompress::Zstd;
+use msgvault_cli::check_all;
 use msgvault_tests::damage::{Damage, files};
 use msgvault_tests::fixtures;
 use msgvault_tests::programs::backup;
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::Scene;
-use msgvault_verifier::cli::check_all;
 use msgvault_verifier::format::id::{BlobId, PackId, SnapshotId};
 use msgvault_verifier::repository::{OpenError, Repository};
 use msgvault_verifier::snapshot::{Snapshot, chain_objects};

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use msgvault::context::Context;
 use msgvault::repo::lock::LockRequest;
 use msgvault::restore::{self, RestoreError, RestoreReport, RestoreRequest};
+use msgvault_platform::context::Context;
 use msgvault_tests::fixtures::{self, Fixture};
 use msgvault_tests::tree::{Files, files, hashes_and_modes};
 use msgvault_verifier::format::id::{BlobId, SnapshotId};

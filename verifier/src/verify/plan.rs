@@ -33,6 +33,13 @@ pub struct Plan {
     pub(super) cancelled: bool,
 }
 
+impl Plan {
+    /// Stored bytes of all tasks.
+    pub fn bytes(&self) -> u64 {
+        self.tasks.iter().fold(0, |sum, task| sum.saturating_add(task.bytes))
+    }
+}
+
 /// The blobs to check in one pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackTask {
@@ -88,7 +95,7 @@ pub fn plan<S: Store, D: Decompressor>(
     depth: Depth,
     observer: &dyn Observer,
 ) -> Plan {
-    observer.begin(Phase::Plan, 0);
+    observer.begin(Phase::PLAN, 0);
     let (mut problems, mut doubts) = (Vec::new(), Vec::new());
     let snapshots = match scope {
         Scope::One(id) => vec![id.clone()],

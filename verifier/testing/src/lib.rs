@@ -9,4 +9,4 @@ mod report;
 
 pub use faults::FailAt;
 pub use forge::{Forge, Page, page, run, size};
-pub use report::{codes, verify, verify_all};
+pub use report::{codes, verify};

@@ -6,13 +6,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use msgvault_testing::{Forge, codes, page, verify_all};
+use msgvault_testing::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::{DirectoryStore, Entry, MemoryStore, Source, Store, StoreError};
-use msgvault_verifier::verify::{Depth, Report, Verdict};
+use msgvault_verifier::verify::{self, Depth, Report, Scope, Verdict};
 
 /// A repository of one snapshot in a folder of this name.
 fn folder(name: &str) -> (PathBuf, SnapshotId) {
@@ -28,7 +28,7 @@ fn folder(name: &str) -> (PathBuf, SnapshotId) {
 
 fn verify(root: &Path) -> Report {
     let repository = Repository::open(DirectoryStore::new(root), Ruzstd).unwrap();
-    verify_all(&repository, Depth::Full)
+    verify::verify(&repository, &Scope::All, Depth::Full, &())
 }
 
 #[test]

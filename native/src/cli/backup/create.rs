@@ -4,14 +4,15 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use msgvault_verifier::cli::{Exit, JobsArgs};
+use msgvault_cli::{Exit, JobsArgs};
+use msgvault_freeze as freeze;
+use msgvault_platform as platform;
 use msgvault_verifier::text::{count, escape, human_bytes};
 
 use crate::cli::Session;
 use crate::cli::environment::pause;
 use crate::cli::failure::Failure;
 use crate::create::{self, CreateError, CreateReport, CreateRequest};
-use crate::{freeze, platform};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]

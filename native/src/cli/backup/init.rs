@@ -1,6 +1,6 @@
 //! `msgvault backup init`.
 
-use msgvault_verifier::cli::Exit;
+use msgvault_cli::Exit;
 use serde::Serialize;
 
 use crate::cli::Session;

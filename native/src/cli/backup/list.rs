@@ -1,6 +1,6 @@
 //! `msgvault backup list`.
 
-use msgvault_verifier::cli::{Exit, print_overview};
+use msgvault_cli::{Exit, print_overview};
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::SelectError;
 

@@ -4,15 +4,15 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use msgvault_verifier::cli::{Exit, JobsArgs};
+use msgvault_cli::{Exit, JobsArgs};
+use msgvault_freeze::record;
+use msgvault_platform as platform;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 
 use crate::cli::failure::Failure;
 use crate::cli::{Session, environment};
-use crate::freeze::record;
 use crate::home::{Flags, Home};
-use crate::platform;
 use crate::restore::{self, RestoreReport, RestoreRequest};
 
 #[derive(Args)]

@@ -1,6 +1,7 @@
 //! `msgvault backup verify`.
 
-use msgvault_verifier::cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
+use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
+use msgvault_platform::context::Context;
 use msgvault_verifier::repository::read_config;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
@@ -8,7 +9,6 @@ use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 use super::OpenRepository;
 use crate::cli::Session;
 use crate::cli::failure::Failure;
-use crate::context::Context;
 use crate::restore::{self, RestoreError};
 
 #[derive(clap::Args)]

@@ -4,8 +4,9 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use msgvault_cli::check_all;
+use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::Ruzstd;
-use msgvault_verifier::cli::check_all;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::PageMap;
 use msgvault_verifier::snapshot::Snapshot;
@@ -14,7 +15,6 @@ use rusqlite::Connection;
 
 use super::super::*;
 use crate::archive::samples;
-use crate::context::SharedObserver;
 use crate::home::{Environment, Flags};
 use crate::repo::publish::tests::Fixture;
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 
+use msgvault_freeze::FreezeError;
+use msgvault_freeze::client::DaemonError;
 use msgvault_testing::FailAt;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
@@ -11,8 +13,6 @@ use msgvault_verifier::format::manifest::Manifest;
 
 use super::archive::{Archive, noise};
 use super::*;
-use crate::freeze::FreezeError;
-use crate::freeze::client::DaemonError;
 
 /// Every point of a run where it can be stopped, in order.
 const POINTS: [&str; 20] = [

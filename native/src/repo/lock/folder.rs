@@ -5,13 +5,13 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use msgvault_platform::context::Context;
+use msgvault_platform::{self as platform, Dir, Kind};
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::lock::{LockName, LockRecord};
 use msgvault_verifier::format::path::RelativePath;
 
 use super::{Holder, Lock, LockError, LockRequest, STALE_AFTER};
-use crate::context::Context;
-use crate::platform::{self, Dir, Kind};
 
 pub(super) const EXCLUSIVE: &str = "exclusive.json";
 /// No lock record is longer, in bytes.

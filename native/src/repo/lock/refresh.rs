@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::lock::LockRecord;
 use msgvault_verifier::format::path::RelativePath;
 
 use super::folder::{put_back, record_of};
 use super::{LockError, REFRESH_EVERY};
-use crate::platform::{self, Dir};
 
 /// A lock that is held. A thread keeps it fresh; dropping it releases it.
 #[derive(Debug)]

@@ -3,12 +3,12 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
 
 use super::PackOptions;
 use super::queue::{FailAtPanic, Failure, Outcome, Piece, Queue, Stored};
-use crate::context::Context;
 use crate::repo::publish::{FileKind, PublishError, Staged};
 
 /// Bytes that are written at once.

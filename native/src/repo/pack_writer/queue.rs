@@ -7,11 +7,11 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 
 use super::{Content, Fault, NewBlobs, PackError, SourceFault, Stopped, Ticket};
-use crate::context::SharedObserver;
 use crate::repo::publish::PublishError;
 
 /// What a task occupies beside its bytes.

@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use msgvault_platform::context::SharedObserver;
 use msgvault_testing::FailAt;
 use msgvault_verifier::format::id::PackId;
 
 use super::*;
-use crate::context::SharedObserver;
 
 /// A folder, a clock that only tests move, and numbers in place of randomness.
 pub(crate) struct Fixture {

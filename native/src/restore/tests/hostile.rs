@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 
-use msgvault_testing::verify_all;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::snapshot::SnapshotError;
 use msgvault_verifier::store::{Entry, Store, StoreError};
-use msgvault_verifier::verify::{Depth, ProblemCode, Verdict};
+use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope, Verdict};
 use rusqlite::Connection;
 
 use crate::archive::samples::attach;
@@ -39,7 +38,11 @@ fn found_by_verify(tiny: &Tiny) -> Vec<ProblemCode> {
     let root = folder.path().join("repo");
     tiny.write(&root);
     let repository = Repository::open(DirectoryStore::new(root), Zstd).unwrap();
-    verify_all(&repository, Depth::Full).problems.iter().map(|problem| problem.code).collect()
+    verify::verify(&repository, &Scope::All, Depth::Full, &())
+        .problems
+        .iter()
+        .map(|problem| problem.code)
+        .collect()
 }
 
 /// A medium of which one opening of a file fails, or the listing of a folder.
@@ -82,7 +85,7 @@ fn a_medium_that_fails_once_is_never_called_intact() {
         for nth in 1.. {
             repository.store().opened.set(0);
             repository.store().fails.set(nth);
-            let report = verify_all(&repository, depth);
+            let report = verify::verify(&repository, &Scope::All, depth, &());
             if repository.store().opened.get() < nth {
                 assert_eq!(report.verdict, Verdict::Intact);
                 break;
@@ -99,7 +102,8 @@ fn index_files_that_cannot_be_listed_are_told_of() {
     Tiny::sample().write(&root);
     let files = DirectoryStore::new(&root);
     let store = Flaky { unlisted: "indexes", files, opened: Cell::new(0), fails: Cell::new(0) };
-    let report = verify_all(&Repository::open(store, Zstd).unwrap(), Depth::Full);
+    let repository = Repository::open(store, Zstd).unwrap();
+    let report = verify::verify(&repository, &Scope::All, Depth::Full, &());
     let told = |problem: &verify::Problem| {
         problem.code == ProblemCode::IndexDamaged && problem.detail.contains("a bad sector")
     };

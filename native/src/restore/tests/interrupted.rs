@@ -1,6 +1,8 @@
 //! Restores that fail on the way.
 
 use std::collections::BTreeSet;
+
+use crate::phase;
 use std::sync::Mutex;
 
 use super::tiny::Tiny;
@@ -88,7 +90,7 @@ fn a_failure_after_the_last_step_has_restored() {
         let tiny = Tiny::sample();
         let snapshot = tiny.write(&root);
         let home = old_home(folder.path());
-        let observer = FailAt::once(point, 1);
+        let observer = FailAt::once(*point, 1);
         restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true).unwrap_err();
         assert!(fs::read(home.join("msgvault.db")).unwrap() == tiny.database, "{point}");
         assert_eq!(fs::read(home.join("config.toml")).unwrap(), b"new config");
@@ -124,7 +126,7 @@ fn a_stop_is_obeyed_in_every_phase() {
         }
     }
     for phase in
-        [Phase::Plan, Phase::Database, Phase::Attachments, Phase::Extras, Phase::Proof, Phase::Publish]
+        [Phase::PLAN, phase::DATABASE, phase::ATTACHMENTS, phase::EXTRAS, phase::PROOF, phase::PUBLISH]
     {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("repo");

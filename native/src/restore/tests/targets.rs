@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::freeze::ownership::Ownership;
+use msgvault_freeze::ownership::Ownership;
 
 use super::tiny::Tiny;
 use super::*;

@@ -1,0 +1,313 @@
+//! What a daemon answers over HTTP. The bodies and codes are those of the Go program, so that clients of both
+//! programs get on with both daemons; docs/daemon.md lists them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Bytes, HttpBody, to_bytes};
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use msgvault_freeze::identity::{API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER};
+use msgvault_freeze::record::SERVICE;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
+
+use super::connections::Connection;
+use super::gate::{Gate, Refused};
+use super::guard::{self, Denied, Guard};
+use super::log::Level;
+use super::schedule::Board;
+use super::window::{BeginError, Window};
+use super::{Machine, Page};
+
+/// A request has a token in it, and little more.
+const MAX_BODY: usize = 64 << 10;
+/// A client that takes longer to send it is not waited for.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// What requests are answered from.
+pub struct Api {
+    pub(super) pid: u32,
+    pub(super) version: &'static str,
+    pub(super) shutdown_token: String,
+    pub(super) guard: Guard,
+    pub(super) gate: Gate,
+    pub(super) window: Window,
+    pub(super) board: Board,
+    pub(super) page: Page,
+    pub(super) machine: Machine,
+    pub(super) requests: AtomicU64,
+    pub(super) interfaces: fn() -> Vec<IpAddr>,
+}
+
+/// A request that was read completely.
+struct Asked<'a> {
+    connection: &'a Connection,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The service. Every connection adds itself as an extension.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new().fallback(answer).with_state(api)
+}
+
+/// What holds for all requests: they are numbered, guarded, read completely, and logged.
+async fn answer(
+    State(api): State<Arc<Api>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
+    let began = Instant::now();
+    let id = format!("msgvault-{}", api.requests.fetch_add(1, Ordering::Relaxed) + 1);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = match api.guard.admit(&method, request.headers()) {
+        Err(denied) => denied.into_response(),
+        Ok(()) => match Asked::read(&connection, request).await {
+            None => invalid("invalid JSON request body"),
+            Some(asked) => {
+                let _working = connection.working();
+                api.route(&asked).await.unwrap_or_else(IntoResponse::into_response)
+            }
+        },
+    };
+    let headers = response.headers_mut();
+    if path.starts_with("/api/") {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-request-id", id);
+    }
+    let fields = [
+        ("method", method.to_string()),
+        ("path", path),
+        ("status", response.status().as_u16().to_string()),
+        ("duration", format!("{:?}", began.elapsed())),
+        ("request_id", id),
+    ];
+    api.machine.log(Level::Info, "http request", &fields);
+    response
+}
+
+impl Api {
+    /// A known path asked in another way is no route either, and does not tell the right one.
+    async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
+        match (asked.method.as_str(), asked.path.as_str()) {
+            ("GET", "/api/ping") => Ok(self.ping()),
+            ("GET", "/api/daemon/identity") => Ok(self.identity(&asked.headers)),
+            ("GET", "/health") => Ok(self.health()),
+            ("GET", "/verify") => Ok(self.page()),
+            ("GET", "/api/v1/health") => self.health_in_full(&asked.headers),
+            ("GET", "/api/v1/backup/status") => self.status(&asked.headers),
+            ("POST", "/api/v1/backup/freeze/begin") => self.begin(asked).await,
+            ("POST", "/api/v1/backup/freeze/end") => self.end(asked),
+            _ => Ok(not_found(asked)),
+        }
+    }
+
+    fn page(&self) -> Response {
+        match self.page {
+            Ok(page) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
+            Err(reason) => error(StatusCode::NOT_FOUND, "not_found", reason),
+        }
+    }
+
+    fn ping(&self) -> Response {
+        #[derive(Serialize)]
+        struct Ping {
+            ok: bool,
+            service: &'static str,
+            version: &'static str,
+            pid: u32,
+        }
+        json(&Ping { ok: true, service: SERVICE, version: self.version, pid: self.pid })
+    }
+
+    fn identity(&self, headers: &HeaderMap) -> Response {
+        let challenge = headers.get(CHALLENGE_HEADER).and_then(|value| value.to_str().ok());
+        let Some(challenge) = challenge.and_then(Challenge::parse) else {
+            return error(StatusCode::BAD_REQUEST, "invalid_challenge", "Invalid daemon identity challenge");
+        };
+        let proof = challenge.proof(&self.shutdown_token, self.pid);
+        (StatusCode::NO_CONTENT, [(PROOF_HEADER, proof)]).into_response()
+    }
+
+    /// For everybody: what holds the gate is not told.
+    fn health(&self) -> Response {
+        let operation =
+            self.gate.held().map(|_| Operation { busy: true, label: String::new(), started_at: None });
+        json(&Health { status: "ok", operation, analytics_engine: "sql", api_schema_version: None })
+    }
+
+    fn health_in_full(&self, headers: &HeaderMap) -> Result<Response, Denied> {
+        self.guard.authorize(headers)?;
+        let operation = self.gate.held().map(|held| Operation {
+            busy: true,
+            label: held.label,
+            started_at: Some(held.started_at.to_string()),
+        });
+        let api_schema_version = Some(API_SCHEMA_VERSION);
+        Ok(json(&Health { status: "ok", operation, analytics_engine: "sql", api_schema_version }))
+    }
+
+    fn status(&self, headers: &HeaderMap) -> Result<Response, Denied> {
+        self.guard.authorize(headers)?;
+        Ok(json(&self.board.status()))
+    }
+
+    async fn begin(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
+        if let Some(stop) = self.freeze_stop(asked)? {
+            return Ok(stop);
+        }
+        Ok(match self.window.begin().await {
+            Ok(token) => json(&Token { token }),
+            Err(BeginError::Active) => {
+                error(StatusCode::CONFLICT, "backup_freeze_active", "a backup freeze is already active")
+            }
+            Err(BeginError::Gate(Refused::Busy(held))) => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "operation_in_progress", &held.sentence())
+            }
+            Err(BeginError::Gate(Refused::Draining)) => {
+                let busy = error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", "server is shutting down");
+                ([(CONNECTION, "close")], busy).into_response()
+            }
+        })
+    }
+
+    fn end(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
+        if let Some(stop) = self.freeze_stop(asked)? {
+            return Ok(stop);
+        }
+        let mut values = serde_json::Deserializer::from_slice(&asked.body);
+        let Ok(given) = Token::deserialize(&mut values) else {
+            return Ok(invalid("invalid JSON request body"));
+        };
+        if values.end().is_err() {
+            return Ok(invalid("request body must contain exactly one JSON value"));
+        }
+        if self.window.end(&given.token) {
+            #[derive(Serialize)]
+            struct Ended {}
+            return Ok(json(&Ended {}));
+        }
+        let message = "no active backup freeze with that token";
+        Ok(error(StatusCode::BAD_REQUEST, "backup_freeze_not_active", message))
+    }
+
+    /// What stops a request that would freeze or thaw: no key, another machine, another kind of body.
+    fn freeze_stop(&self, asked: &Asked<'_>) -> Result<Option<Response>, Denied> {
+        self.guard.authorize(&asked.headers)?;
+        if !guard::is_same_host(asked.connection.peer().ip(), self.interfaces) {
+            return Ok(Some(not_found(asked)));
+        }
+        let media = asked.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
+        if asked.body.is_empty() || media.eq_ignore_ascii_case("application/json") {
+            return Ok(None);
+        }
+        let message = "Content-Type must be application/json";
+        Ok(Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)))
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// Reads the body, bounded in size and time.
+    async fn read(connection: &'a Connection, request: Request) -> Option<Self> {
+        let (parts, body) = request.into_parts();
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return None;
+        }
+        let body = timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await.ok()?.ok()?;
+        let path = parts.uri.path().to_owned();
+        Some(Self { connection, method: parts.method, path, headers: parts.headers, body })
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<Operation>,
+    /// Clients of the Go program expect it.
+    analytics_engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_schema_version: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Operation {
+    busy: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct Token {
+    token: String,
+}
+
+fn not_found(asked: &Asked<'_>) -> Response {
+    let message = format!("No route matches {} {}", asked.method, asked.path);
+    error(StatusCode::NOT_FOUND, "not_found", &message)
+}
+
+fn invalid(message: &str) -> Response {
+    error(StatusCode::BAD_REQUEST, "invalid_request", message)
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        match self {
+            Self::UntrustedHost => error(
+                StatusCode::FORBIDDEN,
+                "untrusted_host",
+                "Keyless loopback daemon rejects requests for unrecognized hosts; connect via 127.0.0.1 or localhost",
+            ),
+            Self::CrossOrigin => error(
+                StatusCode::FORBIDDEN,
+                "cross_origin_loopback",
+                "Keyless loopback mutations must be same-origin; configure an API key for cross-origin access",
+            ),
+            Self::Unauthorized => {
+                error(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid or missing API key")
+            }
+            Self::TooMany => {
+                let body = body("rate_limit_exceeded", "Too many requests. Please slow down.");
+                let head = [(CONTENT_TYPE, "application/json"), (RETRY_AFTER, "1")];
+                // The one body without a line end, as clients know it.
+                (StatusCode::TOO_MANY_REQUESTS, head, body).into_response()
+            }
+        }
+    }
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = body(code, message) + "\n";
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn body(code: &str, message: &str) -> String {
+    #[derive(Serialize)]
+    struct Refusal<'a> {
+        error: &'a str,
+        message: &'a str,
+    }
+    serde_json::to_string(&Refusal { error: code, message }).unwrap_or_default()
+}
+
+fn json(document: &impl Serialize) -> Response {
+    match serde_json::to_string(document) {
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Err(reason) => error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", &reason.to_string()),
+    }
+}

@@ -1,0 +1,97 @@
+//! The small file in which results outlive the daemon.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use msgvault_platform as platform;
+use serde::{Deserialize, Serialize};
+
+use super::{Job, RunResult};
+
+/// Two results of at most 64 KiB, and some.
+const MAX_LEN: u64 = 1 << 20;
+
+/// What is known about all jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct State {
+    create: Option<JobState>,
+    verify: Option<JobState>,
+}
+
+/// What is known about one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct JobState {
+    /// The schedule that the rest is about.
+    pub(super) schedule: String,
+    /// What was due until then has run, or was not asked for yet.
+    pub(super) handled_until: Timestamp,
+    /// The last run.
+    pub(super) last: Option<RunResult>,
+}
+
+/// The file.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl State {
+    pub(super) fn of(&self, job: Job) -> Option<&JobState> {
+        match job {
+            Job::Create => self.create.as_ref(),
+            Job::Verify => self.verify.as_ref(),
+        }
+    }
+
+    pub(super) fn set(&mut self, job: Job, state: JobState) {
+        match job {
+            Job::Create => self.create = Some(state),
+            Job::Verify => self.verify = Some(state),
+        }
+    }
+}
+
+impl StateFile {
+    /// The file need not be there.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file. One that is missing or unreadable is an empty one, since missing a run is worse than
+    /// making one too many; the second value says what was wrong.
+    pub(super) fn load(&self) -> (State, Option<String>) {
+        let read = || -> io::Result<State> {
+            let mut bytes = Vec::new();
+            std::fs::File::open(&self.path)?.take(MAX_LEN).read_to_end(&mut bytes)?;
+            Ok(serde_json::from_slice(&bytes)?)
+        };
+        match read() {
+            Ok(state) => (state, None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (State::default(), None),
+            Err(error) => {
+                let complaint = format!("{} is not used: {error}", self.path.display());
+                (State::default(), Some(complaint))
+            }
+        }
+    }
+
+    /// Replaces the file.
+    pub(super) fn save(&self, state: &State) -> io::Result<()> {
+        let staged = self.path.with_extension("json.new");
+        match std::fs::remove_file(&staged) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = platform::create_new(&staged)?;
+        file.write_all(serde_json::to_string_pretty(state)?.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&staged, &self.path)
+    }
+}

@@ -1,0 +1,122 @@
+//! What `list` and `inspect` print.
+
+use std::fmt::Write;
+use std::io;
+
+use msgvault_verifier::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
+use msgvault_verifier::text::{count, escape, human_bytes};
+
+use super::{Exit, Output};
+
+/// Prints a repository: who it is and its snapshots, newest last. Manifests that cannot be read are problems.
+pub fn print_overview(output: &Output, overview: &RepositoryOverview) -> io::Result<Exit> {
+    output.result(overview, || overview_text(overview))?;
+    Ok(if overview.unreadable.is_empty() { Exit::Done } else { Exit::Problems })
+}
+
+/// Prints one snapshot.
+pub fn print_details(output: &Output, details: &SnapshotDetails) -> io::Result<()> {
+    output.result(details, || details_text(details))
+}
+
+fn overview_text(overview: &RepositoryOverview) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "repository   {}", overview.repo_id);
+    let _ = writeln!(out, "created      {}", escape(&overview.created_at));
+    let _ = writeln!(
+        out,
+        "holds        {} in {}, {} in all",
+        count(overview.blobs, "blob"),
+        count(overview.packs, "pack"),
+        human_bytes(overview.bytes)
+    );
+    for lock in &overview.locks {
+        let operation = lock.operation.as_deref().unwrap_or("unknown");
+        let host = lock.hostname.as_deref().unwrap_or("unknown");
+        let since = lock.acquired_at.as_deref().unwrap_or("unknown");
+        let _ =
+            writeln!(out, "lock         {} by {} since {}", escape(operation), escape(host), escape(since));
+    }
+    out += &snapshot_table(&overview.snapshots);
+    for (name, reason) in &overview.unreadable {
+        let _ = write!(out, "\n{}  CANNOT BE READ: {}", escape(name), escape(reason));
+    }
+    out
+}
+
+/// A line a snapshot, newest last.
+pub(super) fn snapshot_table(snapshots: &[SnapshotSummary]) -> String {
+    if snapshots.is_empty() {
+        return "no snapshot yet".to_owned();
+    }
+    let header = ["SNAPSHOT", "CREATED", "MESSAGES", "ATTACHMENTS", "DATABASE", "ADDED", "TAG"];
+    let mut rows = vec![header.map(str::to_owned)];
+    for snapshot in snapshots {
+        rows.push([
+            snapshot.snapshot_id.to_string(),
+            escape(&snapshot.created_at),
+            snapshot.messages().map_or_else(|| "?".to_owned(), |messages| messages.to_string()),
+            snapshot.attachments.blobs.to_string(),
+            human_bytes(snapshot.database_bytes),
+            human_bytes(snapshot.bytes_added),
+            escape(&snapshot.tag),
+        ]);
+    }
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
+    lines.join("\n")
+}
+
+fn details_text(details: &SnapshotDetails) -> String {
+    let summary = &details.summary;
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<16} {value}");
+    };
+    line("snapshot", summary.snapshot_id.to_string());
+    line("parent", if summary.parent_id.is_empty() { "none".into() } else { summary.parent_id.clone() });
+    line("created", escape(&summary.created_at));
+    line("written by", escape(&details.msgvault_version));
+    line("tag", escape(&summary.tag));
+    line("format version", summary.format_version.to_string());
+    line(
+        "database",
+        format!(
+            "{} ({} pages of {} bytes, {} deltas from the keyframe)",
+            human_bytes(summary.database_bytes),
+            summary.page_count,
+            summary.page_size,
+            summary.map_chain_depth
+        ),
+    );
+    line("counted", escape(summary.stats.get()));
+    line(
+        "attachments",
+        format!(
+            "{} of {} in {} rows",
+            summary.attachments.blobs,
+            human_bytes(summary.attachments.blob_bytes),
+            summary.attachments.rows
+        ),
+    );
+    line("added", format!("{} in {}", human_bytes(summary.bytes_added), count(summary.packs_added, "pack")));
+    for item in &details.auxiliary_artifacts {
+        line("artifact", format!("{} ({} bytes)", escape(&item.name), item.bytes));
+    }
+    for extra in &details.extras {
+        line("extra", format!("{} {:>10} {}", extra.mode, extra.size, escape(&extra.path)));
+    }
+    for attachment in &details.attachment_list {
+        line("attachment", format!("{} {:>12}", attachment.sha256, attachment.size));
+    }
+    out.trim_end().to_owned()
+}

@@ -1,0 +1,144 @@
+//! Where results and messages go: results to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::Exit;
+
+/// Options on output that every command has.
+#[derive(Debug, Clone, Args)]
+pub struct OutputArgs {
+    /// Print exactly one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How to show progress on standard error
+    #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto, value_name = "KIND")]
+    pub progress: ProgressKind,
+    /// Print errors and results only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressKind {
+    /// A bar on a terminal, nothing elsewhere
+    Auto,
+    /// One line that changes
+    Bar,
+    /// A line a phase
+    Plain,
+    /// A JSON object a line
+    Json,
+    /// Nothing
+    None,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The document of a command that has no result.
+#[derive(Serialize)]
+struct FailureDocument {
+    error: Failed,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    exit_code: u8,
+    message: String,
+}
+
+/// The two streams of a program.
+#[derive(Debug, Clone)]
+pub struct Output {
+    args: OutputArgs,
+    program: &'static str,
+    no_color: bool,
+}
+
+impl Output {
+    /// `no_color` says whether the environment forbids colour.
+    pub fn new(program: &'static str, args: OutputArgs, no_color: bool) -> Self {
+        Self { args, program, no_color }
+    }
+
+    /// The options.
+    pub fn args(&self) -> &OutputArgs {
+        &self.args
+    }
+
+    /// Prints a result: the document with `--json`, else the text. A reader that went away ends it quietly.
+    pub fn result<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let printed = if self.args.json {
+            serde_json::to_string_pretty(document)
+                .map_err(io::Error::from)
+                .and_then(|json| writeln!(out, "{}", msgvault_verifier::text::escape_json(&json)))
+        } else {
+            writeln!(out, "{}", text())
+        };
+        match printed.and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Tells why there is no result: a line on standard error, and the document of a failure with `--json`.
+    pub fn failure(&self, exit: Exit, error: &dyn std::fmt::Display) -> Exit {
+        let message = error.to_string();
+        line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(&message)));
+        if self.args.json {
+            let document = FailureDocument { error: Failed { exit_code: exit.code(), message } };
+            // What cannot be printed was said already.
+            let _ = self.result(&document, String::new);
+        }
+        exit
+    }
+
+    /// Prints a warning, unless quiet.
+    pub fn warn(&self, message: &str) {
+        if !self.args.quiet {
+            line(&format!("{}: warning: {}", self.program, msgvault_verifier::text::escape(message)));
+        }
+    }
+
+    /// Prints a line that `--verbose` asks for.
+    pub fn verbose(&self, message: &str) {
+        if self.args.verbose && !self.args.quiet {
+            line(message);
+        }
+    }
+
+    /// Wraps a text of the result in a colour, where colour is used.
+    pub fn colored(&self, text: &str, good: bool) -> String {
+        let used = match self.args.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !self.no_color && io::stdout().is_terminal(),
+        };
+        let code = if good { 32 } else { 31 };
+        if used { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+fn line(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,144 @@
+//! Verification on the command line.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use clap::Args;
+use msgvault_verifier::Decompressor;
+use msgvault_verifier::repository::{OpenError, Repository, SelectError};
+use msgvault_verifier::store::Store;
+use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::{Observer, Phase};
+use rayon::prelude::*;
+
+use super::{Exit, JobsArgs, Output};
+
+/// What to verify.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// A snapshot ID, the beginning of one, or `latest` (the default)
+    #[arg(value_name = "SNAPSHOT", conflicts_with = "all")]
+    pub snapshot: Option<String>,
+    /// Verify every snapshot
+    #[arg(long)]
+    pub all: bool,
+    /// Check that every reference resolves, without reading content
+    #[arg(long)]
+    pub quick: bool,
+    /// How many packs are read at the same time
+    #[command(flatten)]
+    pub threads: JobsArgs,
+}
+
+impl VerifyArgs {
+    /// How deep to look.
+    pub fn depth(&self) -> Depth {
+        if self.quick { Depth::Quick } else { Depth::Full }
+    }
+}
+
+/// Why a verification could not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The snapshot is not there.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// No threads could be started.
+    #[error("cannot start {jobs} worker threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        jobs: usize,
+        /// What the system said.
+        reason: String,
+    },
+    /// A thread panicked.
+    #[error("a part of the verification failed unexpectedly, which is a defect of this program")]
+    Panicked,
+    /// The result cannot be printed.
+    #[error("cannot print the result: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl VerifyError {
+    /// How the program ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Open(error) => Exit::of_open(error),
+            Self::Select(error) => Exit::of_select(error),
+            Self::Threads { .. } | Self::Panicked | Self::Print(_) => Exit::Failed,
+        }
+    }
+}
+
+/// Finds the snapshots that the options mean.
+pub fn resolve_scope<S: Store, D: Decompressor>(
+    repository: &Repository<S, D>,
+    args: &VerifyArgs,
+) -> Result<Scope, SelectError> {
+    if args.all {
+        return Ok(Scope::All);
+    }
+    repository.select(args.snapshot.as_deref().unwrap_or("latest")).map(Scope::One)
+}
+
+/// Runs `work` with so many threads; 0 is one a CPU. A panic is an error.
+pub fn with_jobs<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> Result<T, VerifyError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+    let pool = pool.map_err(|error| VerifyError::Threads { jobs, reason: error.to_string() })?;
+    catch_unwind(AssertUnwindSafe(|| pool.install(work))).map_err(|_| VerifyError::Panicked)
+}
+
+/// Verifies a scope on all threads of the current pool.
+pub fn check_all<S, D>(
+    repository: &Repository<S, D>,
+    scope: &Scope,
+    depth: Depth,
+    observer: &(dyn Observer + Sync),
+) -> Report
+where
+    S: Store + Sync,
+    D: Decompressor + Sync,
+{
+    let plan = plan(repository, scope, depth, observer);
+    observer.begin(Phase::CHECK, plan.bytes());
+    let findings = Mutex::new(Findings::new(repository.index()));
+    plan.tasks.par_iter().for_each(|task| {
+        let result = check_pack(repository, task, depth, observer);
+        findings.lock().unwrap_or_else(PoisonError::into_inner).add(task, result);
+    });
+    merge(repository, plan, findings.into_inner().unwrap_or_else(PoisonError::into_inner), observer)
+}
+
+/// Prints a report and says how the program ends.
+pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
+    output.result(report, || {
+        let text = report.to_text();
+        let summary = report.summary();
+        let good = report.verdict == Verdict::Intact && !report.has_nothing_to_check();
+        let colored = output.colored(&summary, good);
+        text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
+    })?;
+    Ok(match report.verdict {
+        Verdict::Intact => Exit::Done,
+        Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
+        Verdict::Damaged => Exit::Problems,
+        Verdict::Unchecked => Exit::Interrupted(2),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_worker_is_an_error() {
+        assert_eq!(with_jobs(2, || 1).unwrap(), 1);
+        let work = || [1, 2, 3].par_iter().for_each(|n| assert_ne!(*n, 2, "on purpose"));
+        assert!(matches!(with_jobs(2, work), Err(VerifyError::Panicked)));
+    }
+}
