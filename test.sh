@@ -25,8 +25,6 @@ step clippy
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
-step programs
-cargo build --quiet --workspace
 step tests
 failed=0
 cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || true

@@ -123,7 +123,7 @@ impl Drop for Made {
 
 #[cfg(test)]
 mod tests {
-    use msgvault_verifier::Observer;
+    use msgvault_testing::FailAt;
 
     use super::super::publish::tests::Fixture;
     use super::*;
@@ -164,17 +164,11 @@ mod tests {
 
     #[test]
     fn a_failure_at_any_step_leaves_nothing_half_made() {
-        struct FailAt(&'static str);
-        impl Observer for FailAt {
-            fn reached(&self, point: &'static str) -> io::Result<()> {
-                if point == self.0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-            }
-        }
         for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
             let fixture = Fixture::new();
             let root = fixture.folder.path().join("a/repo");
-            let point = Box::leak(format!("config.{step}").into_boxed_str());
-            let failed = init(&root, &fixture.context(&FailAt(point))).unwrap_err();
+            let full = FailAt::always(format!("config.{step}"));
+            let failed = init(&root, &fixture.context(&full)).unwrap_err();
             assert!(failed.to_string().contains("free some space"), "{failed}");
             assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 0, "{step}");
         }

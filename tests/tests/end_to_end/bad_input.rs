@@ -60,7 +60,7 @@ fn small() -> Options {
 }
 
 #[test]
-fn a_repository_that_is_none() {
+fn what_is_not_a_repository_is_refused() {
     let scene = Scene::new(&small());
     let nowhere = scene.beside("nowhere");
     let home = scene.home();
@@ -95,7 +95,7 @@ fn a_repository_without_snapshots_is_not_called_intact() {
 }
 
 #[test]
-fn init_where_something_is_already() {
+fn init_refuses_a_folder_in_use() {
     let scene = Scene::new(&small());
     refused_without_trace(&scene, &["init"], FAILED, &["repository already"]);
     let used = run(msgvault().args(["backup", "init", "--repo"]).arg(scene.home()));
@@ -103,7 +103,7 @@ fn init_where_something_is_already() {
 }
 
 #[test]
-fn a_newer_or_encrypted_repository() {
+fn a_newer_or_encrypted_repository_is_refused() {
     let scene = Scene::new(&small());
     scene.create(&[]);
     let path = scene.repo().join("config.toml");
@@ -120,7 +120,7 @@ fn a_newer_or_encrypted_repository() {
 }
 
 #[test]
-fn a_forged_manifest() {
+fn a_forged_manifest_is_refused() {
     let scene = Scene::new(&small());
     let id = scene.create(&[]);
     let path = scene.repo().join(format!("snapshots/{id}.mvmanifest"));
@@ -152,7 +152,7 @@ fn a_locked_repository_says_who_holds_it() {
 }
 
 #[test]
-fn a_repository_inside_the_attachments() {
+fn a_repository_inside_the_attachments_is_refused() {
     let scene = Scene::new(&small());
     let inside = scene.home().join("attachments/backup");
     let on = |command| {
@@ -167,7 +167,7 @@ fn a_repository_inside_the_attachments() {
 }
 
 #[test]
-fn targets_that_restore_refuses() {
+fn unsuitable_restore_targets_are_refused() {
     let scene = Scene::new(&small());
     scene.create(&[]);
     let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
@@ -187,7 +187,7 @@ fn targets_that_restore_refuses() {
 }
 
 #[test]
-fn folders_of_a_daemon_that_keeps_its_data_elsewhere() {
+fn the_folders_of_a_running_daemon_are_not_targets() {
     let scene = Scene::new(&small());
     scene.create(&[]);
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -214,7 +214,7 @@ fn folders_of_a_daemon_that_keeps_its_data_elsewhere() {
 }
 
 #[test]
-fn databases_that_are_none() {
+fn files_that_are_not_archives_are_refused() {
     let scene = Scene::new(&small());
     let database = scene.database();
     let good = fs::read(&database).unwrap();
@@ -236,7 +236,7 @@ fn databases_that_are_none() {
 }
 
 #[test]
-fn attachments_that_are_missing_or_changed() {
+fn missing_or_changed_attachments_are_refused() {
     let scene = Scene::new(&small());
     let connection = rusqlite::Connection::open(scene.database()).unwrap();
     let (hash, path): (String, String) = connection
@@ -258,7 +258,7 @@ fn attachments_that_are_missing_or_changed() {
 }
 
 #[test]
-fn hashes_and_paths_that_are_none() {
+fn malformed_hashes_and_paths_are_refused() {
     for (hash, path, words) in [
         ("not-a-hash", "no/not-a-hash", &["not-a-hash"][..]),
         (&"a".repeat(64), "../../etc/passwd", &["../../etc/passwd"]),
@@ -279,7 +279,7 @@ fn hashes_and_paths_that_are_none() {
 }
 
 #[test]
-fn secrets_without_consent() {
+fn secrets_without_consent_are_refused() {
     let scene = Scene::new(&Options { secrets: true, ..small() });
     for flag in ["--include-config", "--include-tokens"] {
         refused_without_trace(&scene, &["create", flag], FAILED, &[flag, "--allow-plaintext-secrets"]);
@@ -290,7 +290,7 @@ fn secrets_without_consent() {
 }
 
 #[test]
-fn other_databases_and_broken_configurations() {
+fn other_databases_and_broken_configurations_are_refused() {
     let scene = Scene::new(&small());
     let config = scene.home().join("config.toml");
     fs::write(&config, "[data]\ndatabase_url = \"postgres://me:secret@host/db\"\n").unwrap();
@@ -302,7 +302,7 @@ fn other_databases_and_broken_configurations() {
 }
 
 #[test]
-fn a_prefix_that_two_snapshots_have() {
+fn an_ambiguous_snapshot_prefix_is_refused() {
     let scene = Scene::new(&small());
     let first = scene.create(&[]);
     let second = scene.create(&[]);

@@ -85,7 +85,7 @@ fn after_each_kill_the_next_create_succeeds() {
 }
 
 #[test]
-fn a_full_or_broken_disk_fails_a_create_and_nothing_else() {
+fn a_full_or_broken_disk_fails_only_the_create() {
     let scene = Scene::new(&options());
     scene.create(&[]);
     scene.churn(&Churn::default());
@@ -123,7 +123,7 @@ fn a_signal_stops_a_create_in_order() {
 }
 
 #[test]
-fn who_was_started_to_outlive_the_terminal_does() {
+fn whatever_was_started_to_outlive_the_terminal_does() {
     let scene = Scene::new(&options());
     let outlives = with_hang_up(HangUp::Ignored, "fault-driver");
     let _ = grief_of(outlives, &scene, "hang-up", 2, &["create"]).done();
@@ -131,7 +131,7 @@ fn who_was_started_to_outlive_the_terminal_does() {
 }
 
 #[test]
-fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
+fn a_killed_restore_leaves_the_old_or_the_new_database() {
     let overwriting = Overwriting::new(&options());
     let restore = overwriting.arguments();
     let restore = restore.each_ref().map(String::as_str);

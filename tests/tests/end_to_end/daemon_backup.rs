@@ -14,6 +14,8 @@ use msgvault_tests::serve::{ClockedServe, Serve};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::documents::fits_file;
+
 /// Backups in a row beside the writers.
 const BACKUPS: usize = 100;
 /// After which a test fails.
@@ -123,7 +125,7 @@ fn driver(scene: &Scene, grief: &str, at: usize) -> Command {
 }
 
 #[test]
-fn a_client_killed_inside_of_the_window_harms_nobody() {
+fn a_client_killed_inside_the_window_harms_nobody() {
     let scene = small();
     let (sum, _) = sum_and_soundness(&scene.database());
     let step = number_of_step(&scene, "session.marked");
@@ -152,7 +154,7 @@ fn a_client_killed_inside_of_the_window_harms_nobody() {
 }
 
 #[test]
-fn a_client_that_is_interrupted_inside_of_the_window_still_ends_it() {
+fn a_client_interrupted_inside_the_window_still_ends_it() {
     let scene = small();
     let step = number_of_step(&scene, "session.marked");
     for grief in ["terminate", "interrupt", "broken"] {
@@ -188,7 +190,7 @@ fn a_backup_whose_window_was_not_kept_keeps_nothing() {
 }
 
 #[test]
-fn the_home_of_a_live_daemon_is_no_target_however_it_is_spelled() {
+fn the_home_of_a_live_daemon_is_not_a_target_however_spelled() {
     let scene = small();
     scene.create(&[]);
     let daemon = Serve::start(&scene.home(), &[]);
@@ -240,7 +242,7 @@ fn scheduled(scene: &Scene, key: &str) -> (Value, Value) {
         hook("failure")
     );
     fs::write(scene.home().join("config.toml"), config).unwrap();
-    let daemon = Serve::start(&scene.home(), &[]);
+    let mut daemon = Serve::start(&scene.home(), &[]);
     let told = fs::read_to_string(&pipe).unwrap();
     let (word, document) = told.split_once('\n').unwrap();
     let mut document: Value = serde_json::from_str(document).unwrap();
@@ -252,12 +254,18 @@ fn scheduled(scene: &Scene, key: &str) -> (Value, Value) {
             break status;
         }
     };
-    daemon.stop();
+    let command = |word: &str| {
+        let mut command = msgvault();
+        run(command.args(["daemon", word, "--json", "--home"]).arg(scene.home())).done().json()
+    };
+    fits_file(&command("status"), "daemon-status");
+    fits_file(&command("stop"), "daemon-stop");
+    assert!(daemon.wait().success(), "{:?}", daemon.log());
     (document, status)
 }
 
 #[test]
-fn a_missed_backup_is_made_when_the_daemon_starts_and_told_to_the_hook() {
+fn a_missed_backup_is_made_when_the_daemon_starts() {
     let scene = small();
     miss_a_run(&scene, "create");
     let (told, status) = scheduled(&scene, "schedule");
@@ -278,7 +286,7 @@ fn a_missed_backup_is_made_when_the_daemon_starts_and_told_to_the_hook() {
 }
 
 #[test]
-fn a_scheduled_backup_that_fails_is_told_to_the_other_hook() {
+fn a_scheduled_backup_that_fails_runs_the_failure_hook() {
     let scene = small();
     fs::remove_file(scene.repo().join("config.toml")).unwrap();
     miss_a_run(&scene, "create");
@@ -290,7 +298,7 @@ fn a_scheduled_backup_that_fails_is_told_to_the_other_hook() {
 }
 
 #[test]
-fn a_daemon_that_is_stopped_ends_its_backup_and_makes_up_for_it_later() {
+fn a_stopped_daemon_ends_its_backup_and_makes_it_later() {
     let scene = small();
     miss_a_run(&scene, "create");
     let config = format!("{}schedule = \"0 3 * * *\"\n", configured(&scene));
@@ -316,7 +324,7 @@ fn a_daemon_that_is_stopped_ends_its_backup_and_makes_up_for_it_later() {
 }
 
 #[test]
-fn a_schedule_that_is_none_is_refused_at_the_start() {
+fn a_malformed_schedule_is_refused_at_the_start() {
     let scene = small();
     for (config, part) in [
         (format!("{}schedule = \"at three\"\n", configured(&scene)), "is no schedule"),

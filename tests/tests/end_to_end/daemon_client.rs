@@ -127,7 +127,7 @@ fn this_daemon_and_the_stand_in_serve_clients_alike() {
 }
 
 #[test]
-fn what_is_no_daemon_is_never_passed_over() {
+fn what_is_not_a_daemon_is_never_passed_over() {
     let table = [
         (Fault::Garbage, "does not answer"),
         (Fault::Silent, "no answer within 0.5 s"),
@@ -152,7 +152,7 @@ fn what_is_no_daemon_is_never_passed_over() {
 }
 
 #[test]
-fn a_key_is_not_sent_to_who_took_the_place_of_the_daemon_since_it_was_found() {
+fn a_key_is_not_sent_to_whoever_took_the_daemon_s_place() {
     let home = home();
     let daemon = StandIn::start(home.path(), "secret", Fault::Replaced, |_| {});
     let said = sentence(freeze(home.path(), "secret"));
@@ -162,7 +162,7 @@ fn a_key_is_not_sent_to_who_took_the_place_of_the_daemon_since_it_was_found() {
 }
 
 #[test]
-fn what_a_daemon_refuses_is_said_in_a_sentence() {
+fn what_a_daemon_refuses_it_explains_in_a_sentence() {
     let table = [
         (Fault::Active, "another backup has frozen the archive"),
         (Fault::Stopping, "is shutting down"),
@@ -264,7 +264,7 @@ fn stale_record(home: &Path, pid: u32, started_at: &str) {
 }
 
 #[test]
-fn what_a_killed_daemon_left_behind_counts_as_far_as_it_can() {
+fn what_a_killed_daemon_left_behind_still_counts() {
     // Its process is dead: nobody is asked.
     let home = home();
     let mut daemon = Serve::start(home.path(), &[]);
@@ -285,7 +285,7 @@ fn what_a_killed_daemon_left_behind_counts_as_far_as_it_can() {
 }
 
 #[test]
-fn a_daemon_killed_inside_of_the_window_fails_the_backup() {
+fn a_daemon_killed_inside_the_window_fails_the_backup() {
     let home = home();
     let daemon = Serve::start(home.path(), &[]);
     let tried = freeze_with(home.path(), "", 300, &Watcher::default(), || {
@@ -296,7 +296,7 @@ fn a_daemon_killed_inside_of_the_window_fails_the_backup() {
 }
 
 #[test]
-fn a_daemon_that_ends_before_the_window_is_not_passed_over() {
+fn a_daemon_that_ends_before_the_window_is_noticed() {
     let home = home();
     let watcher = Watcher::default();
     let daemon = Serve::start(home.path(), &[]);

@@ -10,7 +10,7 @@ fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Rep
 }
 
 #[test]
-fn a_daemon_on_an_interface_freezes_for_its_own_host_alone() {
+fn a_daemon_on_an_interface_freezes_only_for_its_host() {
     let (Some(own), Some(other)) = (Host::new(), Host::new()) else { return };
     own.connect("192.0.2.1/24", &other, "192.0.2.2/24");
     let home = home_with_key(KEY);

@@ -9,10 +9,12 @@ use msgvault_tests::serve::{BEGIN, ClockedServe, END, Serve, home, home_with_key
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::documents::fits_file;
+
 const KEY: &str = "a key";
 
 #[test]
-fn an_archive_has_one_daemon_and_other_machines_need_a_key() {
+fn an_archive_has_one_daemon_and_other_machines_need_keys() {
     let home = home("");
     let serve = |args: &[&str]| {
         let mut command = msgvault();
@@ -46,7 +48,7 @@ fn serve(hang_up: HangUp, home: &Path) -> Serve {
 }
 
 #[test]
-fn every_signal_that_ends_a_daemon_takes_its_record_away() {
+fn every_signal_that_ends_a_daemon_removes_its_record() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let home = home("");
         let mut daemon = serve(HangUp::Ends, home.path());
@@ -60,7 +62,7 @@ fn every_signal_that_ends_a_daemon_takes_its_record_away() {
 }
 
 #[test]
-fn a_daemon_that_was_started_to_outlive_the_terminal_does() {
+fn a_daemon_started_to_outlive_the_terminal_does() {
     let home = home("");
     let daemon = serve(HangUp::Ignored, home.path());
     daemon.signal(Signal::HUP);
@@ -70,7 +72,7 @@ fn a_daemon_that_was_started_to_outlive_the_terminal_does() {
 }
 
 #[test]
-fn a_daemon_that_ends_lets_an_open_window_end_first() {
+fn a_daemon_that_ends_lets_an_open_window_finish() {
     let home = home("");
     let mut clocked = ClockedServe::start(home.path(), None);
     let token = clocked.daemon.begin();
@@ -85,7 +87,7 @@ fn a_daemon_that_ends_lets_an_open_window_end_first() {
 }
 
 #[test]
-fn a_daemon_that_ends_waits_five_seconds_for_an_open_window_and_not_for_the_watchdog() {
+fn a_daemon_that_ends_waits_five_seconds_for_an_open_window() {
     let home = home("");
     let mut clocked = ClockedServe::start(home.path(), None);
     let token = clocked.daemon.begin();
@@ -107,11 +109,13 @@ fn status_and_stop_are_commands() {
     };
     let nothing = command(&["status", "--json"]);
     assert_eq!((nothing.code, &nothing.json()["running"]), (1, &false.into()));
+    fits_file(&nothing.json(), "daemon-status");
     let nothing = command(&["stop"]);
     assert!(nothing.code == 1 && nothing.stderr.contains("no daemon runs"), "{nothing:?}");
 
     let mut daemon = Serve::start(home.path(), &[]);
     let status = command(&["status", "--json"]).done().json();
+    fits_file(&status, "daemon-status");
     assert_eq!(status["pid"], daemon.pid());
     assert_eq!(status["address"], daemon.address);
     assert_eq!((&status["running"], &status["busy_with"]), (&true.into(), &Value::Null));

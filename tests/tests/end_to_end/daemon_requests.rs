@@ -22,7 +22,7 @@ fn every_answer_is_numbered_and_dated() {
 }
 
 #[test]
-fn a_daemon_without_the_page_says_how_to_make_one_with_it() {
+fn a_daemon_without_the_page_says_how_to_build_it() {
     let home = home("");
     let serve = Serve::start(home.path(), &[]);
     let reply = serve.ask("GET", "/verify", &[], "");
@@ -108,7 +108,7 @@ fn slow_clients_are_not_waited_for() {
 }
 
 #[test]
-fn what_is_said_about_scheduled_work_needs_the_key() {
+fn the_status_of_scheduled_work_needs_the_key() {
     let home = home_with_key(KEY);
     let daemon = Serve::start(home.path(), &[]);
     let path = "/api/v1/backup/status";

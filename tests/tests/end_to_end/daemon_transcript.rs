@@ -27,7 +27,7 @@ fn exchanges_of_the_go_daemon_are_repeated_to_the_byte() {
 }
 
 #[test]
-fn a_connection_of_the_go_client_is_answered_to_the_byte() {
+fn a_go_client_s_connection_is_answered_to_the_byte() {
     let recorded = recorded();
     let home = home_with_key(KEY);
     let daemon = Serve::start(home.path(), &[]);
@@ -95,7 +95,7 @@ fn what_holds_the_gate_is_told_as_recorded() {
 }
 
 #[test]
-fn who_waits_when_the_daemon_ends_is_told_as_recorded() {
+fn whoever_waits_when_the_daemon_ends_is_told_as_recorded() {
     let recorded = recorded();
     let sent_away = titled(&recorded, 7, "begin queued on the gate when SIGTERM arrives");
     let mut waiting = Waiting::behind("a scheduled sync", titled(&recorded, 7, "begin while"));

@@ -197,7 +197,7 @@ fn a_damaged_keyframe_costs_its_whole_chain_and_nothing_else() {
 }
 
 #[test]
-fn restore_fails_before_the_old_database_is_touched_and_others_still_restore() {
+fn restore_fails_before_the_old_database_is_touched() {
     let scene = Scene::new(&Options { size: 300 << 10, ..Options::default() });
     let mut snapshots = vec![scene.create(&[])];
     for day in 1..4 {

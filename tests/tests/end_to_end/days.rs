@@ -54,7 +54,7 @@ fn a_new_page_size_begins_a_new_chain() {
 }
 
 #[test]
-fn archives_with_little_in_them() {
+fn archives_with_little_in_them_come_back() {
     let tables = [
         Options { attachments: Some(0), attachment_rows: Some(0), ..Options::default() },
         Options { messages: Some(0), ..Options::default() },

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use msgvault_tests::programs::{msgvault, run, verify};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::Scene;
+use msgvault_tests::schema;
 use msgvault_verifier::verify::ProblemCode;
 use serde_json::Value;
 
@@ -24,52 +25,49 @@ fn every_problem_code_is_explained_once() {
     assert_eq!(explained, codes);
 }
 
-/// Checks a document against a schema as far as ours go: types, required and known properties, items, references.
-fn fits(document: &Value, schema: &Value, root: &Value, path: &str) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let pointer = reference.strip_prefix('#').unwrap();
-        return fits(document, root.pointer(pointer).unwrap(), root, path);
-    }
-    if let Some(kinds) = schema.get("type") {
-        let one = std::slice::from_ref(kinds);
-        let kinds = kinds.as_array().map_or(one, Vec::as_slice);
-        assert!(kinds.iter().any(|kind| has_type(document, kind.as_str().unwrap())), "{path}: {document}");
-    }
-    if let Some(object) = document.as_object() {
-        for name in schema["required"].as_array().into_iter().flatten() {
-            assert!(object.contains_key(name.as_str().unwrap()), "{path} lacks {name}");
-        }
-        for (name, value) in object {
-            match schema["properties"].get(name) {
-                Some(inner) => fits(value, inner, root, &format!("{path}.{name}")),
-                None => assert!(schema.get("properties").is_none(), "{path}.{name} is not in the schema"),
-            }
-        }
-    }
-    for value in document.as_array().into_iter().flatten() {
-        if let Some(items) = schema.get("items") {
-            fits(value, items, root, &format!("{path}[]"));
-        }
-    }
-}
-
-fn has_type(value: &Value, kind: &str) -> bool {
-    match kind {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        "integer" => value.is_u64() || value.is_i64(),
-        "number" => value.is_number(),
-        other => panic!("{other}"),
-    }
-}
-
-fn fits_file(document: &Value, name: &str) {
+fn check(document: &Value, name: &str) -> Result<(), String> {
     let text = fs::read_to_string(docs().join(format!("schemas/{name}.schema.json"))).unwrap();
-    let schema: Value = serde_json::from_str(&text).unwrap();
-    fits(document, &schema, &schema, name);
+    schema::check(document, serde_json::from_str(&text).unwrap())
+}
+
+pub(crate) fn fits_file(document: &Value, name: &str) {
+    check(document, name).unwrap_or_else(|reason| panic!("{name}: {reason}\n{document:#}"));
+}
+
+/// Every object of a document, by its place.
+fn objects(value: &Value, place: &str, found: &mut Vec<String>) {
+    if value.is_object() {
+        found.push(place.to_owned());
+    }
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        objects(inner, &format!("{place}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+    }
+    for (number, inner) in value.as_array().into_iter().flatten().enumerate() {
+        objects(inner, &format!("{place}/{number}"), found);
+    }
+}
+
+#[test]
+fn a_document_that_says_anything_else_does_not_fit() {
+    let scene = Scene::new(&Options::default());
+    scene.create(&[]);
+    let document = verify(&scene.repo(), ["--json"]).done().json();
+    fits_file(&document, "verify");
+    let mut places = Vec::new();
+    objects(&document, "", &mut places);
+    assert!(places.len() > 2, "{places:?}");
+    for place in places {
+        let refused = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+            let mut changed = document.clone();
+            change(changed.pointer_mut(&place).unwrap().as_object_mut().unwrap());
+            check(&changed, "verify").unwrap_err()
+        };
+        refused(&|object| drop(object.insert("surprise".to_owned(), Value::Null)));
+        for key in document.pointer(&place).unwrap().as_object().unwrap().keys() {
+            refused(&|object| drop(object.remove(key)));
+            refused(&|object| object[key] = serde_json::json!([[]]));
+        }
+    }
 }
 
 #[test]

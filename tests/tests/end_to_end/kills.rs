@@ -13,11 +13,11 @@ fn options() -> Options {
 }
 
 #[test]
-fn backups_killed_from_outside() {
+fn backups_killed_from_outside_leave_what_verifies() {
     killed_creates(&options(), KILLS, &mut io::sink()).unwrap();
 }
 
 #[test]
-fn restores_killed_from_outside() {
+fn restores_killed_from_outside_leave_one_whole_database() {
     killed_restores(&options(), KILLS, &mut io::sink()).unwrap();
 }

@@ -41,7 +41,7 @@ fn the_library_has_no_command_line_and_no_threads() {
 }
 
 #[test]
-fn a_build_without_the_page_says_how_to_make_one_with_it() {
+fn a_build_without_the_page_says_how_to_build_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("verify.html");
     let outcome = run(Command::new(program("msgvault-verify")).arg("--write-page").arg(&file));

@@ -41,7 +41,7 @@ impl Writer {
 }
 
 #[test]
-fn a_create_leaves_no_log_beside_a_database_that_nobody_else_has_open() {
+fn a_create_leaves_no_log_beside_an_unused_database() {
     let scene = Scene::new(&Options { size: 300 << 10, ..Options::default() });
     let log_files = || ["-wal", "-shm"].map(|end| scene.home().join(format!("msgvault.db{end}")).exists());
     let connection = rusqlite::Connection::open(scene.database()).unwrap();

@@ -6,14 +6,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use msgvault_testing::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::{DirectoryStore, Entry, MemoryStore, Source, Store, StoreError};
 use msgvault_verifier::verify::{self, Depth, Report, Scope, Verdict};
-
-use crate::forge::{Forge, codes, page};
 
 /// A repository of one snapshot in a folder of this name.
 fn folder(name: &str) -> (PathBuf, SnapshotId) {
@@ -23,11 +22,7 @@ fn folder(name: &str) -> (PathBuf, SnapshotId) {
     let snapshot = forge.publish(manifest);
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&root);
-    for path in forge.store.paths() {
-        let file = root.join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, forge.store.file(path).unwrap()).unwrap();
-    }
+    forge.write_to(&root).unwrap();
     (root, snapshot)
 }
 
@@ -37,7 +32,7 @@ fn verify(root: &Path) -> Report {
 }
 
 #[test]
-fn a_snapshot_behind_a_dangling_link_is_missing_and_not_passed_over() {
+fn a_snapshot_behind_a_dangling_link_is_missing() {
     let (root, snapshot) = folder("dangling");
     let file = root.join(snapshot.path());
     fs::remove_file(&file).unwrap();
@@ -59,7 +54,7 @@ fn a_link_to_the_packs_on_another_disk_is_followed() {
 }
 
 #[test]
-fn pipes_in_the_places_of_files_are_refused_and_not_waited_for() {
+fn pipes_in_place_of_files_are_refused() {
     let (root, snapshot) = folder("pipes");
     let pipe = |path: &Path| {
         let _ = fs::remove_file(path);

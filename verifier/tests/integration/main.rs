@@ -2,6 +2,5 @@
 
 mod deltas;
 mod folder;
-mod forge;
 mod hostile;
 mod unavailable;

@@ -1,7 +1,7 @@
-//! Makes repositories by hand: consistent ones, and those that no honest program would write.
-#![allow(dead_code, reason = "each test takes what it needs")]
+use std::fs;
+use std::io;
+use std::path::Path;
 
-use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId, PageHash, SnapshotId};
 use msgvault_verifier::format::index::{self, IndexEntry};
@@ -10,17 +10,19 @@ use msgvault_verifier::format::pack::{self, Encoding, PackEntry};
 use msgvault_verifier::format::page_hash::PageHashes;
 use msgvault_verifier::format::page_map::{MapKind, PageMap, Run};
 use msgvault_verifier::format::page_size::PageSize;
-use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::MemoryStore;
-use msgvault_verifier::verify::{self, Depth, Report, Scope};
 
-/// Bytes a page of all databases here.
-pub(crate) const PAGE: u32 = 512;
+const PAGE: u32 = 512;
 
-/// A repository that grows a snapshot at a time.
-pub(crate) struct Forge {
+/// A page of a database, unless the forge was told another size.
+pub type Page = [u8; PAGE as usize];
+
+/// Makes a repository by hand, a snapshot at a time: a consistent one, or one that no honest program would write.
+#[derive(Debug)]
+pub struct Forge {
     /// Its files.
-    pub(crate) store: MemoryStore,
+    pub store: MemoryStore,
+    page_size: u32,
     pending: Vec<(PackEntry, Vec<u8>)>,
     packs: u64,
     seconds: u64,
@@ -28,22 +30,29 @@ pub(crate) struct Forge {
 
 impl Forge {
     /// One without a snapshot.
-    pub(crate) fn new() -> Self {
-        let config = "repo_id = \"bae039f3-3156-4fdd-9fd8-5516011c27f6\"\nformat_version = 1\n\
-            min_reader_version = 1\nencryption = \"none\"\ncreated_at = \"2026-11-23T13:35:58Z\"\npage_size = 512\n";
+    pub fn new() -> Self {
+        Self::of_pages(PAGE)
+    }
+
+    /// One without a snapshot, whose databases have pages of so many bytes.
+    pub fn of_pages(page_size: u32) -> Self {
+        let config = format!(
+            "repo_id = \"bae039f3-3156-4fdd-9fd8-5516011c27f6\"\nformat_version = 1\nmin_reader_version = 1\n\
+            encryption = \"none\"\ncreated_at = \"2026-11-23T13:35:58Z\"\npage_size = {page_size}\n"
+        );
         let mut store = MemoryStore::default();
         store.insert("config.toml", config);
         store.insert("snapshots/.gitkeep", "");
-        Self { store, pending: Vec::new(), packs: 0, seconds: 0 }
+        Self { store, page_size, pending: Vec::new(), packs: 0, seconds: 0 }
     }
 
     /// Adds a blob to the pack that the next snapshot seals.
-    pub(crate) fn blob(&mut self, raw: &[u8]) -> BlobId {
+    pub fn blob(&mut self, raw: &[u8]) -> BlobId {
         self.stored(BlobId::of(raw), raw.to_vec(), raw.len() as u64, Encoding::Raw)
     }
 
     /// Adds a blob whose stored bytes are given.
-    pub(crate) fn stored(&mut self, id: BlobId, stored: Vec<u8>, raw_len: u64, encoding: Encoding) -> BlobId {
+    pub fn stored(&mut self, id: BlobId, stored: Vec<u8>, raw_len: u64, encoding: Encoding) -> BlobId {
         let crc32c = crc32c::crc32c(&stored);
         let entry = PackEntry { id, offset: 0, stored_len: stored.len() as u64, raw_len, encoding, crc32c };
         if self.pending.iter().all(|(other, _)| other.id != id) {
@@ -53,7 +62,7 @@ impl Forge {
     }
 
     /// Seals what is pending into a pack and an index file of its own.
-    pub(crate) fn seal(&mut self) {
+    pub fn seal(&mut self) {
         self.packs += 1;
         let pack = PackId::from_parts(self.packs, 0);
         let mut bytes = pack::HEADER.to_vec();
@@ -78,7 +87,7 @@ impl Forge {
     }
 
     /// A database of these pages, both maps as keyframes, each page in a blob of its own.
-    pub(crate) fn database(&mut self, pages: &[[u8; PAGE as usize]]) -> Database {
+    pub fn database(&mut self, pages: &[Page]) -> Database {
         let blobs: Vec<BlobId> = pages.iter().map(|page| self.blob(page)).collect();
         let runs = (0..).zip(pages).map(|(n, _)| run(n, 1, u32::try_from(n).unwrap()));
         let map = PageMap { page_size: size(), page_count: pages.len() as u64, blobs, runs: runs.collect() };
@@ -89,10 +98,10 @@ impl Forge {
     }
 
     /// A database with these map objects.
-    pub(crate) fn maps(&mut self, map: &[u8], hashes: &[u8], page_count: u64, depth: u64) -> Database {
+    pub fn maps(&mut self, map: &[u8], hashes: &[u8], page_count: u64, depth: u64) -> Database {
         Database {
             engine: "sqlite".to_owned(),
-            page_size: PAGE,
+            page_size: self.page_size,
             page_count,
             page_map: Some(self.blob(map)),
             page_hash_map: Some(self.blob(hashes)),
@@ -101,12 +110,12 @@ impl Forge {
     }
 
     /// A list of these contents.
-    pub(crate) fn list(&mut self, attachments: &[Attachment]) -> BlobId {
+    pub fn list(&mut self, attachments: &[Attachment]) -> BlobId {
         self.blob(&attachment_list::encode(attachments))
     }
 
     /// A manifest, a second after the last one, to be changed and published.
-    pub(crate) fn manifest(&mut self, parent: Option<&SnapshotId>, db: Database) -> Manifest {
+    pub fn manifest(&mut self, parent: Option<&SnapshotId>, db: Database) -> Manifest {
         self.seconds += 1;
         let (minutes, seconds) = (self.seconds / 60, self.seconds % 60);
         Manifest {
@@ -144,43 +153,45 @@ impl Forge {
     }
 
     /// Seals what is pending and writes the manifest under the ID that it has.
-    pub(crate) fn publish(&mut self, mut manifest: Manifest) -> SnapshotId {
+    pub fn publish(&mut self, mut manifest: Manifest) -> SnapshotId {
         self.seal();
         manifest.snapshot_id = manifest.computed_id().parse().unwrap();
         self.store.insert(manifest.snapshot_id.path(), manifest.encode());
         manifest.snapshot_id
     }
 
-    /// Verifies all snapshots.
-    pub(crate) fn verify(&self) -> Report {
-        verify(&self.store)
+    /// Writes its files below a folder.
+    pub fn write_to(&self, root: &Path) -> io::Result<()> {
+        for path in self.store.paths() {
+            let file = root.join(path);
+            fs::create_dir_all(file.parent().unwrap_or(root))?;
+            fs::write(file, self.store.file(path).unwrap_or_default())?;
+        }
+        Ok(())
     }
 }
 
-/// Verifies all snapshots.
-pub(crate) fn verify(store: &MemoryStore) -> Report {
-    let repository = Repository::open(store.clone(), Ruzstd).unwrap();
-    verify::verify(&repository, &Scope::All, Depth::Full, &())
+impl Default for Forge {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-/// The page size of all databases here.
-pub(crate) fn size() -> PageSize {
+/// The size of a [`Page`].
+///
+/// # Panics
+///
+/// Never.
+pub fn size() -> PageSize {
     PageSize::new(PAGE).unwrap()
 }
 
 /// Pages that begin at the beginning of a blob.
-pub(crate) fn run(start_page: u64, page_count: u32, blob_index: u32) -> Run {
+pub fn run(start_page: u64, page_count: u32, blob_index: u32) -> Run {
     Run { start_page, page_count, blob_index, blob_offset: 0 }
 }
 
 /// A page that is full of one byte.
-pub(crate) fn page(fill: u8) -> [u8; PAGE as usize] {
+pub fn page(fill: u8) -> Page {
     [fill; PAGE as usize]
-}
-
-/// The codes of a report, each once.
-pub(crate) fn codes(report: &Report) -> Vec<&'static str> {
-    let mut codes: Vec<_> = report.problems.iter().map(|problem| problem.code.as_str()).collect();
-    codes.dedup();
-    codes
 }
