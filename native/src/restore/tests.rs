@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use msgvault_platform::Dir;
 use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::Observer;
+use msgvault_verifier::format::id::SnapshotId;
 use tempfile::TempDir;
 
 use super::*;
+use crate::repo::lock::LockRequest;
 
 /// Restores with the given observer.
 fn restore<'a>(
