@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use msgvault_cli::check_all;
 use msgvault_platform::context::SharedObserver;
@@ -15,7 +16,7 @@ use rusqlite::Connection;
 
 use super::super::*;
 use crate::archive::samples;
-use crate::home::{Environment, Flags};
+use crate::home::{Environment, Flags, Home};
 use crate::repo::publish::tests::Fixture;
 
 /// An archive home, a repository, and a clock that stands still between snapshots.
