@@ -5,7 +5,7 @@ use std::io;
 
 use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::id::FileId;
-use msgvault_verifier::format::path::RelativePath;
+use msgvault_verifier::format::path::{RESTORE_MARK as MARK, RelativePath};
 
 use super::undo;
 
@@ -17,7 +17,6 @@ pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The folder of files that have no place yet.
 const FILES: &str = "files";
-const MARK: &str = ".restore-";
 
 /// The name of the staged database.
 pub(super) fn staged_database(id: FileId) -> String {

@@ -3,3 +3,4 @@
 mod deltas;
 mod folder;
 mod hostile;
+mod unavailable;
