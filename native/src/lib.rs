@@ -4,6 +4,8 @@ pub mod archive;
 pub mod cli;
 pub mod create;
 pub mod decompress;
+#[cfg(test)]
+mod faults;
 pub mod home;
 pub mod phase;
 pub mod repo;

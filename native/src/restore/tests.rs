@@ -79,25 +79,3 @@ fn copy_folder(from: &Path, to: &Path) {
         }
     }
 }
-
-/// Fails when a point is reached for the `n`th time, from 1.
-struct FailAt {
-    point: &'static str,
-    n: u64,
-    seen: AtomicU64,
-}
-
-impl FailAt {
-    fn new(point: &'static str, n: u64) -> Self {
-        Self { point, n, seen: AtomicU64::new(0) }
-    }
-}
-
-impl Observer for FailAt {
-    fn reached(&self, point: &'static str) -> io::Result<()> {
-        if point == self.point && self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.n {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-}

@@ -2,10 +2,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use msgvault_platform::context::SharedObserver;
-use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::PackId;
 
 use super::*;
+use crate::faults::{FailAt, point};
 
 /// A folder, a clock that only tests move, and numbers in place of randomness.
 pub(crate) struct Fixture {
@@ -43,14 +43,6 @@ impl Fixture {
     }
 }
 
-struct FailAt(&'static str);
-
-impl Observer for FailAt {
-    fn reached(&self, point: &'static str) -> io::Result<()> {
-        if point == self.0 { Err(io::Error::other("injected")) } else { Ok(()) }
-    }
-}
-
 fn files_below(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
@@ -62,7 +54,7 @@ fn a_file_is_there_whole_or_not_at_all() {
     for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
         let fixture = Fixture::new();
         let root = fixture.repository();
-        let observer = FailAt(Box::leak(format!("pack.{step}").into_boxed_str()));
+        let observer = FailAt::with(point("pack", step), 1, || io::Error::other("injected"));
         let failed = publish_bytes(fixture.context(&observer), &root, FileKind::Pack, &name, b"x");
         assert!(failed.unwrap_err().to_string().contains("injected"), "{step}");
         assert_eq!(files_below(&root), 1, "only config.toml is left after a failure at {step}");

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use super::tiny::Tiny;
 use super::*;
+use crate::faults::FailAt;
 
 /// Points up to the one at which the database is renamed, in order; what fails there changes nothing.
 const BEFORE_THE_LAST_STEP: [&str; 12] = [
@@ -48,9 +49,9 @@ fn without_attachments(home: &Path) -> Files {
 
 /// Collects the points that are reached.
 #[derive(Default)]
-struct Points(Mutex<BTreeSet<&'static str>>);
+struct PointsReached(Mutex<BTreeSet<&'static str>>);
 
-impl Observer for Points {
+impl Observer for PointsReached {
     fn reached(&self, point: &'static str) -> io::Result<()> {
         self.0.lock().unwrap().insert(point);
         Ok(())
@@ -68,7 +69,7 @@ fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restor
             let before = tree(&home);
             let observer = FailAt::new(point, n);
             let failed = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
-            if observer.seen.load(Ordering::Relaxed) < n {
+            if observer.seen() < n {
                 failed.unwrap();
                 continue;
             }
@@ -103,7 +104,7 @@ fn all_points_are_tried() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     let snapshot = Tiny::sample().write(&root);
-    let points = Points::default();
+    let points = PointsReached::default();
     let home = old_home(folder.path());
     restore(&points, &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
     let mut reached = points.0.into_inner().unwrap();

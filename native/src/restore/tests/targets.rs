@@ -6,6 +6,7 @@ use msgvault_freeze::ownership::Ownership;
 
 use super::tiny::Tiny;
 use super::*;
+use crate::faults::FailAt;
 
 /// A folder with a repository in `backups/repo` and what else the story needs.
 fn world() -> (TempDir, PathBuf, SnapshotId) {
