@@ -4,8 +4,6 @@ pub mod archive;
 pub mod cli;
 pub mod create;
 pub mod decompress;
-#[cfg(test)]
-mod faults;
 pub mod home;
 pub mod phase;
 pub mod repo;

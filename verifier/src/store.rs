@@ -76,6 +76,14 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// Whoever reads lost sight of it, or never had it in sight. The file may be intact: this is never damage.
+    #[error("{path} could not be checked: {reason}")]
+    Unavailable {
+        /// The path in the repository.
+        path: String,
+        /// What stood in the way.
+        reason: String,
+    },
 }
 
 /// Reads a whole file of at most `limit` bytes.

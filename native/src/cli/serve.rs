@@ -12,8 +12,8 @@ use jiff::tz::TimeZone;
 use msgvault_cli::{Exit, NO_PAGE, PAGE};
 use msgvault_daemon::cron::Cron;
 use msgvault_daemon::gate::Gate;
-use msgvault_daemon::schedule::Plan;
-use msgvault_daemon::{self as daemon, Clock, Machine, Settings};
+use msgvault_daemon::schedule::Schedule;
+use msgvault_daemon::{self as daemon, Clock, DaemonEnvironment, Settings};
 use msgvault_platform as platform;
 
 use crate::home::{BackupSettings, Home};
@@ -52,7 +52,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
         page: PAGE.ok_or(NO_PAGE),
     };
     check_randomness()?;
-    let machine = Machine { now, random: Arc::new(random), sink: Arc::new(print) };
+    let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(print) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
     // Nothing that is left may hold up the end.
@@ -61,12 +61,12 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
 }
 
 /// What the configuration schedules; a schedule without a repository is refused now and not at three at night.
-fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Plan, Failure> {
+fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule, Failure> {
     let cron = |setting: &str, text: &Option<String>| -> Result<Option<Cron>, Failure> {
         let parsed = text.as_deref().map(Cron::parse).transpose();
         parsed.map_err(|error| Failure::failed(format!("[backup] {setting}: {error}")))
     };
-    let plan = Plan {
+    let plan = Schedule {
         create: cron("schedule", &backup.schedule)?,
         verify: cron("verify_schedule", &backup.verify_schedule)?,
         on_success: backup.on_success.clone(),

@@ -123,9 +123,10 @@ impl Drop for MadeFolders {
 
 #[cfg(test)]
 mod tests {
+    use msgvault_testing::FailAt;
+
     use super::super::publish::tests::Fixture;
     use super::*;
-    use crate::faults::{FailAt, point};
 
     #[test]
     fn a_repository_begins_with_private_folders_and_a_configuration() {
@@ -166,7 +167,8 @@ mod tests {
         for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
             let fixture = Fixture::new();
             let root = fixture.folder.path().join("a/repo");
-            let failed = init(&root, &fixture.context(&FailAt::new(point("config", step), 1))).unwrap_err();
+            let full = FailAt::always(format!("config.{step}"));
+            let failed = init(&root, &fixture.context(&full)).unwrap_err();
             assert!(failed.to_string().contains("free some space"), "{failed}");
             assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 0, "{step}");
         }

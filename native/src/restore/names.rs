@@ -3,7 +3,7 @@
 use std::io;
 
 use msgvault_verifier::format::id::FileId;
-use msgvault_verifier::format::path::RelativePath;
+use msgvault_verifier::format::path::{RESTORE_MARK, RelativePath};
 
 /// The database.
 pub(super) const DATABASE: &str = "msgvault.db";
@@ -13,21 +13,20 @@ pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The folder of files that have no place yet.
 const FILES: &str = "files";
-const MARK: &str = ".restore-";
 
 /// The name of the staged database.
 pub(super) fn staged_database(id: FileId) -> String {
-    format!("{DATABASE}{MARK}{id}")
+    format!("{DATABASE}{RESTORE_MARK}{id}")
 }
 
 /// The name of an old sidecar that was set aside.
 pub(super) fn aside(sidecar: &str, id: FileId) -> String {
-    format!("{DATABASE}{sidecar}{MARK}{id}")
+    format!("{DATABASE}{sidecar}{RESTORE_MARK}{id}")
 }
 
 /// The name of the folder of staged files.
 pub(super) fn files(id: FileId) -> String {
-    format!("{FILES}{MARK}{id}")
+    format!("{FILES}{RESTORE_MARK}{id}")
 }
 
 /// Whether a restore made this name.
@@ -37,7 +36,7 @@ pub(super) fn is_leftover(name: &str) -> bool {
 
 /// The ID in a name that a restore made.
 pub(super) fn id_of(name: &str) -> Option<FileId> {
-    let (stem, mut tail) = name.split_once(MARK)?;
+    let (stem, mut tail) = name.split_once(RESTORE_MARK)?;
     if stem == DATABASE {
         // SQLite's own files beside the staged database.
         tail = SIDECARS.iter().find_map(|sidecar| tail.strip_suffix(sidecar)).unwrap_or(tail);

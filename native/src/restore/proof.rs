@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -13,6 +14,8 @@ use super::error::{RestoreError, reached};
 
 /// How many of SQLite's findings are told.
 const FINDINGS: usize = 3;
+/// What is escaped in the path of a `file:` URI.
+const OUTSIDE_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
 /// not restored. Returns whether there was anything to empty.
@@ -39,7 +42,9 @@ pub(super) fn prove(restore: &Restore<'_>, integrity_check: bool) -> Result<bool
 
 /// Opens the staged database as a file that never changes, so that not a byte is written beside or into it.
 pub(super) fn open(restore: &Restore<'_>) -> Result<Connection, RestoreError> {
-    let uri = format!("file:{}?immutable=1", percent_encoded(&restore.staging.database_path()));
+    let path = restore.staging.database_path();
+    let path = percent_encode(path.as_os_str().as_encoded_bytes(), OUTSIDE_PATHS);
+    let uri = format!("file:{path}?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect(Path::new(&uri), flags)
 }
@@ -75,22 +80,4 @@ fn check_integrity(database: &Connection) -> Result<(), RestoreError> {
         return Ok(());
     }
     Err(RestoreError::Integrity { findings: findings.join("; ") })
-}
-
-/// A path as part of a `file:` URI.
-fn percent_encoded(path: &Path) -> String {
-    use std::fmt::Write;
-    let mut encoded = String::new();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' => {
-                encoded.push(char::from(*byte));
-            }
-            other => {
-                // Writing to a string never fails.
-                let _ = write!(encoded, "%{other:02x}");
-            }
-        }
-    }
-    encoded
 }

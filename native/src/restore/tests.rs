@@ -1,4 +1,3 @@
-mod fixtures;
 mod hostile;
 mod interrupted;
 mod targets;
@@ -13,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use msgvault_platform::Dir;
 use msgvault_platform::context::SharedObserver;
+use msgvault_testing::FailAt;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::SnapshotId;
 use tempfile::TempDir;
@@ -65,17 +65,4 @@ fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
         }
     }
     files
-}
-
-/// Copies the files of a folder.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
 }

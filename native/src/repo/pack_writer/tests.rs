@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
 use msgvault_verifier::store::DirectoryStore;
@@ -11,7 +12,6 @@ use msgvault_verifier::{Observer, PackFile, Ruzstd};
 
 use super::super::publish::tests::Fixture;
 use super::*;
-use crate::faults::{FailAt, point};
 
 /// Bytes that no compressor shortens, the same for the same seed.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -241,12 +241,12 @@ fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
 
 #[test]
 fn a_failure_at_any_step_leaves_no_pack() {
-    // At the second pack, so that there is one to take back.
     let blobs: Vec<Blob> = (0..80).map(|seed| Blob::Whole(noise(seed, 1_000_000))).collect();
     for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
         let fixture = Fixture::new();
         let root = fixture.repository();
-        let observer = FailAt::new(point("pack", step), 2);
+        // At the second pack, so that there is one to take back.
+        let observer = FailAt::once(format!("pack.{step}"), 2);
         let result = write_as(fixture.context(&observer), &root, 2, &unknown, &blobs);
         assert!(matches!(result, Err(PackError::Publish(_))), "{step}: {result:?}");
         assert_eq!(files(&root).len(), 1, "{step}");

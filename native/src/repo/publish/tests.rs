@@ -2,10 +2,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use msgvault_platform::context::SharedObserver;
+use msgvault_testing::FailAt;
 use msgvault_verifier::format::id::PackId;
 
 use super::*;
-use crate::faults::{FailAt, point};
 
 /// A folder, a clock that only tests move, and numbers in place of randomness.
 pub(crate) struct Fixture {
@@ -54,9 +54,9 @@ fn a_file_is_there_whole_or_not_at_all() {
     for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
         let fixture = Fixture::new();
         let root = fixture.repository();
-        let observer = FailAt::with(point("pack", step), 1, || io::Error::other("injected"));
+        let observer = FailAt::always(format!("pack.{step}"));
         let failed = publish_bytes(fixture.context(&observer), &root, FileKind::Pack, &name, b"x");
-        assert!(failed.unwrap_err().to_string().contains("injected"), "{step}");
+        assert!(failed.unwrap_err().to_string().contains("no storage space"), "{step}");
         assert_eq!(files_below(&root), 1, "only config.toml is left after a failure at {step}");
         publish_bytes(fixture.context(&()), &root, FileKind::Pack, &name, b"x").unwrap();
         assert_eq!(fs::read(root.join(&name)).unwrap(), b"x");

@@ -7,7 +7,6 @@ use std::sync::Mutex;
 
 use super::tiny::Tiny;
 use super::*;
-use crate::faults::FailAt;
 
 /// Points up to the one at which the database is renamed, in order; what fails there changes nothing.
 const BEFORE_THE_LAST_STEP: [&str; 12] = [
@@ -67,7 +66,7 @@ fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restor
             let snapshot = Tiny::sample().write(&root);
             let home = old_home(folder.path());
             let before = tree(&home);
-            let observer = FailAt::new(point, n);
+            let observer = FailAt::once(point, n);
             let failed = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
             if observer.seen() < n {
                 failed.unwrap();
@@ -91,7 +90,7 @@ fn a_failure_after_the_last_step_has_restored() {
         let tiny = Tiny::sample();
         let snapshot = tiny.write(&root);
         let home = old_home(folder.path());
-        let observer = FailAt::new(point, 1);
+        let observer = FailAt::once(*point, 1);
         restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true).unwrap_err();
         assert!(fs::read(home.join("msgvault.db")).unwrap() == tiny.database, "{point}");
         assert_eq!(fs::read(home.join("config.toml")).unwrap(), b"new config");
@@ -184,7 +183,7 @@ fn killed(folder: &Path, point: &'static str, n: u64) -> Option<(PathBuf, Files)
     fs::remove_file(home.join("deletions/a.json")).unwrap();
     let before = tree(&home);
     let kept = folder.join("killed");
-    let observer = Killed { at: FailAt::new(point, n), home: home.clone(), kept: kept.clone() };
+    let observer = Killed { at: FailAt::once(point, n), home: home.clone(), kept: kept.clone() };
     let ended = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
     ended.is_err().then_some((kept, before))
 }

@@ -6,7 +6,6 @@ use msgvault_freeze::ownership::Ownership;
 
 use super::tiny::Tiny;
 use super::*;
-use crate::faults::FailAt;
 
 /// A folder with a repository in `backups/repo` and what else the story needs.
 fn world() -> (TempDir, PathBuf, SnapshotId) {
@@ -111,7 +110,7 @@ fn what_blocks_a_folder_is_found_before_anything_is_staged() {
         {
             way(&used.join(name));
             let before = tree(&used);
-            let observer = FailAt::new("restore.target", 1);
+            let observer = FailAt::once("restore.target", 1);
             let refused = restore(&observer, &root, &snapshot, &used, |request| request.overwrite = true);
             assert!(
                 matches!(refused, Err(RestoreError::Target(TargetError::NoFolder { .. }))),
