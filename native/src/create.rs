@@ -29,7 +29,7 @@ use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 
-use crate::archive::schema::References;
+use crate::archive::schema::RecordedContents;
 use crate::archive::session::{Pinned, Session};
 use crate::decompress::Zstd;
 use crate::phase;
@@ -157,7 +157,7 @@ fn hand_over_all(
     handed_over: &mut HandedOver,
 ) -> Result<Captured, CreateError> {
     let stats = pinned.stats()?;
-    let References { contents, rows, canonical } = pinned.references()?;
+    let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
     let database = database::store(capture, &pinned, sink)?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.close()?;

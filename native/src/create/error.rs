@@ -11,7 +11,7 @@ use msgvault_verifier::store::StoreError;
 
 use crate::archive::content::{self, ContentError};
 use crate::archive::session::SessionError;
-use crate::archive::spool::SpoolError;
+use crate::archive::temporary::TemporaryError;
 use crate::repo::lock::LockError;
 use crate::repo::pack_writer::{PackError, SourceFault, Stopped};
 use crate::repo::publish::PublishError;
@@ -64,7 +64,7 @@ pub enum CreateError {
     Content(Box<ContentError>),
     /// What is to be captured cannot be kept until it is.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Temporary(#[from] TemporaryError),
     /// Another file cannot be captured.
     #[error(transparent)]
     Extras(#[from] ExtrasError),

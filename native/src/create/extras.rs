@@ -12,7 +12,7 @@ use msgvault_verifier::format::path::{ExtraPath, RelativePath};
 
 use super::{Capture, CreateError, ExtrasError, stop_if_cancelled};
 use crate::phase;
-use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket, Unnamed};
+use crate::repo::pack_writer::{Fault, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket, Unnamed};
 
 /// The captured files.
 pub(super) struct CapturedExtras {
@@ -43,7 +43,7 @@ impl HandedOverExtras {
 }
 
 /// A file to be captured.
-struct Found {
+struct FoundFile {
     dir: Arc<Dir>,
     /// Its path below `dir`.
     source: RelativePath,
@@ -53,7 +53,7 @@ struct Found {
     mode: u32,
 }
 
-impl Content for Found {
+impl StreamedBlob for FoundFile {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.dir.open_file(&self.source)?))
     }
@@ -102,7 +102,7 @@ pub(super) fn store(
 
 fn hand_over(
     capture: &Capture<'_>,
-    file: Found,
+    file: FoundFile,
     sink: &PackSink<'_, '_>,
 ) -> Result<(Unnamed, u64), CreateError> {
     let full = file.full.clone();
@@ -120,7 +120,7 @@ fn hand_over(
 }
 
 /// Finds everything that is to be captured, sorted by path, no two of which are one file anywhere.
-fn find(capture: &Capture<'_>) -> Result<Vec<Found>, ExtrasError> {
+fn find(capture: &Capture<'_>) -> Result<Vec<FoundFile>, ExtrasError> {
     let home = capture.request.home;
     let mut search = Search { root: home.data_dir.clone(), found: Vec::new() };
     let data_dir = Arc::new(Dir::open(&home.data_dir).map_err(unreadable(&home.data_dir))?);
@@ -138,7 +138,7 @@ fn find(capture: &Capture<'_>) -> Result<Vec<Found>, ExtrasError> {
 
 struct Search {
     root: PathBuf,
-    found: Vec<Found>,
+    found: Vec<FoundFile>,
 }
 
 impl Search {
@@ -211,11 +211,11 @@ impl Search {
             Kind::File => {}
         }
         let target = ExtraPath::parse(target).map_err(|source| ExtrasError::BadPath { source })?;
-        self.found.push(Found { dir: Arc::clone(dir), source, full, target, mode: stat.mode & 0o777 });
+        self.found.push(FoundFile { dir: Arc::clone(dir), source, full, target, mode: stat.mode & 0o777 });
         Ok(false)
     }
 
-    fn finish(mut self) -> Result<Vec<Found>, ExtrasError> {
+    fn finish(mut self) -> Result<Vec<FoundFile>, ExtrasError> {
         self.found.sort_by(|a, b| a.target.cmp(&b.target));
         let mut seen: HashMap<String, &str> = HashMap::with_capacity(self.found.len());
         for file in &self.found {

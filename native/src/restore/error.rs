@@ -12,7 +12,7 @@ use msgvault_verifier::snapshot::SnapshotError;
 
 use crate::archive::pack_index::IndexFault;
 use crate::archive::schema::SchemaError;
-use crate::archive::spool::SpoolError;
+use crate::archive::temporary::TemporaryError;
 use crate::repo::lock::LockError;
 
 /// Why a restore stops. Whatever it says, an old database in the target is as it was, unless it says that
@@ -74,7 +74,7 @@ pub enum RestoreError {
     PackIndex(#[from] IndexFault),
     /// The recorded paths cannot be kept.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Temporary(#[from] TemporaryError),
     /// SQLite cannot read the restored database.
     #[error("the restored database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),

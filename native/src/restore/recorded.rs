@@ -10,8 +10,8 @@ use msgvault_verifier::format::path::RelativePath;
 use msgvault_verifier::repository::BlobSet;
 use rusqlite::Connection;
 
-use crate::archive::schema;
-use crate::archive::spool::{SpoolError, temporary};
+use crate::archive::temporary::{self, TemporaryError};
+use crate::archive::{content_table, schema};
 
 use super::error::{RestoreError, WriteError};
 use super::{Restore, names, proof};
@@ -37,16 +37,16 @@ pub(super) fn read(restore: &Restore<'_>) -> Result<Recorded, RestoreError> {
     positions().for_each(|position| {
         listed.insert(position);
     });
-    let connection = temporary(TABLE)?;
+    let connection = temporary::open(TABLE)?;
     let (mut canonical, mut other) = (BlobSet::new(index), BlobSet::new(index));
     schema::recorded_paths(&proof::open(restore)?, |id, path| {
         let position = index.position(&id).filter(|position| listed.contains(*position));
         let position = position.ok_or(RestoreError::NotListed { id })?;
-        if path.as_str() == schema::canonical_path(&id) {
+        if path.as_str() == content_table::canonical_path(&id) {
             canonical.insert(position);
         } else {
             other.insert(position);
-            keep(&connection, position, &path).map_err(SpoolError::from)?;
+            keep(&connection, position, &path).map_err(TemporaryError::from)?;
         }
         Ok::<_, RestoreError>(())
     })?;
@@ -77,10 +77,10 @@ impl Recorded {
         let position = restore.repository.index().position(id).unwrap_or(usize::MAX);
         let mut paths = Vec::new();
         if self.canonical.contains(position) {
-            paths.push(schema::canonical_path(id));
+            paths.push(content_table::canonical_path(id));
         }
         if self.other.contains(position) {
-            paths.extend(self.others(position).map_err(SpoolError::from)?);
+            paths.extend(self.others(position).map_err(TemporaryError::from)?);
         }
         let below = |path: String| {
             let path = format!("{}/{path}", names::ATTACHMENTS);

@@ -16,15 +16,15 @@ use super::{RestoreRequest, leftovers, names};
 
 /// A folder that is held until this is dropped, so that no other restore sweeps away what this one stages.
 #[derive(Debug)]
-pub(super) struct Held(Dir);
+pub(super) struct HeldDir(Dir);
 
-impl Held {
+impl HeldDir {
     fn hold(dir: Dir, path: &Path) -> Result<Self, TargetError> {
         if dir.try_hold() { Ok(Self(dir)) } else { Err(TargetError::InUse { path: path.to_owned() }) }
     }
 }
 
-impl Deref for Held {
+impl Deref for HeldDir {
     type Target = Dir;
 
     fn deref(&self) -> &Dir {
@@ -32,23 +32,23 @@ impl Deref for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldDir {
     fn drop(&mut self) {
         self.0.let_go();
     }
 }
 
 /// A target that was looked at and not changed.
-pub(super) struct Place {
+pub(super) struct UntouchedTarget {
     path: PathBuf,
-    existing: Option<Held>,
+    existing: Option<HeldDir>,
     locks: Option<PresentLocks>,
 }
 
 /// A target that is held.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) dir: Held,
+    pub(super) dir: HeldDir,
     /// Its path, without symbolic links.
     pub(super) path: PathBuf,
     /// Keeps daemons and writers out, if there ever were any.
@@ -56,7 +56,7 @@ pub(super) struct Target {
 }
 
 /// Looks at the target and refuses it before anything is changed.
-pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError> {
+pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<UntouchedTarget, TargetError> {
     // Without a slash or dot at the end, behind which a link would be followed.
     let path: PathBuf = request.target.components().collect();
     let unusable = |source| TargetError::Unusable { path: path.clone(), source };
@@ -68,14 +68,14 @@ pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError
         Ok(_) => Some(Dir::open_no_follow(&path).map_err(unusable)?),
     };
     check_relations(&path, request)?;
-    let Some(dir) = existing else { return Ok(Place { path, existing: None, locks: None }) };
+    let Some(dir) = existing else { return Ok(UntouchedTarget { path, existing: None, locks: None }) };
     if record::live(&path)?.is_some() {
         return Err(TargetError::LiveHome { path });
     }
     let locks = PresentLocks::take(&path)?;
-    let dir = Held::hold(dir, &path)?;
+    let dir = HeldDir::hold(dir, &path)?;
     check_content(&dir, &path, request.overwrite)?;
-    Ok(Place { path, existing: Some(dir), locks: Some(locks) })
+    Ok(UntouchedTarget { path, existing: Some(dir), locks: Some(locks) })
 }
 
 /// Compares the target with the repository and with live homes, as objects of the file system.
@@ -128,7 +128,7 @@ fn check_free(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
     if occupied { Err(TargetError::Occupied { path: path.join(name) }) } else { Ok(()) }
 }
 
-impl Place {
+impl UntouchedTarget {
     /// Checks that nothing is in the way of the other files.
     pub(super) fn check_extras(&self, extras: &[ExtraFile]) -> Result<(), TargetError> {
         let Some(dir) = &self.existing else { return Ok(()) };
@@ -170,12 +170,12 @@ impl Place {
 impl Target {
     /// A folder that nobody else knows.
     pub(super) fn scratch(dir: Dir, path: PathBuf) -> Self {
-        Self { dir: Held(dir), path, _locks: None }
+        Self { dir: HeldDir(dir), path, _locks: None }
     }
 }
 
 /// Creates a folder and those above it, durably, and holds it.
-fn create(path: &Path) -> Result<Held, RestoreError> {
+fn create(path: &Path) -> Result<HeldDir, RestoreError> {
     let failed = |source| WriteError::new("create", path, source);
     let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
     while let Some(folder) = missing.pop() {
@@ -184,7 +184,7 @@ fn create(path: &Path) -> Result<Held, RestoreError> {
         platform::sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
     let dir = Dir::open_no_follow(path).map_err(failed)?;
-    Ok(Held::hold(dir, path)?)
+    Ok(HeldDir::hold(dir, path)?)
 }
 
 /// The folder above the first component of a relative path is the working directory.

@@ -36,7 +36,7 @@ fn words(seed: u64, len: usize) -> Vec<u8> {
 
 struct InMemory(Vec<u8>);
 
-impl Content for InMemory {
+impl StreamedBlob for InMemory {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(Cursor::new(&self.0)))
     }
@@ -201,7 +201,7 @@ type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
 #[test]
 fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
     struct Broken;
-    impl Content for Broken {
+    impl StreamedBlob for Broken {
         fn open(&self) -> io::Result<Box<dyn Read + '_>> {
             Err(io::Error::other("the disk is gone"))
         }

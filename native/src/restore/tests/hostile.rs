@@ -9,8 +9,9 @@ use msgvault_verifier::store::{Entry, Store, StoreError};
 use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope, Verdict};
 use rusqlite::Connection;
 
+use crate::archive::content_table::canonical_path;
 use crate::archive::samples::attach;
-use crate::archive::schema::{SchemaError, canonical_path};
+use crate::archive::schema::SchemaError;
 
 use super::tiny::Tiny;
 use super::*;
