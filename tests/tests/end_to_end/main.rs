@@ -2,6 +2,7 @@
 //!
 //! `memory` is a program of its own, because what it counts is the heap of a whole process.
 
+mod architecture;
 mod bad_input;
 mod crash;
 mod daemon_backup;
