@@ -181,7 +181,7 @@ fn resolve(modules: &Modules, path: &[String]) -> ModulePath {
             let inner = [module, &export].concat();
             let is_below = export
                 .first()
-                .is_some_and(|child| modules.contains_key(&[module, &[child.clone()]].concat()));
+                .is_some_and(|child| modules.contains_key(&[module, std::slice::from_ref(child)].concat()));
             if is_below { resolve(modules, &inner) } else { module.to_vec() }
         }
         None => module.to_vec(),
