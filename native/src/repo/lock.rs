@@ -21,7 +21,7 @@ use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 pub use refresh::Lock;
 
-/// A lock that was not refreshed for so long is stale.
+/// A lock that was not refreshed for this long is stale.
 pub const STALE_AFTER: Duration = Duration::from_mins(30);
 /// How often a holder refreshes its lock.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
