@@ -83,7 +83,7 @@ fn and_others(count: usize) -> String {
 /// Who holds a lock, as far as its file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// What the file says; `None` when it is no lock record.
+    /// What the file says; `None` when it is not a lock record.
     pub record: Option<LockRecord>,
     /// The process ran on this machine and is gone.
     pub is_dead: bool,
