@@ -158,7 +158,7 @@ impl Parent {
     }
 }
 
-/// What the lists of a snapshot hold; 8 bytes a blob of the repository.
+/// What the lists of a snapshot hold; 8 bytes per blob of the repository.
 #[derive(Default)]
 struct Listed {
     /// The size of every listed attachment by its position in the index, `NOT_LISTED` for other blobs.
