@@ -54,8 +54,6 @@ pub use report::{AttachmentCounts, CreateReport, ExtraCounts, PageCounts};
 /// The compression level when none is given.
 pub const DEFAULT_LEVEL: i32 = 3;
 
-type Repo = Repository<DirectoryStore, Zstd>;
-
 /// What is to be captured, from where, into which repository.
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -224,7 +222,7 @@ fn lock_repository(context: &Context<'_>, request: &CreateRequest<'_>) -> Result
 struct Capture<'a> {
     context: Context<'a>,
     request: &'a CreateRequest<'a>,
-    repository: &'a Repo,
+    repository: &'a Repository,
     known: &'a KnownBlobs<'a>,
     parent: Option<&'a Parent>,
 }

@@ -39,9 +39,6 @@ pub use target::TargetError;
 use staging::Staging;
 use workers::Workers;
 
-/// A repository as restore reads it.
-pub type Source = Repository<DirectoryStore, Zstd>;
-
 /// What to restore, and where to.
 #[derive(Clone, Copy)]
 pub struct RestoreRequest<'a> {
@@ -90,7 +87,7 @@ pub struct RestoreReport {
 /// What the steps share.
 struct Run<'a> {
     context: &'a Context<'a>,
-    repository: &'a Source,
+    repository: &'a Repository,
     snapshot: &'a Snapshot,
     workers: &'a Workers,
     staging: &'a Staging,
@@ -145,7 +142,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
 /// Writes a snapshot's database into an empty scratch folder, proves it as a restore does, and removes it.
 pub fn rehearse(
     context: &Context<'_>,
-    repository: &Source,
+    repository: &Repository,
     snapshot: &SnapshotId,
     scratch: &Path,
     jobs: usize,

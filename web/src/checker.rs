@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use js_sys::futures::future_to_promise;
 use js_sys::{Function, Promise};
 use msgvault_verifier::format::zstd_frame::FrameHeader;
 use msgvault_verifier::verify::{Depth, PackCheck, PackJob, PackOutcome};
-use msgvault_verifier::{Decompressor, Observer, Ruzstd};
+use msgvault_verifier::{Decompressor, Observer, PackReader, Ruzstd};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -22,6 +23,7 @@ const MAX_WINDOW: u64 = 256 << 20;
 const PROGRESS_STEP: u64 = 4 << 20;
 
 /// The decoder without C, with a limit to its memory.
+#[derive(Clone, Copy)]
 pub(crate) struct Bounded;
 
 impl Decompressor for Bounded {
@@ -41,7 +43,8 @@ impl Decompressor for Bounded {
 /// Checks packs.
 #[wasm_bindgen]
 pub struct Checker {
-    files: Rc<Files>,
+    files: Arc<Files>,
+    packs: Rc<PackReader>,
 }
 
 /// What a checker answers: the outcome for the map of packs, and the result for the session.
@@ -56,22 +59,30 @@ impl Checker {
     /// Takes the files of a repository.
     #[wasm_bindgen(constructor)]
     pub fn new(files: Files) -> Self {
-        Self { files: Rc::new(files) }
+        let files = Arc::new(files);
+        let packs = Rc::new(PackReader::new(Arc::clone(&files), Bounded));
+        Self { files, packs }
     }
 
     /// Does a job that a session gave out, and promises a text; `advance` is called with the bytes that were done
     /// since the last call.
     pub fn check(&self, job: String, quick: bool, advance: Function) -> Promise {
-        let files = Rc::clone(&self.files);
+        let (files, packs) = (Arc::clone(&self.files), Rc::clone(&self.packs));
         let depth = if quick { Depth::Quick } else { Depth::Full };
-        future_to_promise(async move { Ok(check(&files, &job, depth, &advance).await?.into()) })
+        future_to_promise(async move { Ok(check(&files, &packs, &job, depth, &advance).await?.into()) })
     }
 }
 
-async fn check(files: &Files, job: &str, depth: Depth, advance: &Function) -> Result<String, JsValue> {
+async fn check(
+    files: &Files,
+    packs: &PackReader,
+    job: &str,
+    depth: Depth,
+    advance: &Function,
+) -> Result<String, JsValue> {
     let job = PackJob::from_json(job).map_err(Failure::of)?;
     let progress = Progress { advance, pending: Cell::new(0) };
-    let mut check = PackCheck::begin(files, &Bounded, &job, depth, &progress);
+    let mut check = PackCheck::begin(packs, &job, depth, &progress);
     let mut digests = Digests::new();
     while let Some(wanted) = check.upcoming() {
         if depth == Depth::Full {
@@ -119,6 +130,7 @@ mod tests {
     };
 
     /// A decoder that has no memory to speak of.
+    #[derive(Clone, Copy)]
     struct Tiny;
 
     impl Decompressor for Tiny {
@@ -141,13 +153,14 @@ mod tests {
     }
 
     /// Verifies with jobs and results that are sent as text, last pack first.
-    fn verify_by_text(fixture: &str, decompressor: impl Decompressor) -> Report {
+    fn verify_by_text(fixture: &str, decompressor: impl Decompressor + Copy + 'static) -> Report {
         let repository = Repository::open(store(fixture), decompressor).unwrap();
+        let packs = PackReader::new(store(fixture), decompressor);
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         let check = |task: &msgvault_verifier::verify::PackTask| {
             let sent = task.job(repository.index()).to_json().unwrap();
             let job = PackJob::from_json(&sent).unwrap();
-            let result = check_job(&store(fixture), repository.decompressor(), &job, Depth::Full, &());
+            let result = check_job(&packs, &job, Depth::Full, &());
             PackResult::from_json(&result.to_json().unwrap()).unwrap()
         };
         let mut findings = Findings::new(repository.index());

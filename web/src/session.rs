@@ -23,7 +23,7 @@ const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memo
 /// An opened repository.
 #[wasm_bindgen]
 pub struct Session {
-    repository: Repository<Files, Bounded>,
+    repository: Repository,
     run: Option<Run>,
     database: Option<DatabaseReader>,
     /// Attachments of the snapshot that was looked at last, largest first.

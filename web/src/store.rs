@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use js_sys::Uint8Array;
-use msgvault_verifier::store::{Entry, Source, Store, StoreError};
+use msgvault_verifier::store::{Entry, Store, StoreError, StoreFile};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
@@ -22,7 +23,7 @@ const MAX_AHEAD: u64 = 32 << 20;
 pub struct Files {
     chosen: BTreeMap<String, Chosen>,
     folders: BTreeSet<String>,
-    ahead: RefCell<Option<ReadAhead>>,
+    ahead: Mutex<Option<ReadAhead>>,
 }
 
 enum Chosen {
@@ -61,6 +62,11 @@ impl Files {
 }
 
 impl Files {
+    /// A Worker is one thread, so that nobody ever waits here; only a store that says so by its type may be shared.
+    fn ahead(&self) -> MutexGuard<'_, Option<ReadAhead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn insert(&mut self, path: &str, chosen: Chosen) {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.add_folder(folder);
@@ -72,7 +78,7 @@ impl Files {
     ///
     /// What cannot be had here is read, and fails, when it is asked for.
     pub(crate) async fn fetch(&self, path: &str, wanted: Range<u64>) {
-        let mut ahead = self.ahead.take().filter(|ahead| ahead.leads_to(path, wanted.start));
+        let mut ahead = self.ahead().take().filter(|ahead| ahead.leads_to(path, wanted.start));
         if wanted.end.saturating_sub(wanted.start) > MAX_AHEAD {
             return;
         }
@@ -84,7 +90,7 @@ impl Files {
         if let Some(mut ahead) = ahead
             && ahead.hold(wanted).await.is_ok()
         {
-            self.ahead.replace(Some(ahead));
+            *self.ahead() = Some(ahead);
         }
     }
 }
@@ -107,15 +113,15 @@ impl Store for Files {
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         let unreadable =
             |reason: &str| StoreError::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
         match self.chosen.get(path) {
             Some(Chosen::File(file)) => {
                 let reader = FileReaderSync::new().map_err(|_| unreadable("files cannot be read here"))?;
                 let last = RefCell::new((0, Uint8Array::new_with_length(0)));
-                let (len, ahead) = (len_of(file), &self.ahead);
-                Ok(Box::new(OpenFile { file, len, reader, path: path.to_owned(), ahead, last }))
+                let (len, files) = (len_of(file), self);
+                Ok(Box::new(OpenFile { file, len, reader, path: path.to_owned(), files, last }))
             }
             Some(Chosen::Refused(reason)) => Err(unreadable(reason)),
             None if self.folders.contains(path) => Err(StoreError::NotAFile { path: path.to_owned() }),
@@ -144,7 +150,7 @@ struct OpenFile<'a> {
     len: u64,
     reader: FileReaderSync,
     path: String,
-    ahead: &'a RefCell<Option<ReadAhead>>,
+    files: &'a Files,
     /// Bytes that were read last, and where they begin.
     last: RefCell<(u64, Uint8Array)>,
 }
@@ -172,7 +178,7 @@ impl OpenFile<'_> {
     }
 }
 
-impl Source for OpenFile<'_> {
+impl StoreFile for OpenFile<'_> {
     fn len(&self) -> u64 {
         self.len
     }
@@ -181,7 +187,7 @@ impl Source for OpenFile<'_> {
         let wanted = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
         let end = offset.checked_add(wanted).filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| self.unreadable("it ends before the bytes that should be there"))?;
-        if self.ahead.borrow().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
+        if self.files.ahead().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
             return Ok(());
         }
         if wanted > READ_LEN {

@@ -21,8 +21,6 @@ use super::Session;
 use super::environment::pause;
 use super::failure::Failure;
 
-type OpenRepository = Repository<DirectoryStore, Zstd>;
-
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
     /// Make an empty repository
@@ -48,7 +46,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> Result<Exit, Failu
 }
 
 impl Session<'_> {
-    fn open(&self) -> Result<OpenRepository, Failure> {
+    fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }
 }

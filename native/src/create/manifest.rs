@@ -6,7 +6,6 @@ use msgvault_verifier::format::id::{IndexId, SnapshotId};
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::{Attachments, Extras, Manifest};
 use msgvault_verifier::repository::read_config;
-use msgvault_verifier::store::Store;
 use serde_json::value::RawValue;
 
 use super::{Capture, Captured, CreateError, CreateReport, Times, cache};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack_file::FrameError;
+use crate::pack::FrameError;
 use crate::repository::BlobFault;
 
 use super::problem::{ProblemCode, fault_code};

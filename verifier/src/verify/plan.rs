@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
 use crate::repository::{BlobIndex, Location, Repository};
-use crate::store::Store;
 
 use super::problem::{Problem, ProblemCode, load_code};
 use super::walk::{Readers, walk};
@@ -89,12 +87,7 @@ impl Wanted {
 }
 
 /// Finds out what must be read to verify `scope`.
-pub fn plan<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    scope: &Scope,
-    depth: Depth,
-    observer: &dyn Observer,
-) -> Plan {
+pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn Observer) -> Plan {
     observer.begin(Phase::PLAN, 0);
     let (mut problems, mut doubts) = (Vec::new(), Vec::new());
     let snapshots = match scope {
@@ -131,10 +124,7 @@ pub fn plan<S: Store, D: Decompressor>(
     Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, cancelled }
 }
 
-fn list_all<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    problems: &mut Vec<Problem>,
-) -> Vec<SnapshotId> {
+fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {
     match repository.listing() {
         Ok(listing) => {
             for name in listing.misnamed {

@@ -56,7 +56,7 @@ pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Fai
 /// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
 fn choose(session: &Session<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
     let repository = session.open()?;
-    Ok((repository.store().root().to_owned(), repository.select(snapshot)?))
+    Ok((session.repo()?.clone(), repository.select(snapshot)?))
 }
 
 /// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.
