@@ -2,7 +2,7 @@
 # The main job from end to end on a sample archive: init, create, a day's churn, create, list, verify, restore, compare.
 set -eu
 cd "$(dirname "$0")"
-. ./setup.sh
+. scripts/setup.sh
 need cc build-essential
 need_rust
 install_missing

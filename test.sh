@@ -1,8 +1,11 @@
 #!/bin/sh
-# Runs all checks and tests, after installing what they need. Ends with the number of tests.
+# Runs all checks and tests, after installing what they need. Ends with the repositories that were tested, and the number
+# of tests. MSGVAULT_FIXTURES=DIR adds the repositories below a folder, each with what is expected of it.
 set -eu
+# Every test program runs in a folder of its own. A name that is empty is left to them to refuse.
+[ -z "${MSGVAULT_FIXTURES:-}" ] || MSGVAULT_FIXTURES="$(cd "$MSGVAULT_FIXTURES" && pwd)"
 cd "$(dirname "$0")"
-. ./setup.sh
+. scripts/setup.sh
 need cc build-essential
 need ip iproute2
 need node nodejs
@@ -22,8 +25,6 @@ step clippy
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
-step programs
-cargo build --quiet --workspace
 step tests
 failed=0
 cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || true
@@ -46,5 +47,12 @@ if [ -x web/test.sh ] && ! grep -q '^ℹ pass [1-9]' "$log"; then
     echo "The page's tests did not run to their end; see above." >&2
     failed=$((failed + 1))
 fi
+for side in programs page; do
+    [ "$side" = programs ] || [ -x web/test.sh ] || continue
+    if ! grep -oE "$side tested with [1-9].*" "$log"; then
+        echo "It is not known what the $side were tested with; see above." >&2
+        failed=$((failed + 1))
+    fi
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

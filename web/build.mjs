@@ -1,5 +1,5 @@
-// Joins page, style, script and compiled verifier to one file.
-// Run by build.sh, which has made pkg/ before.
+// Joins page, style, script and compiled verifier into one file.
+// Run by build.sh, which makes pkg/ first.
 
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -57,7 +57,7 @@ function compressed(bytes) {
   return gzipSync(bytes, { level: 9 }).toString("base64");
 }
 
-/** The sample repository: the length of a head, the head (paths and lengths), and the bytes of all files. */
+/** The sample repository: the length of a header, the header (paths and lengths), and the bytes of all files. */
 function sample() {
   const paths = readdirSync(SAMPLE, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== ".gitkeep")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds web/dist/msgvault-verify.html. Takes what it finds, and fetches what is missing within a time limit.
+# Builds web/dist/msgvault-verify.html. Uses what it finds, and fetches what is missing within a time limit.
 set -eu
 cd "$(dirname "$0")"
 . ./toolchain.sh

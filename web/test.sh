@@ -3,12 +3,11 @@
 set -eu
 cd "$(dirname "$0")"
 
-install() {
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq --no-install-recommends "$@"
-}
-command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null || install chromium fonts-dejavu-core >/dev/null
+. ../scripts/setup.sh
+install_limit=300
+command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null || install_packages chromium fonts-dejavu-core
 # Not every system has this one. What it would have shown is skipped by name, and said again here.
-command -v "${FIREFOX:-/usr/bin/firefox-esr}" >/dev/null || install firefox-esr >/dev/null 2>&1 ||
+command -v "${FIREFOX:-/usr/bin/firefox-esr}" >/dev/null || install_packages firefox-esr 2>/dev/null ||
   echo "NOT RUN: the tests in Firefox, because it cannot be installed here; set FIREFOX to one that is there" >&2
 
 # Playwright needs Node.js 20, web sockets need 22. npm has it, where the system's is older.

@@ -1,5 +1,7 @@
 # What is needed to compile the verifier for browsers. Sourced by build.sh.
 
+. ../scripts/setup.sh
+
 WASM_TARGET=wasm32-unknown-unknown
 # The crate of the same name must have the same version: see the root Cargo.toml.
 WASM_BINDGEN_VERSION=0.2.130
@@ -32,8 +34,8 @@ find_wasm_std() {
 
 build_wasm_std() {
   echo "building the standard library for $WASM_TARGET from Debian's sources" >&2
-  timeout 600 apt-get install -y --no-install-recommends \
-    rustc-web rust-web-src libstd-rust-web-dev cargo-web lld-22 >/dev/null
+  install_limit=600
+  install_packages rustc-web rust-web-src libstd-rust-web-dev cargo-web lld-22
   work=$(mktemp -d)
   mkdir -p "$work/src"
   printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n' >"$work/Cargo.toml"

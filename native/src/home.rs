@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use msgvault_platform as platform;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// What the command line says about the home.
@@ -355,20 +356,16 @@ fn database_path(url: &str) -> Result<PathBuf, HomeError> {
     percent_decoded(path).map(PathBuf::from).ok_or_else(|| bad("has an escape that is no %XX of a path"))
 }
 
+/// None for a `%` that begins no escape, which decoders of URIs let stand, and for an escape of NUL.
 fn percent_decoded(text: &str) -> Option<OsString> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let high = char::from(rest.next()?).to_digit(16)?;
-                let low = char::from(rest.next()?).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok().filter(|byte| *byte != 0)?
-            }
-            other => other,
-        });
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits != b"00" && digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    platform::os_string(bytes)
+    platform::os_string(percent_decode_str(text).collect())
 }
 
 #[cfg(test)]

@@ -1,50 +1,103 @@
 //! Repositories that the Go program wrote, and what each of their snapshots restores to.
 //!
-//! The small ones are part of the project; a larger set is used where a folder beside the checkout holds it.
+//! The small ones are part of the project. `MSGVAULT_FIXTURES=DIR` names a folder with more of them, at any depth.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+
+/// The environment variable that names a folder with more repositories.
+pub const VARIABLE: &str = "MSGVAULT_FIXTURES";
 
 /// A repository and what is expected of it.
 #[derive(Debug, Clone)]
 pub struct Fixture {
-    /// `minimal/plain` and so on.
+    /// `fixtures/plain` for one of the project, else its path below the folder that was named.
     pub name: String,
     /// The repository; copy it before anything takes a lock.
     pub repo: PathBuf,
-    /// Expectations, a few files a snapshot.
+    /// Expectations, a few files per snapshot.
     pub expected: PathBuf,
 }
 
-/// All fixtures that are there; says loudly on standard error when the larger set is not.
+/// The folder of what the project keeps to test with.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// All repositories to test with: the project's own, then the others.
 ///
 /// # Panics
 ///
-/// When the fixtures of the project itself cannot be read.
+/// As [`own`] and [`others`] do.
 pub fn all() -> Vec<Fixture> {
-    let mut found = below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), "minimal");
-    assert!(!found.is_empty(), "the project's own fixtures are missing");
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/full");
-    let full = below(&shared, "full");
-    if full.is_empty() {
-        // Past the test harness, which would swallow it in a test that passes.
-        let _ = writeln!(io::stderr(), "NOT RUN: the larger fixtures are not here ({})", shared.display());
-    }
-    found.extend(full);
-    found
+    let mut all = own();
+    all.extend(others());
+    all
 }
 
-fn below(folder: &Path, set: &str) -> Vec<Fixture> {
-    let mut names: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    names.sort();
-    let fixture = |path: PathBuf| Fixture {
-        name: format!("{set}/{}", path.file_name().unwrap_or_default().to_string_lossy()),
-        repo: path.join("repo"),
-        expected: path.join("expected"),
-    };
-    names.into_iter().map(fixture).filter(|fixture| fixture.repo.join("config.toml").is_file()).collect()
+/// The project's own repositories.
+///
+/// # Panics
+///
+/// When they are missing.
+pub fn own() -> Vec<Fixture> {
+    let own = found("fixtures", &folder()).expect("the project's own repositories can be listed");
+    assert!(!own.is_empty(), "the project's own repositories are missing in {}", folder().display());
+    own
+}
+
+/// One of the project's own repositories.
+///
+/// # Panics
+///
+/// When there is none of that name.
+pub fn named(name: &str) -> Fixture {
+    let name = format!("fixtures/{name}");
+    own().into_iter().find(|fixture| fixture.name == name).unwrap_or_else(|| panic!("{name} is missing"))
+}
+
+/// The repositories that the environment variable adds; a copy of one of the project's own is left out.
+///
+/// # Panics
+///
+/// When the variable names something else than a folder with repositories in it.
+pub fn others() -> Vec<Fixture> {
+    let Some(folder) = std::env::var_os(VARIABLE) else { return Vec::new() };
+    in_folder(Path::new(&folder)).unwrap_or_else(|reason| panic!("{VARIABLE}: {reason}"))
+}
+
+/// As [`others`], for this folder.
+pub fn in_folder(folder: &Path) -> Result<Vec<Fixture>, String> {
+    let shown = folder.display();
+    if !folder.is_absolute() {
+        return Err(format!("{shown:?} is not an absolute path"));
+    }
+    let found = found("", folder).map_err(|error| format!("{shown} cannot be listed: {error}"))?;
+    if found.is_empty() {
+        return Err(format!("{shown} holds no repositories (folders with repo/ and expected/)"));
+    }
+    let own: Vec<_> = own().iter().map(Fixture::snapshots).collect();
+    Ok(found.into_iter().filter(|fixture| !own.contains(&fixture.snapshots())).collect())
+}
+
+/// The repositories below a folder, sorted by name.
+fn found(name: &str, folder: &Path) -> io::Result<Vec<Fixture>> {
+    let (repo, expected) = (folder.join("repo"), folder.join("expected"));
+    if repo.join("config.toml").is_file() {
+        return Ok(vec![Fixture { name: name.to_owned(), repo, expected }]);
+    }
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            let last = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = if name.is_empty() { last.into_owned() } else { format!("{name}/{last}") };
+            all.extend(found(&name, &path)?);
+        }
+    }
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(all)
 }
 
 impl Fixture {
@@ -54,8 +107,11 @@ impl Fixture {
     ///
     /// When the expectation cannot be read.
     pub fn snapshots(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.expected.join("snapshots.txt")).expect("snapshots.txt");
-        text.split_whitespace().map(str::to_owned).collect()
+        let path = self.expected.join("snapshots.txt");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let snapshots: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        assert!(!snapshots.is_empty(), "{} names no snapshots", path.display());
+        snapshots
     }
 
     /// What a snapshot restores to: path and SHA-256, path and octal mode.

@@ -11,6 +11,7 @@ pub mod programs;
 pub mod raw_http;
 pub mod sample;
 pub mod scene;
+pub mod schema;
 pub mod serve;
 pub mod transcript;
 pub mod tree;

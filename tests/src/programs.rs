@@ -1,7 +1,9 @@
 //! The programs under test, run as a user runs them.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// What a program did.
 #[derive(Debug, Clone)]
@@ -46,19 +48,60 @@ impl From<Output> for Outcome {
     }
 }
 
-/// A program of the workspace, which the test command has built before.
+/// The environment variable that names a folder whose programs were built a moment ago, so that a test need not do it.
+pub const BUILT: &str = "MSGVAULT_PROGRAMS_BUILT";
+
+/// A program of the workspace, built from the sources as they are now.
 ///
 /// # Panics
 ///
-/// When it was not built.
+/// When it cannot be built, or there is none of that name.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let folder = test.parent().expect("its folder");
-    // Tests lie one folder below the programs, benchmarks beside them.
-    let folder = if folder.ends_with("deps") { folder.parent().expect("the folder above") } else { folder };
-    let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} is not built: run `cargo build --workspace` first", path.display());
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let beside = beside_this_program();
+        // Tests lie one folder below the programs that they run; a program lies beside the others, built with them.
+        let Some(folder) = beside.parent().filter(|_| beside.ends_with("deps")) else { return beside };
+        if env::var_os(BUILT).is_none_or(|built| built != folder.as_os_str()) {
+            build(folder);
+        }
+        folder.to_owned()
+    });
+    let path = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    assert!(path.is_file(), "there is no program {}", path.display());
     path
+}
+
+/// The folder of the running program.
+///
+/// # Panics
+///
+/// When the system does not know it.
+pub fn beside_this_program() -> PathBuf {
+    env::current_exe().expect("the path of this program").parent().expect("its folder").to_owned()
+}
+
+/// Builds all programs of the workspace into `folder`, which a build for the tests made: `target/debug`,
+/// `target/release`, or with `--target` such a folder below that of the target.
+///
+/// # Panics
+///
+/// When they cannot be built.
+pub fn build(folder: &Path) {
+    let [profile, above] = [folder.file_name(), folder.parent().and_then(Path::file_name)]
+        .map(|name| name.unwrap_or_default().to_string_lossy());
+    let profile = if profile == "debug" { "dev" } else { &*profile };
+    let mut target_folder = folder.parent().expect("a folder of the build");
+    // The features are those of the tests' own build, so that nothing is built twice.
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
+    if !target_folder.join("CACHEDIR.TAG").is_file() {
+        cargo.args(["--target", &above]);
+        target_folder = target_folder.parent().expect("the folder of the whole build");
+    }
+    let built = cargo.arg("--target-dir").arg(target_folder).status().expect("cargo can be started");
+    assert!(built.success(), "the programs under test cannot be built: {cargo:?}");
 }
 
 /// What a program does about the end of its terminal, unless it says otherwise.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::Path;
 
 use serde_json::Value;
 
+use crate::fixtures;
 use crate::raw_http::{Reply, exchange, read_reply, request};
 use crate::serve::{BEGIN, END};
 
@@ -27,19 +27,13 @@ pub struct Exchange {
     pub reply: Reply,
 }
 
-/// The recorded exchanges; `None`, loudly, when the record is not here.
+/// The recorded exchanges.
 ///
 /// # Panics
 ///
-/// When it is no such record.
-pub fn recorded() -> Option<Vec<Exchange>> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/freeze/go-daemon-transcript.txt");
-    let Ok(text) = fs::read_to_string(&path) else {
-        let _ =
-            writeln!(std::io::stderr(), "NOT RUN: the record of a daemon is not here ({})", path.display());
-        return None;
-    };
+/// When the record cannot be read, or is not one.
+pub fn recorded() -> Vec<Exchange> {
+    let text = fs::read_to_string(fixtures::folder().join("go-daemon-transcript.txt")).expect("the record");
     let (mut section, mut exchanges) = (0, Vec::<Exchange>::new());
     for line in text.lines() {
         let heading = line.strip_prefix("== ").and_then(|rest| rest.split_once(". ")?.0.parse().ok());
@@ -65,7 +59,8 @@ pub fn recorded() -> Option<Vec<Exchange>> {
             exchange.add(line);
         }
     }
-    Some(exchanges)
+    assert!(!exchanges.is_empty(), "the record holds no exchanges");
+    exchanges
 }
 
 /// The recorded exchanges of one section.

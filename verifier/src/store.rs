@@ -19,10 +19,11 @@ pub use memory::MemoryStore;
 ///   may be kept and given again. Only `config.toml` is replaced, as a whole; lock files come and go.
 /// * That something is missing is true at the time of the answer and must not be remembered: a backup adds files while
 ///   a repository is read.
-/// * [`StoreError::Missing`] says that the file or folder is certainly not there. Whatever else goes wrong (a lost
-///   connection, a refused permission, an answer that makes no sense) is [`StoreError::Unreadable`]: asking again may
-///   succeed. To take one for the other would call an intact repository damaged, or a damaged one empty. An
-///   implementation tries again by itself as often as its medium calls for.
+/// * Errors can be told apart. [`StoreError::Missing`] says that the file or folder is certainly not there,
+///   [`StoreError::Unreadable`] that the medium which should hold it failed; both count as damage.
+///   [`StoreError::Unavailable`] says that nobody could look (a lost connection, a refused permission): whether the
+///   file is intact is unknown. An implementation tries again by itself as often as its medium calls for, and answers
+///   with an error when that did not help.
 /// * Bytes need not be trusted: everything that is read is checked against a hash or a checksum.
 ///
 /// One file is open for every thread that reads packs, and at most one more on each of them.
@@ -107,6 +108,14 @@ pub enum StoreError {
         /// The path in the repository.
         path: String,
         /// What the system said.
+        reason: String,
+    },
+    /// Whoever reads lost sight of it, or never had it in sight. The file may be intact: this is never damage.
+    #[error("{path} could not be checked: {reason}")]
+    Unavailable {
+        /// The path in the repository.
+        path: String,
+        /// What stood in the way.
         reason: String,
     },
 }

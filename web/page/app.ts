@@ -10,12 +10,12 @@ import { Sample } from "./sample.ts";
 import { button, byId, fill, h, show } from "./view/dom.ts";
 import { count, loadWords, shown, version } from "./words.ts";
 
-/** Folders below a repository that hold files of it. */
+/** How many levels of folders below a repository hold its files. */
 const DEPTH = 3;
 
 let program: Program;
 let current: OpenedRepository | undefined;
-/** Counts what was chosen, so that a slow one does not replace a later one. */
+/** Counts what was chosen, so that a folder that is slow to open does not replace a later one. */
 let chosen = 0;
 
 export async function startPage(script: string): Promise<void> {
@@ -25,7 +25,7 @@ export async function startPage(script: string): Promise<void> {
     await loadWords(module);
     program = { script: URL.createObjectURL(new Blob([script], { type: "text/javascript" })), module };
   } catch (error) {
-    say("bad", `This browser cannot run the verifier (${String(error)}). Take a current one, or use msgvault-verify.`);
+    say("bad", `This browser cannot run the verifier (${String(error)}). Use a current one, or msgvault-verify.`);
     return;
   }
   fill(byId("version"), version());
@@ -68,7 +68,7 @@ function connectDrop(): void {
 async function openSample(sample: Sample): Promise<void> {
   await openFolder(sample.folder());
   const flip = button("Flip one byte", () => void openSample(sample.withFlippedByte()));
-  if (sample.flipped) say("warning", `${sample.flipped} Nobody would notice, until it is needed. Verify, and see.`);
+  if (sample.flipped) say("warning", `${sample.flipped} Nobody would notice until it is needed. Verify, and see.`);
   else say("done", "This is a sample. Verify it; then let a byte of it go bad, and verify again.");
   byId("status").append(flip);
   // The button that was used is gone: whoever works by keyboard goes on from the new one.
@@ -126,8 +126,8 @@ function offer(candidates: Candidate[]): void {
 }
 
 const INSTEAD: { [instead in Located["instead"]]: string } = {
-  archive: "is an archive (it holds msgvault.db), and not the backup of one. Choose the folder that its backups are written to.",
-  part: "is a part of a repository. Choose the folder around it, which holds config.toml, snapshots/ and packs/.",
+  archive: "is an archive (it holds msgvault.db), not the backup of one. Choose the folder that its backups are written to.",
+  part: "is only part of a repository. Choose the folder around it, which holds config.toml, snapshots/ and packs/.",
   "too-much": "holds very many folders, and no msgvault repository among the first of them. Choose the folder that holds config.toml, snapshots/ and packs/.",
   "something-else": "holds no msgvault repository. Choose the folder that holds config.toml, snapshots/ and packs/.",
 };
@@ -154,7 +154,7 @@ function explain({ failure }: CallError): void {
   say("bad", `Could not be checked: ${shown(failure.message)}. ${ADVICE[failure.kind]}`, failure.kind);
 }
 
-/** Says what happens, to screen readers too. */
+/** Says what is happening, to screen readers too. */
 function say(kind: "busy" | "done" | "warning" | "bad", text: string, state: string = kind): void {
   const status = byId("status");
   status.className = kind;

@@ -12,7 +12,7 @@ interface Picker {
 
 export const canPick = (): boolean => typeof (window as Picker).showDirectoryPicker === "function";
 
-/** Asks for a folder; none when the person changed their mind. */
+/** Asks for a folder; nothing when the person changed their mind. */
 export async function pick(): Promise<Folder | undefined> {
   try {
     const handle = await (window as Picker).showDirectoryPicker?.({ mode: "read" });
@@ -52,7 +52,7 @@ async function gather(dropped: Dropped[]): Promise<Folder | undefined> {
   const children = (await Promise.all(dropped.map(child))).filter((child) => child !== undefined);
   const [first] = children;
   if (children.length === 1 && first?.kind === "folder") return first.folder;
-  // Somebody took what is inside the folder.
+  // The contents of the folder were dropped in its place.
   return first && { name: "", list: async () => children };
 }
 

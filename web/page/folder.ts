@@ -36,7 +36,7 @@ export function fromEntry(entry: FileSystemDirectoryEntry): Folder {
     async list() {
       const reader = entry.createReader();
       const children: Child[] = [];
-      // A reader gives some 100 entries a time, and none at the end.
+      // A reader gives about 100 entries at a time, and none at the end.
       for (;;) {
         const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
         if (some.length === 0) return children;
@@ -55,7 +55,7 @@ function childOfEntry(entry: FileSystemEntry): Child {
   return { kind: "file", name: entry.name, open };
 }
 
-/** Folders of the format: an input does not tell about empty ones. */
+/** The folders of the format: an input does not list empty ones. */
 const KNOWN_FOLDERS = ["snapshots", "packs", "indexes", "locks"];
 
 /** The folder that an `<input webkitdirectory>` gave, or that the page made itself. */

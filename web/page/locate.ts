@@ -3,13 +3,13 @@
 import type { Child, Folder } from "./folder.ts";
 import type { RepositoryFiles } from "./messages.ts";
 
-/** Folders around a repository that are looked through. */
+/** How many levels of folders around a repository are searched. */
 const MAX_DEPTH = 3;
-/** Folders that are looked into before the search is given up: somebody chose a whole disk. */
+/** How many folders are searched before the search is given up: somebody chose a whole disk. */
 const MAX_FOLDERS = 500;
-/** Files that are opened at the same time. */
+/** How many files are opened at the same time. */
 const AT_ONCE = 64;
-/** Files after which the page may draw and hear, while it lists many. */
+/** How many files are listed before the page may draw and respond. */
 const IN_A_ROW = 512;
 
 /** A folder that is a repository or looks like one. */
@@ -24,7 +24,7 @@ export interface Candidate {
 /** What was found in a folder. */
 export interface Located {
   candidates: Candidate[];
-  /** What the folder is instead, when it is no repository. */
+  /** What the folder is instead, when it is not a repository. */
   instead: "archive" | "part" | "too-much" | "something-else";
 }
 
@@ -38,7 +38,7 @@ export async function locate(root: Folder): Promise<Located> {
     const below: typeof level = [];
     for (const { path, folder } of level) {
       if (++looked > MAX_FOLDERS) return { candidates: found, instead: "too-much" };
-      // The folder itself must be readable; of those below, any may be somebody else's.
+      // The folder itself must be readable; those below may belong to somebody else.
       const children = await folder.list().catch((error: unknown) => {
         if (folder === root) throw error;
         return [];
@@ -72,7 +72,7 @@ function asCandidate(path: string, folder: Folder, children: Child[]): Candidate
   return looksLikeOne ? { path, folder, hasConfig } : undefined;
 }
 
-/** Lists a folder and what lies up to `depth` folders below it. `onCount` hears of files as they are found. */
+/** Lists a folder and what lies up to `depth` folders below it. `onCount` is told how many were found so far. */
 export async function collect(
   root: Folder,
   depth: number,
@@ -104,8 +104,8 @@ export async function collect(
   const open = async (child: Child & { kind: "file" }, path: string): Promise<void> => {
     try {
       const file = await child.open();
-      // Chromium looks at a file of an input when it is first asked, and would do so for all of them in one go when
-      // they are sent to a Worker.
+      // Chromium looks at a file of an input when it is first asked, and would do so for all of them at once when they
+      // are sent to a Worker.
       void file.size;
       found.files.push([path, file]);
     } catch (error) {

@@ -1,7 +1,7 @@
-// What Workers and page tell each other. The documents are made in Rust; `tests/documents.test.ts` makes one of
+// What Workers and the page tell each other. The documents are made in Rust; `tests/documents.test.ts` makes one of
 // each and lets the compiler compare it with these types, so that neither side can change alone.
 
-/** How the page takes a failure; `crashed` is the only kind that does not come from Rust. */
+/** What the page makes of a failure; `crashed` is the only kind that does not come from Rust. */
 export type FailureKind =
   | "failed"
   | "no-repository"
@@ -11,7 +11,7 @@ export type FailureKind =
   | "damaged-config"
   | "crashed";
 
-export interface Failure {
+export interface CallFailure {
   kind: FailureKind;
   message: string;
 }
@@ -72,7 +72,7 @@ export interface PackRow {
   blobs: number;
 }
 
-export interface Opened {
+export interface RepositoryView {
   overview: Overview;
   packs: PackRow[];
 }
@@ -85,7 +85,7 @@ export interface TaskRow {
 
 export type PackOutcome = "good" | "bad" | "missing" | "not-checked";
 
-export interface Checked {
+export interface CheckedPack {
   outcome: PackOutcome;
   /** Only sessions read it. */
   result: string;
@@ -102,6 +102,13 @@ export interface Problem {
   detail: string;
 }
 
+export interface NotChecked {
+  snapshot: string | null;
+  file: string;
+  blob: string | null;
+  detail: string;
+}
+
 export interface Report {
   version: string;
   repo_id: string;
@@ -111,11 +118,11 @@ export interface Report {
   verdict: Verdict;
   snapshots: { id: string; verdict: Verdict; problems: number }[];
   problems: Problem[];
-  not_checked: { snapshot: string; file: string; blob: string; detail: string }[];
+  not_checked: NotChecked[];
   totals: { packs: number; blobs: number; bytes_read: number };
 }
 
-export interface Outcome {
+export interface VerificationOutcome {
   report: Report;
   summary: string;
   text: string;
@@ -164,7 +171,7 @@ export interface AttachmentPage {
 export interface RepositoryFiles {
   files: [path: string, file: File][];
   folders: string[];
-  /** Files that the browser lists and would not open, with what it said. */
+  /** Files that the browser would not open, and folders (ending in `/`) that it would not list, with what it said. */
   refused: [path: string, reason: string][];
 }
 
@@ -178,5 +185,5 @@ export interface Request {
 /** What a Worker sends to the page. */
 export type Reply =
   | { id: number; value: unknown }
-  | { id: number; failure: Failure }
+  | { id: number; failure: CallFailure }
   | { advanced: number };

@@ -1,6 +1,6 @@
 // A repository that is open: what is shown of it, and what can be done with it.
 
-import type { Opened, Outcome, RepositoryFiles } from "./messages.ts";
+import type { RepositoryFiles, RepositoryView, VerificationOutcome } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
 import { Checkers, type Scope, verify } from "./verification.ts";
 import { byId, fill, h, show } from "./view/dom.ts";
@@ -24,7 +24,7 @@ export class OpenedRepository {
     private readonly name: string,
     private readonly files: RepositoryFiles,
     private session: Remote,
-    private readonly opened: Opened,
+    private readonly opened: RepositoryView,
   ) {
     this.checkers = new Checkers(program, files);
     this.chosen = opened.overview.snapshots.at(-1)?.snapshot_id;
@@ -136,7 +136,7 @@ export class OpenedRepository {
     if (!this.planned) this.session.end();
   }
 
-  private finish(outcome: Outcome, unread: { packs: number; of: number }): void {
+  private finish(outcome: VerificationOutcome, unread: { packs: number; of: number }): void {
     const { overview, packs } = this.opened;
     this.map.finish(outcome.report.problems);
     show("verdict", true);

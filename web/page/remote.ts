@@ -1,11 +1,11 @@
 // A Worker, as the page sees it: calls that can be awaited.
 
-import type { Failure, Reply, RepositoryFiles } from "./messages.ts";
+import type { CallFailure, Reply, RepositoryFiles } from "./messages.ts";
 import type { Calls } from "./worker.ts";
 
 /** A call to a Worker did not succeed. */
 export class CallError extends Error {
-  constructor(readonly failure: Failure) {
+  constructor(readonly failure: CallFailure) {
     super(failure.message);
   }
 }
@@ -19,7 +19,7 @@ export interface Program {
 }
 
 export class Remote {
-  /** Told about bytes that were checked. */
+  /** Told how many more bytes were checked. */
   onAdvance: (bytes: number) => void = () => {};
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
@@ -58,8 +58,8 @@ export class Remote {
     });
   }
 
-  /** Ends the Worker at once, whatever it does; open calls fail with `failure`. */
-  end(failure: Failure = { kind: "failed", message: "cancelled" }): void {
+  /** Ends the Worker at once, whatever it is doing; calls that wait for an answer fail with `failure`. */
+  end(failure: CallFailure = { kind: "failed", message: "cancelled" }): void {
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(new CallError(failure));
     this.waiting.clear();

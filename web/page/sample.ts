@@ -22,7 +22,7 @@ export class Sample {
     const [path, whole] = newest;
     const bytes = whole.slice();
     const at = Math.floor(Math.random() * bytes.length);
-    // A second time in the same place must not mend it.
+    // A second flip in the same place must not mend it.
     bytes[at]! += 1;
     const changed = this.files.map((file): Named => (file === newest ? [path, bytes] : file));
     return new Sample(changed, `Byte ${at.toLocaleString("en")} of ${path} was flipped.`);
@@ -34,7 +34,7 @@ export class Sample {
   }
 }
 
-/** Files one behind the other: what they are called, how long they are, then their bytes. */
+/** The files one after another: first all their names and lengths, then their bytes. */
 async function embeddedFiles(): Promise<Named[]> {
   const all = await embedded("sample-files");
   const headLength = new DataView(all).getUint32(0, true);

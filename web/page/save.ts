@@ -3,7 +3,7 @@
 import type { Remote } from "./remote.ts";
 import { bytes } from "./words.ts";
 
-/** What a browser that cannot stream may be asked to hold, in bytes. */
+/** How many bytes a browser that cannot stream may be asked to hold. */
 const MAX_IN_MEMORY = 256 * 1024 * 1024;
 
 interface SavePicker {
@@ -19,7 +19,7 @@ export async function saveBlob(session: Remote, name: string, sha256: string): P
   offer(name, new Blob([await session.call("blob", sha256)]));
 }
 
-/** Saves a snapshot's database. `advance` hears how much is written. */
+/** Saves a snapshot's database. `advance` is told how many bytes were written so far. */
 export async function saveDatabase(
   session: Remote,
   snapshot: string,
@@ -43,7 +43,7 @@ export async function saveDatabase(
     return "The database was written, and every page of it has the hash that the snapshot states.";
   }
   if (size > MAX_IN_MEMORY) {
-    throw new Error(`This browser can only save through memory, and ${bytes(size)} are too much for that. Use Chromium, Chrome or Edge, or msgvault restore.`);
+    throw new Error(`This browser can save only through memory, and ${bytes(size)} is too much for that. Use Chromium, Chrome or Edge, or msgvault restore.`);
   }
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   await eachPiece(session, snapshot, advance, async (piece) => void pieces.push(piece));

@@ -1,6 +1,6 @@
-// A verification: the session plans, checkers take one pack after another, the session joins the results.
+// A verification: the session plans it, checkers take one pack after another, the session joins the results.
 
-import type { Checked, Outcome, PackOutcome, RepositoryFiles, TaskRow } from "./messages.ts";
+import type { CheckedPack, PackOutcome, RepositoryFiles, TaskRow, VerificationOutcome } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
 
 export interface Scope {
@@ -17,10 +17,10 @@ export interface Watcher {
   done(task: TaskRow, outcome: PackOutcome): void;
 }
 
-/** More Workers than this only take memory: disks are not faster. */
+/** More Workers than this would only take memory: disks are no faster. */
 const MAX_WORKERS = 8;
 
-/** Checkers of one repository, kept from one verification to the next. */
+/** The checkers of one repository, kept from one verification to the next. */
 export class Checkers {
   private idle: Remote[] = [];
   private busy = new Set<Remote>();
@@ -47,7 +47,7 @@ export class Checkers {
     remote.end();
   }
 
-  /** Ends all that are at work, at once. */
+  /** Ends all that are at work, without waiting for them. */
   stop(): void {
     for (const remote of this.busy) remote.end();
     this.busy.clear();
@@ -62,7 +62,7 @@ export class Checkers {
 
 /**
  * Verifies. A cancelled run has a report too, which says what was not checked; only a run that is cancelled
- * while it is planned fails.
+ * while it is being planned fails.
  */
 export async function verify(
   session: Remote,
@@ -70,7 +70,7 @@ export async function verify(
   scope: Scope,
   watcher: Watcher,
   cancel: AbortSignal,
-): Promise<Outcome> {
+): Promise<VerificationOutcome> {
   const tasks = await session.call("plan", scope.snapshot, scope.quick);
   watcher.planned(tasks);
   let next = 0;
@@ -83,7 +83,7 @@ export async function verify(
     let assignment = take();
     while (assignment && !cancel.aborted) {
       const { number, task, job } = assignment;
-      // The next job is fetched while this one is done, so that no Worker waits for the session's.
+      // The next job is fetched while this one is being done, so that no Worker has to wait for the session's.
       assignment = take();
       const checked = await check(checkers, await job, scope.quick, task, watcher, cancel);
       if (!checked && cancel.aborted) return;
@@ -120,7 +120,7 @@ async function check(
   task: TaskRow,
   watcher: Watcher,
   cancel: AbortSignal,
-): Promise<Checked | undefined> {
+): Promise<CheckedPack | undefined> {
   const checker = await checkers.take();
   if (cancel.aborted) return void checkers.drop(checker);
   watcher.reading(task);

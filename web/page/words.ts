@@ -1,4 +1,4 @@
-// Words: those that Rust defines for all programs, and a few about time that only a page needs.
+// Words: those that Rust defines for all programs, and a few about time that only the page needs.
 
 let meanings: { [code: string]: string } = {};
 
@@ -17,8 +17,8 @@ export const version = (): string => wasm_bindgen.version();
 /** What a problem code means. */
 export const meaning = (code: string): string => meanings[code] ?? code;
 
-export function count(number: number, noun: string): string {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+export function count(number: number, noun: string, plural = `${noun}s`): string {
+  return `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
 }
 
 const MINUTE = 60;
@@ -33,7 +33,7 @@ export function duration(seconds: number): string {
   return count(Math.round(seconds / DAY), "day");
 }
 
-/** Seconds since a time that a repository states; none when it is no time. */
+/** Seconds since a time that a repository states; nothing when it is not a time. */
 export function secondsSince(time: string, now: number): number | undefined {
   const then = Date.parse(time);
   return Number.isNaN(then) ? undefined : (now - then) / 1000;
@@ -41,7 +41,7 @@ export function secondsSince(time: string, now: number): number | undefined {
 
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-/** A time that a repository states, as people write it here; what is no time stays as it is. */
+/** A time that a repository states, as people write it here; what is not a time stays as it is. */
 export function when(time: string): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return shown(time);

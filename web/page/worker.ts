@@ -1,28 +1,29 @@
-// The side of a Worker: one session or one checker, as the page asks.
+// The Worker's side: one session or one checker, as the page asks.
 
 import type {
-  AttachmentPage, Changes, Checked, Details, Failure, Opened, Outcome, Reply, RepositoryFiles, Request, TaskRow,
+  AttachmentPage, CallFailure, Changes, CheckedPack, Details, Reply, RepositoryFiles, RepositoryView, Request, TaskRow,
+  VerificationOutcome,
 } from "./messages.ts";
 
-let session: wasm_bindgen.Session | undefined;
-let checker: wasm_bindgen.Checker | undefined;
+let session: wasm_bindgen.PageSession | undefined;
+let checker: wasm_bindgen.PackChecker | undefined;
 
-/** Everything that a page can ask of a Worker. */
+/** Everything that the page can ask of a Worker. */
 const calls = {
   async load(module: WebAssembly.Module): Promise<void> {
     await wasm_bindgen({ module_or_path: module });
   },
-  openSession(repository: RepositoryFiles): Opened {
+  openSession(repository: RepositoryFiles): RepositoryView {
     session?.free();
     session = undefined;
-    session = wasm_bindgen.Session.open(table(repository));
+    session = wasm_bindgen.PageSession.open(table(repository));
     return JSON.parse(session.overview());
   },
   openChecker(repository: RepositoryFiles): void {
     checker?.free();
-    checker = new wasm_bindgen.Checker(table(repository));
+    checker = new wasm_bindgen.PackChecker(table(repository));
   },
-  async check(job: string, quick: boolean): Promise<Checked> {
+  async check(job: string, quick: boolean): Promise<CheckedPack> {
     if (!checker) throw new Error("no files to check");
     return JSON.parse((await checker.check(job, quick, (bytes: number) => send({ advanced: bytes }))) as string);
   },
@@ -30,7 +31,7 @@ const calls = {
   job: (task: number): string => opened().job(task),
   accept: (task: number, result: string): void => opened().accept(task, result),
   giveUp: (task: number): void => opened().giveUp(task),
-  report: (): Outcome => JSON.parse(opened().report()),
+  report: (): VerificationOutcome => JSON.parse(opened().report()),
   details: (snapshot: string): Details => JSON.parse(opened().details(snapshot)),
   changes: (snapshot: string): Changes | null => JSON.parse(opened().changes(snapshot)),
   attachments: (snapshot: string, prefix: string, first: number, count: number): AttachmentPage =>
@@ -43,7 +44,7 @@ const calls = {
 export type Calls = typeof calls;
 
 export function serve(): void {
-  // One after another, in the order in which they were asked: some wait for the browser.
+  // One call after another, in the order in which they came: some wait for the browser.
   let queue = Promise.resolve();
   self.onmessage = (event: MessageEvent<Request>) => {
     queue = queue.then(() => answer(event.data));
@@ -61,20 +62,20 @@ async function answer({ id, call, args }: Request): Promise<void> {
 }
 
 /** Rust throws failures as JSON texts; everything else is a crash, for example for want of memory. */
-function failureOf(error: unknown): Failure {
+function failureOf(error: unknown): CallFailure {
   if (typeof error === "string") {
-    return JSON.parse(error) as Failure;
+    return JSON.parse(error) as CallFailure;
   }
   return { kind: "crashed", message: String(error) };
 }
 
-function opened(): wasm_bindgen.Session {
+function opened(): wasm_bindgen.PageSession {
   if (!session) throw new Error("no repository is open");
   return session;
 }
 
-function table(repository: RepositoryFiles): wasm_bindgen.Files {
-  const files = new wasm_bindgen.Files();
+function table(repository: RepositoryFiles): wasm_bindgen.ChosenFiles {
+  const files = new wasm_bindgen.ChosenFiles();
   for (const folder of repository.folders) files.addFolder(folder);
   for (const [path, file] of repository.files) files.add(path, file);
   for (const [path, reason] of repository.refused) files.addRefused(path, reason);

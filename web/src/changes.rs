@@ -9,16 +9,16 @@ use msgvault_verifier::repository::{BlobIndex, Repository};
 use msgvault_verifier::snapshot::{Snapshot, SnapshotError};
 use serde::Serialize;
 
-/// What changed.
+/// How a snapshot differs from its parent, as the page shows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Changes {
-    /// The snapshot that it is compared with.
+    /// The snapshot it is compared with.
     parent_id: SnapshotId,
     /// Messages before and after, where both counted them.
     messages: Option<(u64, u64)>,
     /// Pages of the database before and after.
     pages: (u64, u64),
-    /// Pages that are new or different; none when the page size changed and all are.
+    /// Pages that are new or different; none when the page size changed, since then all of them are.
     pages_changed: Option<usize>,
     /// Attachments that are new, and their bytes.
     attachments_added: (usize, u64),
@@ -28,11 +28,11 @@ pub(crate) struct Changes {
     extras_added: Vec<String>,
     /// Paths of extras that are gone.
     extras_removed: Vec<String>,
-    /// Paths of extras whose content is another.
+    /// Paths of extras whose content differs.
     extras_changed: Vec<String>,
 }
 
-/// Compares a snapshot with its parent; none when it has none.
+/// Compares a snapshot with its parent; `None` when it has no parent.
 pub(crate) fn changes(repository: &Repository, id: &SnapshotId) -> Result<Option<Changes>, SnapshotError> {
     let new = Snapshot::load(repository, id)?;
     let Some(parent_id) = new.manifest.parent_id.clone() else { return Ok(None) };

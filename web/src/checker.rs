@@ -8,25 +8,28 @@ use std::sync::Arc;
 use js_sys::futures::future_to_promise;
 use js_sys::{Function, Promise};
 use msgvault_verifier::format::zstd_frame::FrameHeader;
-use msgvault_verifier::verify::{Depth, PackCheck, PackJob, PackOutcome};
+use msgvault_verifier::verify::{Depth, PackCheck, PackJob, PackOutcome, PackResult};
 use msgvault_verifier::{Decompressor, Observer, PackReader, Ruzstd};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 use crate::digests::Digests;
-use crate::failure::Failure;
-use crate::store::Files;
+use crate::failure::CallFailure;
+use crate::store::ChosenFiles;
 
-/// The largest window of a compressed blob, in bytes: what a browser gives to a page is not ours alone.
-const MAX_WINDOW: u64 = 256 << 20;
+/// The decoder without C, with a limit to its window: how many bytes of a blob it may hold at once.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundedRuzstd(u64);
+
+impl BoundedRuzstd {
+    /// What a page may take: a browser's memory is not the page's alone.
+    pub(crate) const FOR_A_PAGE: Self = Self(256 << 20);
+}
+
 /// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 4 << 20;
 
-/// The decoder without C, with a limit to its memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Bounded;
-
-impl Decompressor for Bounded {
+impl Decompressor for BoundedRuzstd {
     fn decoder<'a>(
         &self,
         header: &FrameHeader,
@@ -36,36 +39,36 @@ impl Decompressor for Bounded {
     }
 
     fn max_window(&self) -> u64 {
-        MAX_WINDOW
+        self.0
     }
 }
 
-/// Checks packs.
+/// Checks the packs of one repository.
 #[wasm_bindgen]
-pub struct Checker {
-    files: Arc<Files>,
+pub struct PackChecker {
+    files: Arc<ChosenFiles>,
     packs: Rc<PackReader>,
 }
 
 /// What a checker answers: the outcome for the map of packs, and the result for the session.
 #[derive(Serialize)]
-struct Checked {
+struct CheckedPack {
     outcome: PackOutcome,
     result: String,
 }
 
 #[wasm_bindgen]
-impl Checker {
+impl PackChecker {
     /// Takes the files of a repository.
     #[wasm_bindgen(constructor)]
-    pub fn new(files: Files) -> Self {
+    pub fn new(files: ChosenFiles) -> Self {
         let files = Arc::new(files);
-        let packs = Rc::new(PackReader::new(Arc::clone(&files), Bounded));
+        let packs = Rc::new(PackReader::new(Arc::clone(&files), BoundedRuzstd::FOR_A_PAGE));
         Self { files, packs }
     }
 
-    /// Does a job that a session gave out, and promises a text; `advance` is called with the bytes that were done
-    /// since the last call.
+    /// Does a job that a session gave out, and promises the answer as text. `advance` is called with the number of
+    /// bytes checked since the last call.
     pub fn check(&self, job: String, quick: bool, advance: Function) -> Promise {
         let (files, packs) = (Arc::clone(&self.files), Rc::clone(&self.packs));
         let depth = if quick { Depth::Quick } else { Depth::Full };
@@ -74,14 +77,14 @@ impl Checker {
 }
 
 async fn check(
-    files: &Files,
+    files: &ChosenFiles,
     packs: &PackReader,
     job: &str,
     depth: Depth,
     advance: &Function,
 ) -> Result<String, JsValue> {
-    let job = PackJob::from_json(job).map_err(Failure::of)?;
-    let progress = Progress { advance, pending: Cell::new(0) };
+    let job = PackJob::from_json(job).map_err(CallFailure::of)?;
+    let progress = ProgressReporter { advance, pending: Cell::new(0) };
     let mut check = PackCheck::begin(packs, &job, depth, &progress);
     let mut digests = Digests::new();
     while let Some(wanted) = check.upcoming() {
@@ -92,26 +95,32 @@ async fn check(
     }
     digests.settle(&mut check).await?;
     progress.flush();
-    let result = check.finish();
-    let checked = Checked { outcome: result.outcome(), result: result.to_json().map_err(Failure::of)? };
-    Ok(serde_json::to_string(&checked).map_err(Failure::of)?)
+    let mut result = check.finish();
+    if result.outcome() == PackOutcome::Bad
+        && let Err(changed) = files.still_chosen(&job.pack.path())
+    {
+        result = PackResult::not_checked(changed.to_string());
+    }
+    let checked =
+        CheckedPack { outcome: result.outcome(), result: result.to_json().map_err(CallFailure::of)? };
+    Ok(serde_json::to_string(&checked).map_err(CallFailure::of)?)
 }
 
-struct Progress<'a> {
+struct ProgressReporter<'a> {
     advance: &'a Function,
     pending: Cell<u64>,
 }
 
-impl Progress<'_> {
+impl ProgressReporter<'_> {
     fn flush(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "for people only")]
+        #[expect(clippy::cast_precision_loss, reason = "only shown to people")]
         let bytes = self.pending.take() as f64;
         // A page that cannot draw progress still wants the result.
         let _ = self.advance.call1(&JsValue::NULL, &JsValue::from_f64(bytes));
     }
 }
 
-impl Observer for Progress<'_> {
+impl Observer for ProgressReporter<'_> {
     fn advance(&self, bytes: u64) {
         self.pending.set(self.pending.get().saturating_add(bytes));
         if self.pending.get() >= PROGRESS_STEP {
@@ -125,27 +134,7 @@ mod tests {
     use super::*;
     use msgvault_verifier::repository::Repository;
     use msgvault_verifier::store::DirectoryStore;
-    use msgvault_verifier::verify::{
-        Findings, PackResult, Report, Scope, Verdict, check_job, check_pack, merge, plan,
-    };
-
-    /// A decoder that has no memory to speak of.
-    #[derive(Clone, Copy)]
-    struct Tiny;
-
-    impl Decompressor for Tiny {
-        fn decoder<'a>(
-            &self,
-            header: &FrameHeader,
-            frame: &'a mut dyn BufRead,
-        ) -> io::Result<Box<dyn Read + 'a>> {
-            Ruzstd.decoder(header, frame)
-        }
-
-        fn max_window(&self) -> u64 {
-            16
-        }
-    }
+    use msgvault_verifier::verify::{Findings, Report, Scope, Verdict, check_job, check_pack, merge, plan};
 
     fn store(fixture: &str) -> DirectoryStore {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
@@ -153,7 +142,7 @@ mod tests {
     }
 
     /// Verifies with jobs and results that are sent as text, last pack first.
-    fn verify_by_text(fixture: &str, decompressor: impl Decompressor + Copy + 'static) -> Report {
+    fn verify_by_text(fixture: &str, decompressor: BoundedRuzstd) -> Report {
         let repository = Repository::open(store(fixture), decompressor).unwrap();
         let packs = PackReader::new(store(fixture), decompressor);
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
@@ -169,24 +158,24 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_the_same_when_jobs_and_results_are_sent() {
+    fn jobs_and_results_sent_as_text_give_the_same_report() {
         for fixture in ["plain", "chain", "no-attachments", "namespaced", "unchanged"] {
-            let repository = Repository::open(store(fixture), Bounded).unwrap();
+            let repository = Repository::open(store(fixture), BoundedRuzstd::FOR_A_PAGE).unwrap();
             let plan = plan(&repository, &Scope::All, Depth::Full, &());
             let mut findings = Findings::new(repository.index());
             for task in &plan.tasks {
                 findings.add(task, check_pack(&repository, task, Depth::Full, &()));
             }
             let direct = merge(&repository, plan, findings, &());
-            let sent = verify_by_text(fixture, Bounded);
+            let sent = verify_by_text(fixture, BoundedRuzstd::FOR_A_PAGE);
             assert_eq!(serde_json::to_value(&sent).unwrap(), serde_json::to_value(&direct).unwrap());
             assert_eq!(sent.verdict, Verdict::Intact);
         }
     }
 
     #[test]
-    fn what_is_too_large_here_is_neither_damaged_nor_intact() {
-        let report = verify_by_text("plain", Tiny);
+    fn a_blob_too_large_here_is_neither_damaged_nor_intact() {
+        let report = verify_by_text("plain", BoundedRuzstd(16));
         assert_eq!(report.verdict, Verdict::Unchecked);
         assert_eq!(report.problems, []);
         assert!(!report.not_checked.is_empty());
@@ -196,8 +185,8 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_nobody_did_leaves_its_snapshots_unchecked() {
-        let repository = Repository::open(store("plain"), Bounded).unwrap();
+    fn a_task_left_undone_leaves_its_snapshots_unchecked() {
+        let repository = Repository::open(store("plain"), BoundedRuzstd::FOR_A_PAGE).unwrap();
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         let mut findings = Findings::new(repository.index());
         for task in &plan.tasks {
@@ -211,8 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn a_second_result_of_a_task_stands_for_no_other_task() {
-        let repository = Repository::open(store("chain"), Bounded).unwrap();
+    fn a_second_result_for_a_task_does_not_count_for_another() {
+        let repository = Repository::open(store("chain"), BoundedRuzstd::FOR_A_PAGE).unwrap();
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         assert!(plan.tasks.len() > 1);
         let mut findings = Findings::new(repository.index());

@@ -10,9 +10,9 @@ use msgvault_verifier::snapshot::{Maps, Snapshot, SnapshotError};
 
 /// The largest blob that is held in memory, in bytes.
 pub(crate) const MAX_BLOB: u64 = 256 << 20;
-/// What a piece has at least, unless it is the last.
+/// The least number of bytes in a piece, unless it is the last.
 const PIECE: usize = 1 << 20;
-/// Bytes of blobs that are kept, because runs of the same blobs alternate.
+/// How many bytes of blobs are kept, because runs alternate between the same few blobs.
 const KEPT: usize = 64 << 20;
 
 /// Reads a database from the first page to the last.
@@ -29,7 +29,7 @@ impl DatabaseReader {
         Ok(Self { maps, next_run: 0, kept: VecDeque::new() })
     }
 
-    /// Bytes of the whole database.
+    /// The size of the whole database in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.maps.pages.page_count.saturating_mul(self.maps.pages.page_size.bytes())
     }
@@ -56,7 +56,7 @@ impl DatabaseReader {
         let mut pages = pages.chunks(self.maps.pages.page_size.in_memory()).zip(stated).zip(run.start_page..);
         match pages.find(|((page, stated), _)| PageHash::of(page) != **stated) {
             Some((_, page)) => {
-                Err(format!("page {page} of the database has another hash than the snapshot states"))
+                Err(format!("page {page} of the database does not have the hash that the snapshot states"))
             }
             None => Ok(()),
         }
@@ -89,7 +89,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     #[test]
-    fn every_database_of_the_fixtures_is_read_as_it_was() {
+    fn the_database_of_every_fixture_is_read_back_unchanged() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
         for fixture in ["plain", "chain", "no-attachments", "namespaced", "unchanged"] {
             let store = DirectoryStore::new(format!("{root}/{fixture}/repo"));

@@ -1,4 +1,4 @@
-//! The browser's own SHA-256, which is faster than WebAssembly's and answers later.
+//! The browser's own SHA-256, which is faster than WebAssembly's but answers only later.
 
 use std::collections::VecDeque;
 
@@ -8,33 +8,33 @@ use msgvault_verifier::verify::{PackCheck, UnprovenBlob};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{SubtleCrypto, WorkerGlobalScope};
 
-use crate::failure::Failure;
+use crate::failure::CallFailure;
 
-/// The smallest blob that is given to the browser, in bytes; asking takes longer than hashing less.
+/// The smallest blob that the browser is asked to hash, in bytes: with less, asking takes longer than hashing.
 const MIN_BLOB: u64 = 8 << 10;
-/// The largest, in bytes: it is held in memory as a whole, and again as the browser's copy.
+/// The largest one, in bytes: it is held in memory as a whole, and again as the browser's copy.
 const MAX_BLOB: u64 = 32 << 20;
-/// Bytes that the browser may be hashing at a time, unless it is one blob.
+/// How many bytes the browser may be hashing at a time; a single blob may have more.
 const MAX_PENDING: usize = 4 << 20;
 
 /// Blobs that are being hashed, oldest first.
 pub(crate) struct Digests {
-    /// None where the page came from another machine without encryption.
+    /// None where the page was loaded from another machine without encryption: browsers withhold it there.
     subtle: Option<SubtleCrypto>,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingDigest>,
     bytes: usize,
     /// The bytes of the blob that was read last.
     raw: Vec<u8>,
 }
 
-struct Pending {
+struct PendingDigest {
     blob: UnprovenBlob,
     len: usize,
     digest: Promise,
 }
 
 impl Digests {
-    /// Looks for the browser's SHA-256.
+    /// Finds out whether the browser offers its SHA-256.
     pub(crate) fn new() -> Self {
         let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
         let subtle = scope.crypto().ok().map(|crypto| crypto.subtle());
@@ -50,10 +50,10 @@ impl Digests {
         while !self.pending.is_empty() && self.bytes + self.raw.len() > MAX_PENDING {
             self.settle_oldest(check).await?;
         }
-        // The browser takes a copy before this returns, so that `raw` is free for the next blob.
+        // The browser takes a copy before this returns, so `raw` is free for the next blob.
         let digest = subtle.digest_with_str_and_u8_array("SHA-256", &self.raw)?;
         self.bytes += self.raw.len();
-        self.pending.push_back(Pending { blob, len: self.raw.len(), digest });
+        self.pending.push_back(PendingDigest { blob, len: self.raw.len(), digest });
         Ok(())
     }
 
@@ -66,9 +66,10 @@ impl Digests {
     }
 
     async fn settle_oldest(&mut self, check: &mut PackCheck<'_>) -> Result<(), JsValue> {
-        let Some(Pending { blob, len, digest }) = self.pending.pop_front() else { return Ok(()) };
+        let Some(PendingDigest { blob, len, digest }) = self.pending.pop_front() else { return Ok(()) };
         let digest = Uint8Array::new(&JsFuture::from(digest).await?).to_vec();
-        let digest = digest.try_into().map_err(|_| Failure::of("the browser's SHA-256 is none"))?;
+        let digest =
+            digest.try_into().map_err(|_| CallFailure::of("the browser's SHA-256 does not have 32 bytes"))?;
         check.settle(blob, &digest);
         self.bytes -= len;
         Ok(())

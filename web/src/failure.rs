@@ -5,21 +5,21 @@ use msgvault_verifier::repository::OpenError;
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
-/// A failure: the page chooses by `kind` what to advise, and shows `message`.
+/// Sent as JSON: the page chooses its advice by `kind`, and shows `message`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Failure {
+pub(crate) struct CallFailure {
     kind: &'static str,
     message: String,
 }
 
-impl Failure {
-    /// Something that the request was about cannot be had.
+impl CallFailure {
+    /// What was asked for cannot be had.
     pub(crate) fn of(error: impl ToString) -> Self {
         Self { kind: "failed", message: error.to_string() }
     }
 }
 
-impl From<OpenError> for Failure {
+impl From<OpenError> for CallFailure {
     fn from(error: OpenError) -> Self {
         let kind = match &error {
             OpenError::Missing(_) | OpenError::NotARepository => "no-repository",
@@ -32,8 +32,8 @@ impl From<OpenError> for Failure {
     }
 }
 
-impl From<Failure> for JsValue {
-    fn from(failure: Failure) -> Self {
+impl From<CallFailure> for JsValue {
+    fn from(failure: CallFailure) -> Self {
         let json = serde_json::to_string(&failure);
         JsValue::from_str(&json.unwrap_or(failure.message))
     }

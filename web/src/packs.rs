@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use msgvault_verifier::format::id::PackId;
 use msgvault_verifier::repository::Repository;
+use msgvault_verifier::store::StoreError;
 use serde::Serialize;
 
 /// A pack in the map of packs.
 #[derive(Debug, Serialize)]
 pub(crate) struct PackRow {
-    /// Its path.
+    /// Its path in the repository.
     file: String,
-    /// Bytes of the file; none when it is not there.
+    /// Bytes of the file: none when it is not there, 0 when the browser would not say.
     bytes: Option<u64>,
     /// Blobs that the index says it holds.
     blobs: u32,
@@ -33,5 +34,10 @@ pub(crate) fn packs(repository: &Repository) -> Vec<PackRow> {
             rows.entry(format!("{folder}/{}", file.name)).or_default().0 = Some(file.len);
         }
     }
-    rows.into_iter().map(|(file, (bytes, blobs))| PackRow { file, bytes, blobs }).collect()
+    let is_missing = |file: &str| matches!(store.open(file), Err(StoreError::Missing { .. }));
+    let row = |(file, (bytes, blobs)): (String, (Option<u64>, u32))| {
+        let bytes = bytes.or_else(|| (!is_missing(&file)).then_some(0));
+        PackRow { file, bytes, blobs }
+    };
+    rows.into_iter().map(row).collect()
 }

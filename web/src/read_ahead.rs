@@ -8,7 +8,7 @@ use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, ReadableStreamDefaultReader, ReadableStreamReadResult};
 
-/// Bytes that are read and thrown away rather than asked for anew behind them.
+/// How many bytes are read and thrown away, rather than reading the file anew from behind them.
 const MAX_SKIP: u64 = 1 << 20;
 
 /// A part of a file, in pieces as the browser gives them, and the stream that goes on behind them.
@@ -23,13 +23,13 @@ pub(crate) struct ReadAhead {
 impl ReadAhead {
     /// Begins to read a file.
     pub(crate) fn begin(path: &str, file: &Blob, start: u64) -> Result<Self, JsValue> {
-        #[expect(clippy::cast_precision_loss, reason = "a file has less than 2^53 bytes")]
+        #[expect(clippy::cast_precision_loss, reason = "a file has fewer than 2^53 bytes")]
         let rest = file.slice_with_f64(start as f64)?;
         let stream = rest.stream().get_reader().unchecked_into();
         Ok(Self { path: path.to_owned(), stream, pieces: VecDeque::new(), held: start..start })
     }
 
-    /// Whether bytes from `start` on come soon.
+    /// Whether the stream is about to reach the bytes from `start` on.
     pub(crate) fn leads_to(&self, path: &str, start: u64) -> bool {
         self.path == path && (self.held.start..=self.held.end.saturating_add(MAX_SKIP)).contains(&start)
     }
@@ -60,13 +60,13 @@ impl ReadAhead {
         }
     }
 
-    /// Copies bytes that are held; says whether they are.
+    /// Copies bytes if they are held, and says whether they were.
     pub(crate) fn copy(&self, path: &str, offset: u64, mut buffer: &mut [u8]) -> bool {
         let end = offset.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
         if self.path != path || offset < self.held.start || end > self.held.end {
             return false;
         }
-        // What is held has far less than 2^32 bytes.
+        // What is held has far fewer than 2^32 bytes.
         let mut skip = u32::try_from(offset - self.held.start).unwrap_or(u32::MAX);
         for piece in &self.pieces {
             if skip < piece.length() && !buffer.is_empty() {
@@ -84,13 +84,13 @@ impl ReadAhead {
 
 impl Drop for ReadAhead {
     fn drop(&mut self) {
-        // Nobody waits for the rest; whether it could have been read matters no more.
+        // Nobody waits for the rest; whether it could have been read no longer matters.
         let _ = self.stream.cancel();
     }
 }
 
-/// Makes the browser collect what it read more often: it counts only what scripts hold, and keeps as much again for
-/// the pipe that the bytes came through. Memory that nobody touches is counted too, and costs nothing.
+/// Makes the browser free what it read more often: it counts only what scripts hold, and keeps as much again for
+/// the pipe that the bytes came through. Memory that is never touched counts too, and costs nothing.
 pub(crate) fn press(read: u32) {
     drop(ArrayBuffer::new(read));
 }

@@ -1,4 +1,4 @@
-//! An opened repository, on behalf of the page.
+//! An opened repository, on the page's behalf.
 
 use js_sys::Uint8Array;
 use msgvault_verifier::format::attachment_list::Attachment;
@@ -11,38 +11,38 @@ use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 use crate::changes::changes;
-use crate::checker::Bounded;
+use crate::checker::BoundedRuzstd;
 use crate::database::{DatabaseReader, MAX_BLOB};
-use crate::failure::Failure;
+use crate::failure::CallFailure;
 use crate::packs::{PackRow, packs};
-use crate::store::Files;
+use crate::store::ChosenFiles;
 
-/// What is said about a pack at which a Worker died.
+/// What is said of a pack whose Worker died.
 const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memory; use msgvault-verify";
 
-/// An opened repository.
+/// What the page can ask of an opened repository. Answers are JSON, unless they are bytes.
 #[wasm_bindgen]
-pub struct Session {
+pub struct PageSession {
     repository: Repository,
-    run: Option<Run>,
+    verification: Option<VerificationRun>,
     database: Option<DatabaseReader>,
-    /// Attachments of the snapshot that was looked at last, largest first.
+    /// The attachments of the snapshot that was looked into last, largest first.
     attachments: Option<(SnapshotId, Vec<Attachment>)>,
 }
 
 /// A verification, from plan to report.
-struct Run {
+struct VerificationRun {
     plan: Plan,
     findings: Findings,
 }
 
 #[derive(Serialize)]
-struct Opened {
+struct RepositoryView {
     overview: RepositoryOverview,
     packs: Vec<PackRow>,
 }
 
-/// A task, as far as the page must know it.
+/// What the page needs to know of a task.
 #[derive(Serialize)]
 struct TaskRow {
     file: String,
@@ -51,7 +51,7 @@ struct TaskRow {
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct VerificationOutcome<'a> {
     report: &'a Report,
     summary: String,
     text: String,
@@ -70,20 +70,20 @@ struct AttachmentRow {
 }
 
 #[wasm_bindgen]
-impl Session {
-    /// Opens the repository in these files. Fails with a text that holds `kind` and `message`.
-    pub fn open(files: Files) -> Result<Session, JsValue> {
-        let repository = Repository::open(files, Bounded).map_err(Failure::from)?;
-        Ok(Self { repository, run: None, database: None, attachments: None })
+impl PageSession {
+    /// Opens the repository in these files. Fails with a `CallFailure`.
+    pub fn open(files: ChosenFiles) -> Result<PageSession, JsValue> {
+        let repository = Repository::open(files, BoundedRuzstd::FOR_A_PAGE).map_err(CallFailure::from)?;
+        Ok(Self { repository, verification: None, database: None, attachments: None })
     }
 
-    /// What there is: the overview, and the packs.
+    /// The overview, and the packs.
     pub fn overview(&self) -> Result<String, JsValue> {
-        let overview = inspect::overview(&self.repository).map_err(Failure::of)?;
-        json(&Opened { overview, packs: packs(&self.repository) })
+        let overview = inspect::overview(&self.repository).map_err(CallFailure::of)?;
+        json(&RepositoryView { overview, packs: packs(&self.repository) })
     }
 
-    /// Plans a verification of one snapshot, or of all without one, and tells the tasks.
+    /// Plans a verification of one snapshot, or of all when none is named, and lists the tasks.
     pub fn plan(&mut self, snapshot: Option<String>, quick: bool) -> Result<String, JsValue> {
         let scope = match snapshot {
             Some(id) => Scope::One(parse(&id)?),
@@ -98,20 +98,20 @@ impl Session {
         };
         let rows: Vec<TaskRow> = plan.tasks.iter().map(row).collect();
         let findings = Findings::new(self.repository.index());
-        self.run = Some(Run { plan, findings });
+        self.verification = Some(VerificationRun { plan, findings });
         json(&rows)
     }
 
     /// A task as a job for a checker.
     pub fn job(&self, task: usize) -> Result<String, JsValue> {
-        let task = self.run.as_ref().and_then(|run| run.plan.tasks.get(task));
-        let task = task.ok_or_else(|| Failure::of("there is no such task"))?;
-        Ok(task.job(self.repository.index()).to_json().map_err(Failure::of)?)
+        let task = self.verification.as_ref().and_then(|run| run.plan.tasks.get(task));
+        let task = task.ok_or_else(|| CallFailure::of("there is no such task"))?;
+        Ok(task.job(self.repository.index()).to_json().map_err(CallFailure::of)?)
     }
 
     /// Takes the result of a task.
     pub fn accept(&mut self, task: usize, result: &str) -> Result<(), JsValue> {
-        let result = PackResult::from_json(result).map_err(Failure::of)?;
+        let result = PackResult::from_json(result).map_err(CallFailure::of)?;
         self.store_result(task, result)
     }
 
@@ -123,21 +123,21 @@ impl Session {
 
     /// Ends the verification. Tasks without a result count as not checked.
     pub fn report(&mut self) -> Result<String, JsValue> {
-        let run = self.run.take().ok_or_else(|| Failure::of("no verification was begun"))?;
+        let run = self.verification.take().ok_or_else(|| CallFailure::of("no verification was begun"))?;
         let report = merge(&self.repository, run.plan, run.findings, &());
-        json(&Outcome { summary: report.summary(), text: report.to_text(), report: &report })
+        json(&VerificationOutcome { summary: report.summary(), text: report.to_text(), report: &report })
     }
 
     /// Everything about a snapshot but its attachments.
     pub fn details(&self, snapshot: &str) -> Result<String, JsValue> {
-        let mut details = inspect::details(&self.repository, &parse(snapshot)?).map_err(Failure::of)?;
+        let mut details = inspect::details(&self.repository, &parse(snapshot)?).map_err(CallFailure::of)?;
         details.attachment_list = Vec::new();
         json(&details)
     }
 
     /// What a snapshot changed since its parent; `null` when it has none.
     pub fn changes(&self, snapshot: &str) -> Result<String, JsValue> {
-        json(&changes(&self.repository, &parse(snapshot)?).map_err(Failure::of)?)
+        json(&changes(&self.repository, &parse(snapshot)?).map_err(CallFailure::of)?)
     }
 
     /// Attachments whose hash begins with `prefix`, largest first: `count` of them from `first` on.
@@ -159,16 +159,16 @@ impl Session {
 
     /// The checked bytes of a blob.
     pub fn blob(&self, sha256: &str) -> Result<Uint8Array, JsValue> {
-        let id: BlobId = sha256.parse().map_err(Failure::of)?;
-        let bytes = self.repository.blob(&id, MAX_BLOB).map_err(Failure::of)?;
+        let id: BlobId = sha256.parse().map_err(CallFailure::of)?;
+        let bytes = self.repository.blob(&id, MAX_BLOB).map_err(CallFailure::of)?;
         Ok(Uint8Array::from(bytes.as_slice()))
     }
 
-    /// Begins to read a snapshot's database; gives its bytes.
+    /// Begins to read a snapshot's database, and returns its size in bytes.
     #[wasm_bindgen(js_name = beginDatabase)]
     pub fn begin_database(&mut self, snapshot: &str) -> Result<f64, JsValue> {
-        let reader = DatabaseReader::open(&self.repository, &parse(snapshot)?).map_err(Failure::of)?;
-        #[expect(clippy::cast_precision_loss, reason = "a database has less than 2^53 bytes")]
+        let reader = DatabaseReader::open(&self.repository, &parse(snapshot)?).map_err(CallFailure::of)?;
+        #[expect(clippy::cast_precision_loss, reason = "a database has fewer than 2^53 bytes")]
         let bytes = reader.bytes() as f64;
         self.database = Some(reader);
         Ok(bytes)
@@ -177,8 +177,8 @@ impl Session {
     /// The next checked piece of the database; empty at the end.
     #[wasm_bindgen(js_name = nextPiece)]
     pub fn next_piece(&mut self) -> Result<Uint8Array, JsValue> {
-        let reader = self.database.as_mut().ok_or_else(|| Failure::of("no database is being read"))?;
-        let piece = reader.next(&self.repository).map_err(Failure::of)?;
+        let reader = self.database.as_mut().ok_or_else(|| CallFailure::of("no database is being read"))?;
+        let piece = reader.next(&self.repository).map_err(CallFailure::of)?;
         if piece.is_empty() {
             self.database = None;
         }
@@ -186,10 +186,10 @@ impl Session {
     }
 }
 
-impl Session {
+impl PageSession {
     fn store_result(&mut self, task: usize, result: PackResult) -> Result<(), JsValue> {
-        let run = self.run.as_mut().ok_or_else(|| Failure::of("no verification was begun"))?;
-        let task = run.plan.tasks.get(task).ok_or_else(|| Failure::of("there is no such task"))?;
+        let run = self.verification.as_mut().ok_or_else(|| CallFailure::of("no verification was begun"))?;
+        let task = run.plan.tasks.get(task).ok_or_else(|| CallFailure::of("there is no such task"))?;
         run.findings.add(task, result);
         Ok(())
     }
@@ -198,8 +198,8 @@ impl Session {
         let attachments = match self.attachments.take() {
             Some((of, attachments)) if of == *id => attachments,
             _ => {
-                let manifest = load_manifest(&self.repository, id).map_err(Failure::of)?;
-                let all = load_attachments(&self.repository, &manifest).map_err(Failure::of)?;
+                let manifest = load_manifest(&self.repository, id).map_err(CallFailure::of)?;
+                let all = load_attachments(&self.repository, &manifest).map_err(CallFailure::of)?;
                 let mut all: Vec<Attachment> = all.iter(self.repository.index()).collect();
                 all.sort_by_key(|attachment| std::cmp::Reverse(attachment.size));
                 all
@@ -210,9 +210,9 @@ impl Session {
 }
 
 fn parse(snapshot: &str) -> Result<SnapshotId, JsValue> {
-    Ok(snapshot.parse().map_err(Failure::of)?)
+    Ok(snapshot.parse().map_err(CallFailure::of)?)
 }
 
 fn json(document: &impl Serialize) -> Result<String, JsValue> {
-    Ok(serde_json::to_string(document).map_err(Failure::of)?)
+    Ok(serde_json::to_string(document).map_err(CallFailure::of)?)
 }

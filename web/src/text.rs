@@ -1,4 +1,4 @@
-//! Words that page and programs share.
+//! Words that the page and the programs share.
 
 use msgvault_verifier::verify::ProblemCode;
 use serde_json::{Map, Value};
@@ -10,10 +10,14 @@ pub fn escape(text: &str) -> String {
     msgvault_verifier::text::escape(text)
 }
 
-/// Bytes with a unit; what is no count of bytes is 0.
+/// A number of bytes with a unit; what cannot be one counts as 0.
 #[wasm_bindgen(js_name = humanBytes)]
 pub fn human_bytes(bytes: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, for people only")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and is only shown to people"
+    )]
     let whole = bytes as u64;
     msgvault_verifier::text::human_bytes(whole)
 }

@@ -1,4 +1,4 @@
-// Everybody can use the page: by keyboard, with a screen reader, in the dark, on a phone.
+// Everyone can use the page: by keyboard, with a screen reader, in the dark, on a phone.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -23,7 +23,7 @@ function damaged(): string {
   return repo;
 }
 
-/** Every state of the page, and how a person gets there. */
+/** Every state of the page, and how to get there. */
 const STATES: { [state in string]: (page: Page) => Promise<unknown> } = {
   empty: async () => {},
   explained: async (page) => choose(page, `${plain()}/snapshots`),
@@ -60,10 +60,10 @@ const STATES: { [state in string]: (page: Page) => Promise<unknown> } = {
 };
 
 for (const [state, reach] of Object.entries(STATES)) {
-  test(`nobody is shut out of the page when it is ${state}`, async () => {
+  test(`the page is accessible to everyone when it is ${state}`, async () => {
     const { page, close } = await open("file", (page) => (state === "running" ? page.addInitScript(holdChecks(2)) : Promise.resolve()));
     await reach(page);
-    // The page's own policy holds: only the debugger may add a script, and this one adds no style that counts.
+    // The page's own policy holds: only the debugger may add a script, and this one adds no styles that matter.
     await page.evaluate(AXE);
     for (const colorScheme of ["light", "dark"] as const) {
       for (const [width, height] of [[1200, 900], [360, 740]] as const) {
@@ -82,7 +82,7 @@ for (const [state, reach] of Object.entries(STATES)) {
   });
 }
 
-test("the page is used by keyboard alone", async () => {
+test("the page can be used by keyboard alone", async () => {
   const { page, close } = await open("file", (page) => page.addInitScript("Math.random = () => 0"));
   const tabTo = async (id: string): Promise<void> => {
     for (let steps = 0; steps < 50; steps++) {
@@ -117,7 +117,7 @@ test("the page is used by keyboard alone", async () => {
   await close();
 });
 
-test("a screen reader hears the verdict, and what happens until then", async () => {
+test("a screen reader announces progress and the verdict", async () => {
   const { page, close } = await open("file");
   const live = (id: string) => page.locator(id).getAttribute("role");
   assert.deepEqual([await live("#status"), await live("#announcement")], ["status", "alert"]);
@@ -129,7 +129,7 @@ test("a screen reader hears the verdict, and what happens until then", async () 
   await close();
 });
 
-test("nothing moves for those who asked for it", async () => {
+test("nothing moves for those who asked for less motion", async () => {
   const { page, close } = await open("file");
   const behaviour = () => page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior);
   await page.emulateMedia({ reducedMotion: "no-preference" });

@@ -4,6 +4,7 @@ import { after } from "node:test";
 import { quit } from "./page.ts";
 import { removeCopies } from "./repositories.ts";
 import "./access.test.ts";
+import "./changed.test.ts";
 import "./choose.test.ts";
 import "./documents.test.ts";
 import "./firefox.test.ts";

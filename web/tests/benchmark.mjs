@@ -1,7 +1,8 @@
-// Compares the page with the program on one repository: wall and processor time, memory, and what the page's time goes to.
+// Compares the page with the program on one repository: wall and processor time, memory, and where the page's time goes.
 //   node tests/benchmark.mjs REPOSITORY [--page FILE] [--insecure] [--runs N] [--no-split]
-// --page takes a page that was built otherwise; --insecure opens it as a host without encryption serves it, where
-// browsers have no `crypto.subtle` and every hash is WebAssembly's. Program and page run in turns; the best of each counts.
+// --page takes a page that was built differently; --insecure opens it as if served by a host without encryption,
+// where browsers have no `crypto.subtle` and WebAssembly computes every hash. Program and page take turns; the best run
+// of each counts.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -50,7 +51,7 @@ if (options.split) {
   const named = withNames(html);
   const parts = split((await runPage(named)).trace, named);
   const sum = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
-  console.log("what the page's Workers do, by samples of a run of its own");
+  console.log("what the page's Workers do, sampled in a separate run");
   for (const [part, seconds] of parts) {
     console.log(`  ${seconds.toFixed(2).padStart(6)} s  ${((100 * seconds) / sum).toFixed(0).padStart(3)} %  ${part}`);
   }

@@ -1,4 +1,4 @@
-// The types of what Workers answer are those of what Rust makes: real answers are compared by the compiler.
+// The types of the Workers' answers match what Rust makes: the compiler compares them with real answers.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -9,14 +9,14 @@ import { DYING_CHECK, choose, open, verify } from "./page.ts";
 import { DAMAGES, copy, fixtures, plain, removeCopies } from "./repositories.ts";
 
 const TYPES: { [call: string]: string } = {
-  openSession: "Opened",
+  openSession: "RepositoryView",
   plan: "TaskRow[]",
-  check: "Checked",
-  report: "Outcome",
+  check: "CheckedPack",
+  report: "VerificationOutcome",
   details: "Details",
   changes: "Changes | null",
   attachments: "AttachmentPage",
-  failure: "Failure",
+  failure: "CallFailure",
 };
 
 const record = `{
@@ -31,7 +31,7 @@ const record = `{
   };
 }`;
 
-/** Copies in which something is not there or not as usual, so that what may be null is. */
+/** Copies in which something is missing or unusual, so that whatever may be null is null in one. */
 function unusual(): string[] {
   const broken = copy(plain());
   DAMAGES.find(({ name }) => name === "a pack gone")!.apply(broken);
@@ -43,7 +43,7 @@ function unusual(): string[] {
   return [broken, unindexed];
 }
 
-test("answers have the types that the page takes them for", async () => {
+test("answers have the types that the page expects", async () => {
   const { page, close } = await open("file", async (page) => {
     await page.addInitScript(DYING_CHECK);
     await page.addInitScript(record);
@@ -64,7 +64,7 @@ test("answers have the types that the page takes them for", async () => {
   for (const call of Object.keys(TYPES)) assert.ok(seen.has(call), `${call} was never answered`);
 
   mkdirSync("out/documents", { recursive: true });
-  const names = "Failure, Opened, TaskRow, Checked, Outcome, Details, Changes, AttachmentPage";
+  const names = "CallFailure, RepositoryView, TaskRow, CheckedPack, VerificationOutcome, Details, Changes, AttachmentPage";
   const lines = answers.filter(([call]) => TYPES[call]).map(([call, value], number) =>
     `export const answer${number}: ${TYPES[call]} = ${JSON.stringify(value)};`);
   writeFileSync("out/documents/answers.ts", `import type { ${names} } from "../../page/messages.ts";\n${lines.join("\n")}\n`);

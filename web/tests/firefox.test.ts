@@ -20,7 +20,7 @@ describe("in Firefox", { skip: !hasFirefox() && `${FIREFOX} is not here` }, () =
   const open = async (url = `file://${PAGE}`) => FirefoxTab.open(await firefox(), url);
   after(async () => (await started)?.quit());
 
-  test("every fixture, and every damage of one, gets the program's report", async () => {
+  test("every fixture and every damaged copy gets the program's report", async () => {
     const tab = await open();
     const repos = fixtures().filter(({ name }) => name.startsWith("fixtures/")).map(({ name, repo }) => ({ name, make: () => repo }));
     const damaged = DAMAGES.map(({ name, apply }) => ({ name, make: () => {
@@ -39,7 +39,7 @@ describe("in Firefox", { skip: !hasFirefox() && `${FIREFOX} is not here` }, () =
     await tab.close();
   });
 
-  test("a page from a web server does the same, and no request leaves it", async () => {
+  test("a page from a web server does the same without a request", async () => {
     const server = await serve([]);
     const tab = await open(server.url);
     await tab.choose(plain());
@@ -51,7 +51,7 @@ describe("in Firefox", { skip: !hasFirefox() && `${FIREFOX} is not here` }, () =
     server.close();
   });
 
-  test("a run is cancelled, and the report is partial", async () => {
+  test("a cancelled run has a partial report", async () => {
     const tab = await open();
     await tab.evaluate(holdChecks(2));
     await tab.choose(plain());
@@ -66,7 +66,7 @@ describe("in Firefox", { skip: !hasFirefox() && `${FIREFOX} is not here` }, () =
     await tab.close();
   });
 
-  test("the sample is damaged by a flipped byte", async () => {
+  test("a flipped byte damages the sample", async () => {
     const tab = await open();
     await tab.click("#sample");
     await tab.until("document.querySelector('#status button')");
@@ -80,7 +80,7 @@ describe("in Firefox", { skip: !hasFirefox() && `${FIREFOX} is not here` }, () =
     await tab.close();
   });
 
-  test("an attachment is saved as it was", async () => {
+  test("a saved attachment is unchanged", async () => {
     const tab = await open();
     await tab.choose(plain());
     await tab.click("#timeline button");

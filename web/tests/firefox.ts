@@ -1,4 +1,4 @@
-// A stock Firefox, driven by WebDriver BiDi, which it speaks itself: no other program is needed.
+// A stock Firefox, driven by WebDriver BiDi, which it speaks itself, so that no other program is needed.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -76,7 +76,7 @@ export class Firefox {
   }
 }
 
-/** The line in which it says where it listens. */
+/** The address at which it says that it listens. */
 async function address(process: ChildProcess): Promise<string> {
   for await (const line of createInterface(process.stderr!)) {
     const found = /WebDriver BiDi listening on (ws:\S+)/.exec(line);
@@ -114,7 +114,7 @@ export class FirefoxTab {
     await this.firefox.send("browsingContext.close", { context: this.context });
   }
 
-  /** What an expression comes to, which must be text, a number, a truth value or nothing. */
+  /** The value of an expression, which must be text, a number, a truth value or nothing. */
   async evaluate(expression: string): Promise<unknown> {
     type Answer = { result?: { value?: unknown }; exceptionDetails?: { text: string } };
     const target = { context: this.context };
@@ -137,8 +137,8 @@ export class FirefoxTab {
   }
 
   /**
-   * Chooses a folder with the input. BiDi hands out single files only, so their paths are told beside them; names
-   * are unique in a repository.
+   * Chooses a folder with the input. BiDi hands out single files only, so the page is given their paths separately;
+   * names are unique in a repository.
    */
   async choose(folder: string): Promise<void> {
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== ".gitkeep");

@@ -17,7 +17,7 @@ async function inspect(page: Page, snapshot: string): Promise<void> {
   await page.waitForFunction((id) => document.querySelector("#inspect .facts")?.textContent?.includes(id), snapshot);
 }
 
-test("the database of every snapshot is saved as it was", async () => {
+test("the saved database of every snapshot is unchanged", async () => {
   const { page, close } = await open("file", withoutSavePicker);
   for (const { name, repo, expected } of fixtures().filter(({ name }) => name.startsWith("fixtures/"))) {
     await choose(page, repo);
@@ -51,7 +51,7 @@ test("the database is streamed to disk where the browser can", async () => {
   await close();
 });
 
-test("attachments are searched and saved, and so are extras", async () => {
+test("attachments can be searched, and saved like extras", async () => {
   const { page, close } = await open("file");
   await choose(page, plain());
   const { id } = fromProgram(plain(), "--all").snapshots[0]!;
@@ -73,7 +73,7 @@ test("attachments are searched and saved, and so are extras", async () => {
   await close();
 });
 
-test("what changed since the parent is told", async () => {
+test("changes since the parent are listed", async () => {
   const { page, close } = await open("file");
   await choose(page, plain());
   const [first, second] = fromProgram(plain(), "--all").snapshots;
@@ -86,7 +86,7 @@ test("what changed since the parent is told", async () => {
 });
 
 for (const [where, random] of [["first", 0], ["last", 1 - Number.EPSILON]] as const) {
-  test(`the sample is intact, and with its ${where} byte flipped it is not`, async () => {
+  test(`the sample is intact until its ${where} byte is flipped`, async () => {
     const { page, close } = await open("file", (page) => page.addInitScript(`Math.random = () => ${random}`));
     await page.click("#sample");
     await page.waitForSelector("text=Flip one byte");

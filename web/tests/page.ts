@@ -1,4 +1,4 @@
-// A browser with the page in it, used as a person would.
+// A browser with the page in it, used the way a person would use it.
 
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
@@ -21,19 +21,19 @@ export async function quit(): Promise<void> {
 /** Where the page comes from: a double click, or a web server. */
 export type Origin = "file" | "http";
 
-export interface Opened {
+export interface OpenedPage {
   page: Page;
   context: BrowserContext;
   /** Every request that the page tried, in order. */
   requests: string[];
-  /** Every request that the web server got. */
+  /** Every request that the web server received. */
   served: string[];
   /** Everything that the page complained about. */
   complaints: string[];
   close(): Promise<void>;
 }
 
-export async function open(origin: Origin, before?: (page: Page) => Promise<unknown>): Promise<Opened> {
+export async function open(origin: Origin, before?: (page: Page) => Promise<unknown>): Promise<OpenedPage> {
   if (origin === "file") return openAt(`file://${PAGE}`, before);
   const served: string[] = [];
   const server = await serve(served);
@@ -44,8 +44,8 @@ export async function open(origin: Origin, before?: (page: Page) => Promise<unkn
   } };
 }
 
-/** The page as somebody else offers it. */
-export async function openAt(url: string, before: (page: Page) => Promise<unknown> = async () => {}): Promise<Opened> {
+/** The page as offered by somebody else. */
+export async function openAt(url: string, before: (page: Page) => Promise<unknown> = async () => {}): Promise<OpenedPage> {
   const context = await (await launch()).newContext({ acceptDownloads: true });
   const page = await context.newPage();
   const requests: string[] = [];
@@ -109,7 +109,7 @@ export async function report(page: Page): Promise<Report & { verified_at: string
   return JSON.parse(await download(page, () => page.click("text=Save report (JSON)")).then((bytes) => bytes.toString()));
 }
 
-/** A script that lets `free` checks through and holds all others for ever, as a slow disk would. */
+/** A script that lets `free` checks through and holds back all others for ever, as a dead disk would. */
 export const holdChecks = (free: number) => `{
   const post = Worker.prototype.postMessage;
   let left = ${free};
@@ -119,7 +119,7 @@ export const holdChecks = (free: number) => `{
   };
 }`;
 
-/** A script that lets the Worker die that does the first check. */
+/** A script that makes the Worker with the first check die. */
 export const DYING_CHECK = `{
   const post = Worker.prototype.postMessage;
   let first = true;

@@ -1,4 +1,4 @@
-// What Linux tells about the processes that this one started, the browser's among them.
+// What Linux says about the processes that this one started, the browser's among them.
 
 import { readFileSync, readdirSync } from "node:fs";
 

@@ -3,29 +3,62 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import type { Report } from "../page/messages.ts";
 
-const ROOTS = ["../tests/fixtures", "../../shared/fixtures/minimal", "../../shared/fixtures/full"];
+const OWN = resolve("../tests/fixtures");
+/** The environment variable that names a folder with more repositories, at any depth. */
+const VARIABLE = "MSGVAULT_FIXTURES";
 const PROGRAM = process.env["MSGVAULT_VERIFY"] ?? resolve("../target/debug/msgvault-verify");
 
 export interface Fixture {
+  /** `fixtures/plain` for one of the project, else its path below the folder that was named. */
   name: string;
   repo: string;
   expected: string;
 }
 
-/** Every fixture that is there. */
+/** All repositories to test with: the project's own, then the others. */
 export function fixtures(): Fixture[] {
-  const found = ROOTS.filter((root) => existsSync(root) || void console.log(`skipped: ${root} is not here`));
-  return found.flatMap((root) =>
-    readdirSync(root)
-      .filter((name) => existsSync(join(root, name, "repo")))
-      .map((name) => ({ name: `${root.split("/").at(-1)}/${name}`, repo: resolve(root, name, "repo"), expected: resolve(root, name, "expected") })),
-  );
+  const [ours, more] = [own(), others()];
+  // A run says what it tested with.
+  if (!told) console.log(`page tested with ${ours.length} repositories of the project, ${more.length} of ${VARIABLE}`);
+  told = true;
+  return [...ours, ...more];
+}
+let told = false;
+
+/** The project's own repositories. */
+export function own(): Fixture[] {
+  const found = below(OWN, "fixtures");
+  if (found.length === 0) throw new Error(`The project's own repositories are missing in ${OWN}.`);
+  return found;
 }
 
-export const plain = (): string => resolve("../tests/fixtures/plain/repo");
+/** The repositories that the environment variable adds; a copy of one of the project's own is left out. */
+export function others(): Fixture[] {
+  const folder = process.env[VARIABLE];
+  if (folder === undefined) return [];
+  if (!isAbsolute(folder)) throw new Error(`${VARIABLE}: ${JSON.stringify(folder)} is not an absolute path.`);
+  const found = below(folder, "");
+  if (found.length === 0) throw new Error(`${VARIABLE}: ${folder} holds no repositories (folders with repo/ and expected/).`);
+  const known = own().map(snapshotsOf);
+  return found.filter((fixture) => !known.includes(snapshotsOf(fixture)));
+}
+
+/** The repositories below a folder, sorted by name. */
+function below(folder: string, name: string): Fixture[] {
+  if (existsSync(join(folder, "repo", "config.toml"))) return [{ name, repo: join(folder, "repo"), expected: join(folder, "expected") }];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()
+    .flatMap((last) => below(join(folder, last), name === "" ? last : `${name}/${last}`));
+}
+
+const snapshotsOf = ({ expected }: Fixture): string => readFileSync(join(expected, "snapshots.txt"), "utf8");
+
+export const plain = (): string => join(OWN, "plain/repo");
 
 const made: string[] = [];
 

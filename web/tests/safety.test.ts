@@ -39,7 +39,7 @@ test("the page's own policy forbids every connection, in Workers too", async () 
 const MARKUP = "<img src=x onerror=window.hacked=1>";
 const BIDI = "user\u202egpj.exe";
 
-test("hostile names stay names", async () => {
+test("hostile names are shown as text", async () => {
   const { page, complaints, close } = await open("file");
   const repo = copy(plain());
   const names = [`${MARKUP}.mvmanifest`, `${BIDI}.mvmanifest`, `${"n".repeat(244)}.mvmanifest`];
@@ -89,7 +89,7 @@ test("a cancelled run is partial, and the next one is whole", async () => {
   await Promise.all([close(), fresh.close()]);
 });
 
-test("a Worker that dies leaves its pack unchecked and not intact", async () => {
+test("a Worker that dies leaves its pack unchecked", async () => {
   const { page, close } = await open("file", (page) => page.addInitScript(DYING_CHECK));
   await choose(page, plain());
   await verify(page);
@@ -100,7 +100,7 @@ test("a Worker that dies leaves its pack unchecked and not intact", async () => 
   await close();
 });
 
-test("a run that is cancelled while it is planned says so, and the repository stays open", async () => {
+test("a run cancelled while it is planned leaves the repository open", async () => {
   const hold = `{
     const post = Worker.prototype.postMessage;
     let first = true;

@@ -22,7 +22,7 @@ const bytes = readFileSync(flipped);
 bytes[20] ^= 1;
 writeFileSync(flipped, bytes);
 
-/** Lets half of the packs through, so that a run can be seen. */
+/** Lets half of the packs through, so that the picture shows a run in progress. */
 const hold = `{
   const post = Worker.prototype.postMessage;
   let left = 21;

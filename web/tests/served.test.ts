@@ -1,4 +1,4 @@
-// The programs hand the page on as it was built: a file that is written out, and a daemon that offers it.
+// The programs pass the page on as it was built: one writes it to a file, the other serves it.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -13,7 +13,7 @@ import { fromProgram, plain } from "./repositories.ts";
 /** Programs that were built with the page inside. */
 const PROGRAMS = resolve("out/programs");
 
-test("the page that a program writes out is the one that was built", () => {
+test("the page that a program writes is the one that was built", () => {
   const folder = mkdtempSync(join(tmpdir(), "msgvault-written-"));
   const file = join(folder, "verify.html");
   execFileSync(join(PROGRAMS, "msgvault-verify"), ["--write-page", file]);
@@ -21,7 +21,7 @@ test("the page that a program writes out is the one that was built", () => {
   rmSync(folder, { recursive: true });
 });
 
-test("a daemon offers the page at /verify, and it verifies from there", async () => {
+test("a daemon offers the page at /verify, where it works", async () => {
   const home = mkdtempSync(join(tmpdir(), "msgvault-home-"));
   writeFileSync(join(home, "config.toml"), "");
   const daemon = spawn(join(PROGRAMS, "msgvault"), ["serve", "--home", home], { stdio: ["ignore", "ignore", "pipe"] });

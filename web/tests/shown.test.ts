@@ -1,4 +1,4 @@
-// What a person sees of a repository, of a run, and of a snapshot.
+// What a person sees of a repository, of a verification, and of a snapshot.
 
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { copy, filesOf, fromProgram, plain, removeCopies, textFromProgram } from
 
 const NOW = new Date("2026-11-24T09:00:00Z");
 
-test("locks tell who works on the repository, and which were left behind", async () => {
+test("locks say who is working, and which were left behind", async () => {
   const { page, close } = await open("file", (page) => page.clock.setFixedTime(NOW));
   const repo = copy(plain());
   const lock = (name: string, operation: string, acquired_at: string) =>
@@ -29,7 +29,7 @@ test("locks tell who works on the repository, and which were left behind", async
   removeCopies();
 });
 
-test("an old snapshot is warned about, and a recent one is not", async () => {
+test("an old snapshot gets a warning, a recent one does not", async () => {
   const created = fromProgram(plain()).snapshots[0]!.id.slice(0, 8).replace(/(....)(..)(..)/, "$1-$2-$3T00:00:00Z");
   for (const [days, warns] of [[3, false], [30, true]] as const) {
     const now = new Date(Date.parse(created) + days * 24 * 3600 * 1000);
@@ -42,7 +42,7 @@ test("an old snapshot is warned about, and a recent one is not", async () => {
   }
 });
 
-test("the time line tells of every snapshot, newest first", async () => {
+test("the time line shows every snapshot, newest first", async () => {
   const { page, close } = await open("file");
   await choose(page, plain());
   const rows = page.locator("#timeline li");
@@ -58,7 +58,7 @@ for (const [depth, says] of [
   ["full", /^[\d.]+ (B|KiB) of [\d.]+ KiB, .*B\/s/],
   ["quick", /^References into 2 of 5 packs looked up; content is not read$/],
 ] as const) {
-  test(`progress of a ${depth} check tells what it counts`, async () => {
+  test(`progress of a ${depth} check says what it counts`, async () => {
     const { page, close } = await open("file", (page) => page.addInitScript(holdChecks(2)));
     await choose(page, plain());
     await page.check("input[name=scope][value=all]");
@@ -73,7 +73,7 @@ for (const [depth, says] of [
   });
 }
 
-test("the map tells what a pack is on hover and by arrow keys, and in which state without colour", async () => {
+test("the map describes packs, and their states without colour", async () => {
   const { page, close } = await open("file", (page) => page.addInitScript(holdChecks(2)));
   const repo = copy(plain());
   rmSync(filesOf(repo, "packs").at(-1)!);
@@ -102,7 +102,7 @@ test("the map tells what a pack is on hover and by arrow keys, and in which stat
   removeCopies();
 });
 
-test("the report is copied as text, with tool version, time and identity", async () => {
+test("the report can be copied with version, time and identity", async () => {
   const { page, context, close } = await open("http");
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await choose(page, plain());
@@ -130,8 +130,8 @@ test("the manifest is shown field by field", async () => {
   await close();
 });
 
-test("a database that is too large for memory is refused with a way out", async () => {
-  // Nobody has a database of a TiB to test with: what the Worker tells is changed on its way.
+test("a database too large for memory is refused with advice", async () => {
+  // Nobody has a database of one TiB to test with: the Worker's answer is changed on its way.
   const tooLarge = `{
     delete window.showSaveFilePicker;
     const { get } = Object.getOwnPropertyDescriptor(MessageEvent.prototype, "data");
@@ -145,7 +145,7 @@ test("a database that is too large for memory is refused with a way out", async 
   await choose(page, plain());
   await page.click("text=Look inside >> nth=0");
   await page.click("text=/Save this snapshot's msgvault.db \\(1.0 TiB\\)/");
-  await page.waitForSelector("#inspect .status:has-text('only save through memory')");
-  assert.match((await page.textContent("#inspect .status"))!, /1\.0 TiB are too much.*Use Chromium, Chrome or Edge, or msgvault restore/);
+  await page.waitForSelector("#inspect .status:has-text('save only through memory')");
+  assert.match((await page.textContent("#inspect .status"))!, /1\.0 TiB is too much.*Use Chromium, Chrome or Edge, or msgvault restore/);
   await close();
 });

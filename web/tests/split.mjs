@@ -1,10 +1,10 @@
-// What the page's Workers do with their time, from the samples that the browser takes of them.
+// What the page's Workers spend their time on, from the samples that the browser takes.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-/** What a function belongs to; the first that fits counts. The glue has no names, and is known by what it calls. */
+/** Which part a function belongs to; the first match counts. The glue has no names, and is known by what it calls. */
 const PARTS = [
   ["waiting for work", /^\((idle|program|root)\)$/],
   ["collecting garbage", /^\(garbage collector\)$/],

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Opened, type Origin, type Wanted, choose, open, report, verify } from "./page.ts";
+import { type OpenedPage, type Origin, type Wanted, choose, open, report, verify } from "./page.ts";
 import { DAMAGES, copy, fixtures, fromProgram, plain, removeCopies, textFromProgram } from "./repositories.ts";
 
-async function assertSame({ page }: Opened, repo: string, wanted: Wanted, options: string[], name: string): Promise<void> {
+async function assertSame({ page }: OpenedPage, repo: string, wanted: Wanted, options: string[], name: string): Promise<void> {
   await choose(page, repo);
   await verify(page, wanted);
   const { verified_at, ...fromPage } = await report(page);
@@ -16,7 +16,7 @@ async function assertSame({ page }: Opened, repo: string, wanted: Wanted, option
 }
 
 for (const origin of ["file", "http"] satisfies Origin[]) {
-  test(`every fixture gets the program's report, one after another on one page from ${origin}`, async () => {
+  test(`every fixture gets the program's report on a page from ${origin}`, async () => {
     const opened = await open(origin);
     for (const { name, repo } of fixtures()) await assertSame(opened, repo, { scope: "all" }, ["--all"], name);
     assert.deepEqual(opened.complaints, []);
@@ -24,7 +24,7 @@ for (const origin of ["file", "http"] satisfies Origin[]) {
   });
 }
 
-test("every damage of every small fixture gets the program's report", async () => {
+test("every damaged small fixture gets the program's report", async () => {
   const opened = await open("file");
   for (const { name, repo } of fixtures().filter(({ name }) => name.startsWith("fixtures/"))) {
     for (const damage of DAMAGES) {
@@ -53,7 +53,7 @@ test("damage to large repositories gets the program's report", async (context) =
   await opened.close();
 });
 
-test("quick, latest and chosen ask for what the program's options ask for", async () => {
+test("quick, latest and chosen match the program's options", async () => {
   const opened = await open("file");
   const { page } = opened;
   for (const damage of [undefined, ...DAMAGES]) {
@@ -85,7 +85,7 @@ test("a quick check is never shown as verified", async () => {
   await close();
 });
 
-test("problems stand by the file to fetch, with what is expected and what was found", async () => {
+test("problems are grouped by the file to fetch", async () => {
   const { page, close } = await open("file");
   const repo = copy(plain());
   DAMAGES.find(({ name }) => name === "a pack gone")!.apply(repo);

@@ -2,33 +2,33 @@
 //! programs get on with both daemons; docs/daemon.md lists them.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Bytes, HttpBody, to_bytes};
-use axum::extract::{Extension, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
+use hyper::{Method, Request, StatusCode};
 use msgvault_freeze::identity::{API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER};
 use msgvault_freeze::record::SERVICE;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
-use super::connections::Connection;
+use super::connections::{Connection, Response};
 use super::gate::{Gate, Refused};
 use super::guard::{self, Denied, Guard};
 use super::log::Level;
 use super::schedule::Board;
 use super::window::{BeginError, Window};
-use super::{Machine, Page};
+use super::{DaemonEnvironment, Page};
 
 /// A request has a token in it, and little more.
 const MAX_BODY: usize = 64 << 10;
 /// A client that takes longer to send it is not waited for.
 const BODY_TIME: Duration = Duration::from_secs(10);
+const JSON: &str = "application/json";
 
 /// What requests are answered from.
 pub struct Api {
@@ -40,7 +40,7 @@ pub struct Api {
     pub(super) window: Window,
     pub(super) board: Board,
     pub(super) page: Page,
-    pub(super) machine: Machine,
+    pub(super) machine: DaemonEnvironment,
     pub(super) requests: AtomicU64,
     pub(super) interfaces: fn() -> Vec<IpAddr>,
 }
@@ -54,49 +54,45 @@ struct Asked<'a> {
     body: Bytes,
 }
 
-/// The service. Every connection adds itself as an extension.
-pub fn router(api: Arc<Api>) -> Router {
-    Router::new().fallback(answer).with_state(api)
-}
-
-/// What holds for all requests: they are numbered, guarded, read completely, and logged.
-async fn answer(
-    State(api): State<Arc<Api>>,
-    Extension(connection): Extension<Arc<Connection>>,
-    request: Request,
-) -> Response {
-    let began = Instant::now();
-    let id = format!("msgvault-{}", api.requests.fetch_add(1, Ordering::Relaxed) + 1);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match api.guard.admit(&method, request.headers()) {
-        Err(denied) => denied.into_response(),
-        Ok(()) => match Asked::read(&connection, request).await {
-            None => invalid("invalid JSON request body"),
-            Some(asked) => {
-                let _working = connection.working();
-                api.route(&asked).await.unwrap_or_else(IntoResponse::into_response)
-            }
-        },
-    };
-    let headers = response.headers_mut();
-    if path.starts_with("/api/") {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert("x-request-id", id);
-    }
-    let fields = [
-        ("method", method.to_string()),
-        ("path", path),
-        ("status", response.status().as_u16().to_string()),
-        ("duration", format!("{:?}", began.elapsed())),
-        ("request_id", id),
-    ];
-    api.machine.log(Level::Info, "http request", &fields);
-    response
-}
-
 impl Api {
+    /// What holds for all requests: they are numbered, guarded, read completely, and logged.
+    pub async fn answer(&self, connection: &Connection, request: Request<Incoming>) -> Response {
+        let began = Instant::now();
+        let id = format!("msgvault-{}", self.requests.fetch_add(1, Ordering::Relaxed) + 1);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let mut response = match self.guard.admit(&method, request.headers()) {
+            Err(denied) => refusal(denied),
+            Ok(()) => match Asked::read(connection, request).await {
+                None => invalid("invalid JSON request body"),
+                Some(asked) => {
+                    let _working = connection.working();
+                    self.route(&asked).await.unwrap_or_else(refusal)
+                }
+            },
+        };
+        let length = response.body().size_hint().exact().filter(|length| *length > 0);
+        let headers = response.headers_mut();
+        if path.starts_with("/api/") {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert("x-request-id", id);
+        }
+        if let Some(length) = length {
+            // Hyper would put it behind `Connection: close`.
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        let fields = [
+            ("method", method.to_string()),
+            ("path", path),
+            ("status", response.status().as_u16().to_string()),
+            ("duration", format!("{:?}", began.elapsed())),
+            ("request_id", id),
+        ];
+        self.machine.log(Level::Info, "http request", &fields);
+        response
+    }
+
     /// A known path asked in another way is no route either, and does not tell the right one.
     async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
         match (asked.method.as_str(), asked.path.as_str()) {
@@ -114,7 +110,7 @@ impl Api {
 
     fn page(&self) -> Response {
         match self.page {
-            Ok(page) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
+            Ok(page) => respond(StatusCode::OK, "text/html; charset=utf-8", page),
             Err(reason) => error(StatusCode::NOT_FOUND, "not_found", reason),
         }
     }
@@ -136,7 +132,12 @@ impl Api {
             return error(StatusCode::BAD_REQUEST, "invalid_challenge", "Invalid daemon identity challenge");
         };
         let proof = challenge.proof(&self.shutdown_token, self.pid);
-        (StatusCode::NO_CONTENT, [(PROOF_HEADER, proof)]).into_response()
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        if let Ok(proof) = HeaderValue::try_from(proof) {
+            response.headers_mut().insert(PROOF_HEADER, proof);
+        }
+        response
     }
 
     /// For everybody: what holds the gate is not told.
@@ -175,8 +176,10 @@ impl Api {
                 error(StatusCode::SERVICE_UNAVAILABLE, "operation_in_progress", &held.sentence())
             }
             Err(BeginError::Gate(Refused::Draining)) => {
-                let busy = error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", "server is shutting down");
-                ([(CONNECTION, "close")], busy).into_response()
+                let message = "server is shutting down";
+                let mut busy = error(StatusCode::SERVICE_UNAVAILABLE, "server_busy", message);
+                busy.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                busy
             }
         })
     }
@@ -194,8 +197,8 @@ impl Api {
         }
         if self.window.end(&given.token) {
             #[derive(Serialize)]
-            struct Ended {}
-            return Ok(json(&Ended {}));
+            struct FreezeEnded {}
+            return Ok(json(&FreezeEnded {}));
         }
         let message = "no active backup freeze with that token";
         Ok(error(StatusCode::BAD_REQUEST, "backup_freeze_not_active", message))
@@ -219,12 +222,12 @@ impl Api {
 
 impl<'a> Asked<'a> {
     /// Reads the body, bounded in size and time.
-    async fn read(connection: &'a Connection, request: Request) -> Option<Self> {
+    async fn read(connection: &'a Connection, request: Request<Incoming>) -> Option<Self> {
         let (parts, body) = request.into_parts();
         if body.size_hint().lower() > MAX_BODY as u64 {
             return None;
         }
-        let body = timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await.ok()?.ok()?;
+        let body = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await.ok()?.ok()?.to_bytes();
         let path = parts.uri.path().to_owned();
         Some(Self { connection, method: parts.method, path, headers: parts.headers, body })
     }
@@ -265,35 +268,39 @@ fn invalid(message: &str) -> Response {
     error(StatusCode::BAD_REQUEST, "invalid_request", message)
 }
 
-impl IntoResponse for Denied {
-    fn into_response(self) -> Response {
-        match self {
-            Self::UntrustedHost => error(
-                StatusCode::FORBIDDEN,
-                "untrusted_host",
-                "Keyless loopback daemon rejects requests for unrecognized hosts; connect via 127.0.0.1 or localhost",
-            ),
-            Self::CrossOrigin => error(
-                StatusCode::FORBIDDEN,
-                "cross_origin_loopback",
-                "Keyless loopback mutations must be same-origin; configure an API key for cross-origin access",
-            ),
-            Self::Unauthorized => {
-                error(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid or missing API key")
-            }
-            Self::TooMany => {
-                let body = body("rate_limit_exceeded", "Too many requests. Please slow down.");
-                let head = [(CONTENT_TYPE, "application/json"), (RETRY_AFTER, "1")];
-                // The one body without a line end, as clients know it.
-                (StatusCode::TOO_MANY_REQUESTS, head, body).into_response()
-            }
+fn refusal(denied: Denied) -> Response {
+    match denied {
+        Denied::UntrustedHost => error(
+            StatusCode::FORBIDDEN,
+            "untrusted_host",
+            "Keyless loopback daemon rejects requests for unrecognized hosts; connect via 127.0.0.1 or localhost",
+        ),
+        Denied::CrossOrigin => error(
+            StatusCode::FORBIDDEN,
+            "cross_origin_loopback",
+            "Keyless loopback mutations must be same-origin; configure an API key for cross-origin access",
+        ),
+        Denied::Unauthorized => error(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid or missing API key"),
+        Denied::TooMany => {
+            // The one body without a line end, as clients know it.
+            let body = body("rate_limit_exceeded", "Too many requests. Please slow down.");
+            let mut response = respond(StatusCode::TOO_MANY_REQUESTS, JSON, body);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
         }
     }
 }
 
 fn error(status: StatusCode, code: &str, message: &str) -> Response {
     let body = body(code, message) + "\n";
-    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+    respond(status, JSON, body)
+}
+
+fn respond(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
 }
 
 fn body(code: &str, message: &str) -> String {
@@ -307,7 +314,7 @@ fn body(code: &str, message: &str) -> String {
 
 fn json(document: &impl Serialize) -> Response {
     match serde_json::to_string(document) {
-        Ok(text) => ([(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Ok(text) => respond(StatusCode::OK, JSON, text + "\n"),
         Err(reason) => error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", &reason.to_string()),
     }
 }

@@ -1,15 +1,18 @@
 //! Connections: not too many, none too slow, and none that keeps others out.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -25,6 +28,9 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// After an error of the listening socket, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An answer is small, and known when it is sent.
+pub type Response = hyper::Response<Full<Bytes>>;
 
 /// A connection.
 pub struct Connection {
@@ -55,8 +61,12 @@ impl Drop for Working<'_> {
     }
 }
 
-/// Answers connections until `stop` is true, and then ends them in order.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+/// Answers the requests of all connections until `stop` is true, and then ends them in order.
+pub async fn serve<A, F>(listener: TcpListener, answer: A, mut stop: watch::Receiver<bool>)
+where
+    A: Fn(Arc<Connection>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     let open = Arc::new(Open::default());
     let mut tasks = JoinSet::new();
     loop {
@@ -68,7 +78,8 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
         match accepted {
             Ok((stream, peer)) => {
                 let connection = open.admit(peer);
-                tasks.spawn(answer(stream, connection, Arc::clone(&open), router.clone(), stop.clone()));
+                let open = Arc::clone(&open);
+                tasks.spawn(serve_one(stream, connection, open, answer.clone(), stop.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -85,16 +96,22 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn answer(
+async fn serve_one<A, F>(
     stream: TcpStream,
     connection: Arc<Connection>,
     open: Arc<Open>,
-    router: Router,
+    answer: A,
     mut stop: watch::Receiver<bool>,
-) {
+) where
+    A: Fn(Arc<Connection>, Request<Incoming>) -> F,
+    F: Future<Output = Response>,
+{
     // An answer is one small segment; it must not wait for more.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.layer(Extension(Arc::clone(&connection))));
+    let service = service_fn(|request| {
+        let answered = answer(Arc::clone(&connection), request);
+        async { Ok::<_, Infallible>(answered.await) }
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD).max_headers(HEADERS);
     http.title_case_headers(true);

@@ -13,11 +13,11 @@ const DAYS_AHEAD: u32 = 9 * 366;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     text: String,
-    minutes: Field,
-    hours: Field,
-    days: Field,
-    months: Field,
-    weekdays: Field,
+    minutes: CronField,
+    hours: CronField,
+    days: CronField,
+    months: CronField,
+    weekdays: CronField,
 }
 
 /// Why a schedule is none.
@@ -32,29 +32,29 @@ pub struct CronError {
 
 /// The values of a field that match, a bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Field {
+struct CronField {
     bits: u64,
     /// Whether it was written as `*`, which matters for days.
     any: bool,
 }
 
-struct Range {
+struct CronRange {
     name: &'static str,
     first: u8,
     last: u8,
     names: &'static [&'static str],
 }
 
-const MINUTE: Range = Range { name: "minute", first: 0, last: 59, names: &[] };
-const HOUR: Range = Range { name: "hour", first: 0, last: 23, names: &[] };
-const DAY: Range = Range { name: "day", first: 1, last: 31, names: &[] };
-const MONTH: Range = Range {
+const MINUTE: CronRange = CronRange { name: "minute", first: 0, last: 59, names: &[] };
+const HOUR: CronRange = CronRange { name: "hour", first: 0, last: 23, names: &[] };
+const DAY: CronRange = CronRange { name: "day", first: 1, last: 31, names: &[] };
+const MONTH: CronRange = CronRange {
     name: "month",
     first: 1,
     last: 12,
     names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
 };
-const WEEKDAY: Range = Range {
+const WEEKDAY: CronRange = CronRange {
     name: "weekday",
     first: 0,
     last: 7,
@@ -136,15 +136,15 @@ fn instant(date: Date, time: Time, zone: &TimeZone) -> Option<Timestamp> {
     zone.to_ambiguous_zoned_datetime(date.to_datetime(time)).compatible().ok().map(|zoned| zoned.timestamp())
 }
 
-impl Field {
+impl CronField {
     fn has(self, value: i8) -> bool {
         u32::try_from(value).is_ok_and(|value| value < 64 && self.bits >> value & 1 == 1)
     }
 }
 
-impl Range {
+impl CronRange {
     /// Reads a list of `*`, `a`, `a-b`, each with `/step` or without.
-    fn parse(&self, text: &str) -> Result<Field, String> {
+    fn parse(&self, text: &str) -> Result<CronField, String> {
         let mut bits = 0;
         for part in text.split(',') {
             let (range, step) = match part.split_once('/') {
@@ -168,7 +168,7 @@ impl Range {
                 bits |= 1_u64 << value;
             }
         }
-        Ok(Field { bits, any: text.starts_with('*') })
+        Ok(CronField { bits, any: text.starts_with('*') })
     }
 
     fn step(&self, text: &str) -> Result<usize, String> {

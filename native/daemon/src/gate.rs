@@ -15,7 +15,7 @@ use super::Clock;
 /// Serializes work that changes the archive. Clones are the same gate.
 #[derive(Clone)]
 pub struct Gate {
-    shared: Arc<Shared>,
+    shared: Arc<GateShared>,
     now: Clock,
 }
 
@@ -54,13 +54,13 @@ pub enum Refused {
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct GateShared {
+    state: Mutex<GateState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct GateState {
     holder: Option<Holder>,
     requests: VecDeque<Waiter>,
     background: VecDeque<Waiter>,
@@ -143,7 +143,7 @@ impl Gate {
         self.until(|state| state.draining).await;
     }
 
-    async fn until(&self, there: impl Fn(&State) -> bool) {
+    async fn until(&self, there: impl Fn(&GateState) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.shared.changed.notified());
             // Listening begins before looking, so that no change falls in between.
@@ -155,7 +155,7 @@ impl Gate {
         }
     }
 
-    fn admit(&self, state: &mut State, label: String) -> Permit {
+    fn admit(&self, state: &mut GateState, label: String) -> Permit {
         state.holder = Some(Holder { label, started_at: (self.now)(), since: Instant::now() });
         Permit { gate: self.clone() }
     }
@@ -178,7 +178,7 @@ impl Gate {
         self.shared.changed.notify_waiters();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, AsHeaderName, HOST, HeaderMap, ORIGIN};
 use msgvault_freeze::identity::same_secret;
 use tokio::time::Instant;
 
@@ -96,7 +96,7 @@ fn split_host(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn text(headers: &HeaderMap, name: impl axum::http::header::AsHeaderName) -> Option<&str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -137,7 +137,7 @@ impl Bucket {
 mod tests {
     use std::time::Duration;
 
-    use axum::http::HeaderName;
+    use hyper::header::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -145,7 +145,7 @@ mod tests {
 
     fn headers(list: Headers<'_>) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {
-            (name.parse::<HeaderName>().unwrap(), value.parse::<axum::http::HeaderValue>().unwrap())
+            (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
         };
         list.iter().map(pair).collect()
     }

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::connections::stopped;
-use super::schedule::{HookResult, Job, Outcome, Runner, Verdict};
+use super::schedule::{HookResult, JobOutcome, JobVerdict, Runner, ScheduledJob};
 
 /// A report that is longer is not kept.
 const MAX_REPORT: u64 = 64 << 10;
@@ -38,7 +38,7 @@ pub(super) struct Children {
 }
 
 /// How a child ended.
-struct Ended {
+struct ChildEnd {
     code: Option<i32>,
     stdout: Vec<u8>,
     complaint: String,
@@ -52,17 +52,17 @@ enum Cut {
 }
 
 impl Runner for Children {
-    async fn run(&self, job: Job) -> Outcome {
+    async fn run(&self, job: ScheduledJob) -> JobOutcome {
         let mut command = Command::new(&self.program);
         command.args(&self.place).args(["--json", "--progress", "none", "backup"]).args(job.arguments());
         match self.run_child(command, None, None).await {
             // A service manager can tell the child to stop before it tells the daemon.
-            Ok(Ended { code: Some(130 | 143), .. }) if self.is_stopping().await => Outcome::stopped(),
+            Ok(ChildEnd { code: Some(130 | 143), .. }) if self.is_stopping().await => JobOutcome::stopped(),
             Ok(ended) => outcome(&ended),
-            Err(Cut::Stopped) => Outcome::stopped(),
-            Err(Cut::TookTooLong) => Outcome::failed("it took too long"),
+            Err(Cut::Stopped) => JobOutcome::stopped(),
+            Err(Cut::TookTooLong) => JobOutcome::failed("it took too long"),
             Err(Cut::Failed(error)) => {
-                Outcome::failed(&format!("{} cannot be run: {error}", self.program.display()))
+                JobOutcome::failed(&format!("{} cannot be run: {error}", self.program.display()))
             }
         }
     }
@@ -72,9 +72,9 @@ impl Runner for Children {
         command.arg("-c").arg(command_line);
         let input = document.to_string();
         let message = match self.run_child(command, Some(input), Some(self.hook_time)).await {
-            Ok(Ended { code: Some(0), .. }) => return HookResult::done(command_line),
-            Ok(Ended { code: Some(code), complaint, .. }) => format!("it ended with {code}: {complaint}"),
-            Ok(Ended { complaint, .. }) => format!("a signal ended it: {complaint}"),
+            Ok(ChildEnd { code: Some(0), .. }) => return HookResult::done(command_line),
+            Ok(ChildEnd { code: Some(code), complaint, .. }) => format!("it ended with {code}: {complaint}"),
+            Ok(ChildEnd { complaint, .. }) => format!("a signal ended it: {complaint}"),
             Err(Cut::Stopped) => "it was ended because the daemon was stopped".to_owned(),
             Err(Cut::TookTooLong) => format!("it was ended after {} s", self.hook_time.as_secs()),
             Err(Cut::Failed(error)) => format!("it cannot be run: {error}"),
@@ -94,7 +94,7 @@ impl Children {
         mut command: Command,
         input: Option<String>,
         limit: Option<Duration>,
-    ) -> Result<Ended, Cut> {
+    ) -> Result<ChildEnd, Cut> {
         let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own, so that a signal of the terminal does not reach it and all of it can be ended.
@@ -115,14 +115,14 @@ impl Children {
         group.kill();
         match (cut, last) {
             // It was done when it was told to stop.
-            (Cut::Stopped, Ok(Ok(ended @ Ended { code: Some(0), .. }))) => Ok(ended),
+            (Cut::Stopped, Ok(Ok(ended @ ChildEnd { code: Some(0), .. }))) => Ok(ended),
             (cut, _) => Err(cut),
         }
     }
 }
 
 /// Feeds a child, reads what it says, and waits for its end.
-async fn converse(child: &mut Child, input: Option<String>) -> io::Result<Ended> {
+async fn converse(child: &mut Child, input: Option<String>) -> io::Result<ChildEnd> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let (Some(mut stdin), Some(input)) = (stdin, input) {
@@ -132,7 +132,7 @@ async fn converse(child: &mut Child, input: Option<String>) -> io::Result<Ended>
     };
     let (status, (), stdout, complaint) =
         tokio::join!(child.wait(), feed, read_head(stdout), read_tail(stderr));
-    Ok(Ended { code: status?.code(), stdout, complaint })
+    Ok(ChildEnd { code: status?.code(), stdout, complaint })
 }
 
 /// Reads all and keeps the beginning, one byte more than is of use.
@@ -207,25 +207,25 @@ async fn after(limit: Option<Duration>) {
     }
 }
 
-fn outcome(ended: &Ended) -> Outcome {
+fn outcome(ended: &ChildEnd) -> JobOutcome {
     // The last line says why; what comes before are warnings.
     let last = ended.complaint.lines().last().unwrap_or_default();
     let verdict = match ended.code {
-        Some(0) => Verdict::Ok,
-        Some(3) => Verdict::Problems,
-        _ => Verdict::Failed,
+        Some(0) => JobVerdict::Ok,
+        Some(3) => JobVerdict::Problems,
+        _ => JobVerdict::Failed,
     };
     // What a failed run prints is its message once more.
     let small = u64::try_from(ended.stdout.len()).is_ok_and(|len| len <= MAX_REPORT);
-    let is_report = small && verdict != Verdict::Failed;
+    let is_report = small && verdict != JobVerdict::Failed;
     let report = if is_report { serde_json::from_slice(&ended.stdout).ok() } else { None };
     let message = match (verdict, last) {
-        (Verdict::Ok, _) => String::new(),
-        (Verdict::Problems, _) => "the verification found problems".to_owned(),
+        (JobVerdict::Ok, _) => String::new(),
+        (JobVerdict::Problems, _) => "the verification found problems".to_owned(),
         (_, "") if ended.code.is_none() => "a signal ended it".to_owned(),
         (_, last) => last.strip_prefix("msgvault: ").unwrap_or(last).to_owned(),
     };
-    Outcome { verdict, exit_code: ended.code, message, report }
+    JobOutcome { verdict, exit_code: ended.code, message, report }
 }
 
 #[cfg(test)]
@@ -256,29 +256,29 @@ mod tests {
         folder
     }
 
-    async fn run(text: &str) -> Outcome {
+    async fn run(text: &str) -> JobOutcome {
         let folder = script(text);
         let (_stop, stopped) = watch::channel(false);
         let program = folder.path().join("program");
-        children(program.to_str().unwrap(), &stopped).run(Job::Create).await
+        children(program.to_str().unwrap(), &stopped).run(ScheduledJob::Create).await
     }
 
     #[tokio::test]
     async fn a_childs_end_becomes_an_outcome() {
         let done = run(r#"echo "{\"arguments\": \"$*\"}""#).await;
-        assert_eq!((done.verdict, done.exit_code), (Verdict::Ok, Some(0)));
+        assert_eq!((done.verdict, done.exit_code), (JobVerdict::Ok, Some(0)));
         assert_eq!(done.report.unwrap()["arguments"], "--json --progress none backup create");
 
         let failed = run("echo 'msgvault: warning: first' >&2; echo 'msgvault: no space' >&2; exit 1").await;
-        assert_eq!((failed.verdict, &*failed.message), (Verdict::Failed, "no space"));
-        assert_eq!(run("exit 3").await.verdict, Verdict::Problems);
-        assert_eq!(run("echo 'msgvault: interrupted' >&2; exit 143").await.verdict, Verdict::Failed);
+        assert_eq!((failed.verdict, &*failed.message), (JobVerdict::Failed, "no space"));
+        assert_eq!(run("exit 3").await.verdict, JobVerdict::Problems);
+        assert_eq!(run("echo 'msgvault: interrupted' >&2; exit 143").await.verdict, JobVerdict::Failed);
         assert_eq!(run("kill -9 $$").await.message, "a signal ended it");
         let long = run("head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2").await;
-        assert_eq!((long.verdict, long.report), (Verdict::Ok, None));
+        assert_eq!((long.verdict, long.report), (JobVerdict::Ok, None));
 
         let (_stop, stopped) = watch::channel(false);
-        let missing = children("/nowhere/at/all", &stopped).run(Job::Create).await;
+        let missing = children("/nowhere/at/all", &stopped).run(ScheduledJob::Create).await;
         assert!(missing.message.contains("/nowhere/at/all cannot be run"), "{}", missing.message);
     }
 
@@ -338,7 +338,7 @@ mod tests {
         let program = folder.path().join("program");
         let children = children(program.to_str().unwrap(), &stopped);
         let started = folder.path().join("program.started");
-        let running = children.run(Job::Verify);
+        let running = children.run(ScheduledJob::Verify);
         let stopping = async {
             while !started.exists() {
                 tokio::task::yield_now().await;
@@ -346,6 +346,6 @@ mod tests {
             stop.send(true).unwrap();
         };
         let (outcome, ()) = tokio::join!(running, stopping);
-        assert_eq!(outcome.verdict, Verdict::Interrupted);
+        assert_eq!(outcome.verdict, JobVerdict::Interrupted);
     }
 }

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use api::Api;
+use connections::Connection;
 use gate::Gate;
 use guard::Guard;
 use job::Children;
@@ -35,7 +36,7 @@ use log::Level;
 use msgvault_freeze::identity::Challenge;
 use msgvault_freeze::ownership::{Ownership, OwnershipError};
 use record::{Facts, RuntimeRecord};
-use schedule::{Board, Plan, Scheduler, StateFile};
+use schedule::{Board, Schedule, Scheduler, StateFile};
 use window::Window;
 
 /// How long a freeze that is open may last when the daemon is told to end.
@@ -48,7 +49,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The machine as a daemon needs it.
 #[derive(Clone)]
-pub struct Machine {
+pub struct DaemonEnvironment {
     /// The time now.
     pub now: Clock,
     /// 128 random bits a call.
@@ -75,7 +76,7 @@ pub struct Settings {
     /// What everything that changes the archive passes; whoever runs the daemon can hold it, too.
     pub gate: Gate,
     /// When what is run.
-    pub plan: Plan,
+    pub plan: Schedule,
     /// The time zone of the schedules.
     pub zone: TimeZone,
     /// This program, for scheduled work.
@@ -141,7 +142,7 @@ pub fn listen_address(bind: &str, port: u16) -> Result<SocketAddr, ServeError> {
 /// Runs until `stop` is ready, and then ends in order.
 pub async fn serve(
     settings: Settings,
-    machine: Machine,
+    machine: DaemonEnvironment,
     stop: impl Future<Output = &'static str>,
 ) -> Result<(), ServeError> {
     if settings.api_key.is_empty() && !settings.listen.ip().is_loopback() {
@@ -166,7 +167,7 @@ pub async fn serve(
     let fields = [("address", listens.to_string()), ("pid", settings.pid.to_string())];
     machine.log(Level::Info, "listening", &fields);
 
-    let running = Running::start(settings, &machine, listener, listens, shutdown_token, &record);
+    let running = RunningDaemon::start(settings, &machine, listener, listens, shutdown_token, &record);
     let signal = stop.await;
     machine.log(Level::Info, "stopping", &[("signal", signal.to_owned())]);
     running.end().await;
@@ -177,7 +178,7 @@ pub async fn serve(
 }
 
 /// The tasks of a daemon.
-struct Running {
+struct RunningDaemon {
     gate: Gate,
     window: Window,
     stop_children: watch::Sender<bool>,
@@ -187,10 +188,10 @@ struct Running {
     keeper: tokio::task::JoinHandle<()>,
 }
 
-impl Running {
+impl RunningDaemon {
     fn start(
         settings: Settings,
-        machine: &Machine,
+        machine: &DaemonEnvironment,
         listener: TcpListener,
         listens: SocketAddr,
         shutdown_token: String,
@@ -228,13 +229,18 @@ impl Running {
             requests: AtomicU64::new(0),
             interfaces: guard::interfaces,
         };
+        let api = Arc::new(api);
+        let answer = move |connection: Arc<Connection>, request| {
+            let api = Arc::clone(&api);
+            async move { api.answer(&connection, request).await }
+        };
         Self {
             gate,
             window,
             stop_children,
             stop_http,
             scheduler: tokio::spawn(scheduler.run()),
-            http: tokio::spawn(connections::serve(listener, api::router(Arc::new(api)), http_stop)),
+            http: tokio::spawn(connections::serve(listener, answer, http_stop)),
             keeper: tokio::spawn(keep(Arc::clone(record), machine.clone())),
         }
     }
@@ -255,7 +261,7 @@ impl Running {
 }
 
 /// Writes the record again when somebody removed it.
-async fn keep(record: Arc<RuntimeRecord>, machine: Machine) {
+async fn keep(record: Arc<RuntimeRecord>, machine: DaemonEnvironment) {
     loop {
         tokio::time::sleep(RECORD_GLANCE).await;
         match record.restore() {
@@ -281,7 +287,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeE
 /// Keeps other users away from the record, which everybody could read otherwise, and whose token proves who
 /// the daemon is.
 #[cfg(unix)]
-fn make_private(data_dir: &Path, machine: &Machine) -> io::Result<()> {
+fn make_private(data_dir: &Path, machine: &DaemonEnvironment) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(data_dir)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -293,11 +299,11 @@ fn make_private(data_dir: &Path, machine: &Machine) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_private(data_dir: &Path, _: &Machine) -> io::Result<()> {
+fn make_private(data_dir: &Path, _: &DaemonEnvironment) -> io::Result<()> {
     std::fs::metadata(data_dir).map(|_| ())
 }
 
-impl Machine {
+impl DaemonEnvironment {
     /// Writes a line of the log.
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, String)]) {
         (self.sink)(&log::line((self.now)(), level, message, fields));

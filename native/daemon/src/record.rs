@@ -37,7 +37,7 @@ pub struct Facts<'a> {
 }
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct RecordDocument<'a> {
     pid: u32,
     network: &'static str,
     address: String,
@@ -108,7 +108,7 @@ fn text(facts: &Facts<'_>) -> io::Result<String> {
         ("port", facts.listens.port().to_string()),
         ("shutdown_token", facts.shutdown_token.to_owned()),
     ]);
-    let json = Json {
+    let json = RecordDocument {
         pid: facts.pid,
         network: "tcp",
         address: dialled(facts.listens).to_string(),

@@ -11,13 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Machine;
+use super::DaemonEnvironment;
 use super::cron::Cron;
 use super::gate::{Gate, Rank};
 use super::log::Level;
 
 pub use state::StateFile;
-use state::{JobState, State};
+use state::{JobState, ScheduleState};
 
 /// The clock is looked at so often at least: it can be set, and a machine can sleep.
 const GLANCE: Duration = Duration::from_mins(1);
@@ -27,7 +27,7 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
 /// What can be scheduled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Job {
+pub enum ScheduledJob {
     /// Make a snapshot.
     Create,
     /// Verify all snapshots completely.
@@ -36,7 +36,7 @@ pub enum Job {
 
 /// When what is run, and who is told.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
+pub struct Schedule {
     /// When snapshots are made.
     pub create: Option<Cron>,
     /// When all snapshots are verified.
@@ -50,7 +50,7 @@ pub struct Plan {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum JobVerdict {
     /// All is well.
     Ok,
     /// The verification found problems.
@@ -63,9 +63,9 @@ pub enum Verdict {
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct JobOutcome {
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: JobVerdict,
     /// The program's exit code; none when a signal ended it.
     pub exit_code: Option<i32>,
     /// One sentence; empty when all is well.
@@ -78,7 +78,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResult {
     /// What ran.
-    pub job: Job,
+    pub job: ScheduledJob,
     /// When it was due.
     pub due_at: Timestamp,
     /// When it began.
@@ -86,7 +86,7 @@ pub struct RunResult {
     /// When it ended.
     pub finished_at: Timestamp,
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: JobVerdict,
     /// The program's exit code.
     pub exit_code: Option<i32>,
     /// One sentence; empty when all is well.
@@ -112,7 +112,7 @@ pub struct HookResult {
 /// Does what is due; in tests, something that takes no time.
 pub trait Runner {
     /// Runs a job to its end.
-    fn run(&self, job: Job) -> impl Future<Output = Outcome> + Send;
+    fn run(&self, job: ScheduledJob) -> impl Future<Output = JobOutcome> + Send;
     /// Tells a hook.
     fn hook(&self, command: &str, document: &Value) -> impl Future<Output = HookResult> + Send;
 }
@@ -122,15 +122,15 @@ pub trait Runner {
 pub struct Board(Arc<Mutex<Shown>>);
 
 struct Shown {
-    plan: Plan,
-    state: State,
-    running: Option<Running>,
-    next: Vec<(Job, Timestamp)>,
+    plan: Schedule,
+    state: ScheduleState,
+    running: Option<RunningJob>,
+    next: Vec<(ScheduledJob, Timestamp)>,
 }
 
 #[derive(Clone, Copy)]
-struct Running {
-    job: Job,
+struct RunningJob {
+    job: ScheduledJob,
     since: Timestamp,
 }
 
@@ -142,7 +142,7 @@ pub struct Status {
 
 #[derive(Debug, Serialize)]
 struct JobStatus {
-    job: Job,
+    job: ScheduledJob,
     schedule: String,
     next_at: Option<Timestamp>,
     running_since: Option<Timestamp>,
@@ -162,10 +162,10 @@ pub struct Scheduler<R> {
     /// Does the work.
     pub runner: R,
     /// Clock and log.
-    pub machine: Machine,
+    pub machine: DaemonEnvironment,
 }
 
-impl Job {
+impl ScheduledJob {
     /// The arguments after `backup`.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
@@ -182,18 +182,18 @@ impl Job {
     }
 }
 
-impl Plan {
+impl Schedule {
     /// What is scheduled, in the order in which it runs when both are due.
-    fn jobs(&self) -> Vec<(Job, Cron)> {
-        let create = self.create.clone().map(|cron| (Job::Create, cron));
-        let verify = self.verify.clone().map(|cron| (Job::Verify, cron));
+    fn jobs(&self) -> Vec<(ScheduledJob, Cron)> {
+        let create = self.create.clone().map(|cron| (ScheduledJob::Create, cron));
+        let verify = self.verify.clone().map(|cron| (ScheduledJob::Verify, cron));
         create.into_iter().chain(verify).collect()
     }
 }
 
 impl Board {
     /// Nothing has run yet but what `file` tells of.
-    pub fn new(plan: Plan, file: &StateFile) -> (Self, Option<String>) {
+    pub fn new(plan: Schedule, file: &StateFile) -> (Self, Option<String>) {
         let (state, complaint) = file.load();
         (Self(Arc::new(Mutex::new(Shown { plan, state, running: None, next: Vec::new() }))), complaint)
     }
@@ -201,7 +201,7 @@ impl Board {
     /// What is scheduled and how the last runs went.
     pub fn status(&self) -> Status {
         let shown = self.shown();
-        let job_status = |(job, cron): (Job, Cron)| JobStatus {
+        let job_status = |(job, cron): (ScheduledJob, Cron)| JobStatus {
             job,
             schedule: cron.text().to_owned(),
             next_at: shown.next.iter().find(|next| next.0 == job).map(|next| next.1),
@@ -265,7 +265,7 @@ impl<R: Runner> Scheduler<R> {
     }
 
     /// When each job is due; in the past for those that were missed.
-    fn next(&self) -> Vec<(Job, Timestamp)> {
+    fn next(&self) -> Vec<(ScheduledJob, Timestamp)> {
         let now = (self.machine.now)();
         let mut shown = self.board.shown();
         let mut next = Vec::new();
@@ -281,11 +281,11 @@ impl<R: Runner> Scheduler<R> {
         next
     }
 
-    async fn execute(&self, job: Job, due_at: Timestamp) {
+    async fn execute(&self, job: ScheduledJob, due_at: Timestamp) {
         let started_at = (self.machine.now)();
-        self.board.shown().running = Some(Running { job, since: started_at });
+        self.board.shown().running = Some(RunningJob { job, since: started_at });
         self.log(job, Level::Info, "scheduled work begins", "");
-        let Outcome { verdict, exit_code, message, report } = self.runner.run(job).await;
+        let JobOutcome { verdict, exit_code, message, report } = self.runner.run(job).await;
         let finished_at = (self.machine.now)();
         let mut result = RunResult {
             job,
@@ -298,7 +298,7 @@ impl<R: Runner> Scheduler<R> {
             report,
             hook: None,
         };
-        let level = if verdict == Verdict::Ok { Level::Info } else { Level::Error };
+        let level = if verdict == JobVerdict::Ok { Level::Info } else { Level::Error };
         self.log(job, level, "scheduled work ended", &result.message);
         self.keep(job, &result).await;
         if let Some(hook) = self.tell(&result).await {
@@ -316,9 +316,9 @@ impl<R: Runner> Scheduler<R> {
         let command = {
             let shown = self.board.shown();
             match result.verdict {
-                Verdict::Ok => shown.plan.on_success.clone(),
-                Verdict::Problems | Verdict::Failed => shown.plan.on_failure.clone(),
-                Verdict::Interrupted => None,
+                JobVerdict::Ok => shown.plan.on_success.clone(),
+                JobVerdict::Problems | JobVerdict::Failed => shown.plan.on_failure.clone(),
+                JobVerdict::Interrupted => None,
             }
         }?;
         let document = serde_json::to_value(result).unwrap_or_default();
@@ -326,11 +326,11 @@ impl<R: Runner> Scheduler<R> {
     }
 
     /// Keeps a result. Everything that was due until it began is handled by it, unless it was interrupted.
-    async fn keep(&self, job: Job, result: &RunResult) {
+    async fn keep(&self, job: ScheduledJob, result: &RunResult) {
         let state = {
             let mut shown = self.board.shown();
             let Some(mut state) = shown.state.of(job).cloned() else { return };
-            if result.verdict != Verdict::Interrupted {
+            if result.verdict != JobVerdict::Interrupted {
                 state.handled_until = result.started_at.max(result.due_at);
             }
             state.last = Some(result.clone());
@@ -341,7 +341,7 @@ impl<R: Runner> Scheduler<R> {
     }
 
     /// Writes the file beside the thread that answers clients: the disk can be busy with the very backup.
-    async fn save(&self, state: State) {
+    async fn save(&self, state: ScheduleState) {
         let file = self.file.clone();
         let saved = tokio::task::spawn_blocking(move || file.save(&state)).await;
         if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
@@ -350,7 +350,7 @@ impl<R: Runner> Scheduler<R> {
         }
     }
 
-    fn log(&self, job: Job, level: Level, message: &str, detail: &str) {
+    fn log(&self, job: ScheduledJob, level: Level, message: &str, detail: &str) {
         let mut fields = vec![("job", job.name().to_owned())];
         if !detail.is_empty() {
             fields.push(("message", detail.to_owned()));
@@ -359,16 +359,16 @@ impl<R: Runner> Scheduler<R> {
     }
 }
 
-impl Outcome {
+impl JobOutcome {
     /// It did not come to its end.
     pub fn failed(message: &str) -> Self {
-        Self { verdict: Verdict::Failed, exit_code: None, message: message.to_owned(), report: None }
+        Self { verdict: JobVerdict::Failed, exit_code: None, message: message.to_owned(), report: None }
     }
 
     /// It was ended because the daemon ends.
     pub fn stopped() -> Self {
         let message = "it was ended because the daemon was stopped";
-        Self { verdict: Verdict::Interrupted, ..Self::failed(message) }
+        Self { verdict: JobVerdict::Interrupted, ..Self::failed(message) }
     }
 }
 

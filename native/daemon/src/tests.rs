@@ -6,20 +6,20 @@ use super::*;
 
 /// Keeps the lines of a log.
 #[derive(Clone, Default)]
-pub(super) struct Recorder(Arc<Mutex<Vec<String>>>);
+pub(super) struct LogRecorder(Arc<Mutex<Vec<String>>>);
 
-impl Recorder {
+impl LogRecorder {
     pub(super) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// A machine whose clock begins at `start` and follows tokio's, which tests move, and whose randomness counts.
-pub(super) fn machine_at(start: &str) -> (Machine, Recorder) {
+pub(super) fn machine_at(start: &str) -> (DaemonEnvironment, LogRecorder) {
     let start: Timestamp = start.parse().unwrap();
-    let (began, counter, recorder) = (Instant::now(), AtomicU64::new(0), Recorder::default());
+    let (began, counter, recorder) = (Instant::now(), AtomicU64::new(0), LogRecorder::default());
     let lines = recorder.clone();
-    let machine = Machine {
+    let machine = DaemonEnvironment {
         now: Arc::new(move || start + jiff::SignedDuration::try_from(began.elapsed()).unwrap()),
         random: Arc::new(move || u128::from(counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed))),
         sink: Arc::new(move |line| {
@@ -29,7 +29,7 @@ pub(super) fn machine_at(start: &str) -> (Machine, Recorder) {
     (machine, recorder)
 }
 
-pub(super) fn machine() -> (Machine, Recorder) {
+pub(super) fn machine() -> (DaemonEnvironment, LogRecorder) {
     machine_at("2026-11-23T14:22:03Z")
 }
 
@@ -41,7 +41,7 @@ fn settings(data_dir: &Path, listen: &str) -> Settings {
         version: "dev",
         pid: std::process::id(),
         gate: Gate::new(Arc::new(|| Timestamp::UNIX_EPOCH)),
-        plan: Plan::default(),
+        plan: Schedule::default(),
         zone: TimeZone::UTC,
         program: "/nowhere/at/all".into(),
         place: Vec::new(),

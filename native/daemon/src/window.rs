@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use ulid::Ulid;
 
-use super::Machine;
+use super::DaemonEnvironment;
 use super::gate::{Gate, Permit, Rank, Refused};
 use super::log::Level;
 
@@ -21,8 +21,8 @@ const LABEL: &str = "backup freeze";
 #[derive(Clone)]
 pub struct Window {
     gate: Gate,
-    machine: Machine,
-    state: Arc<Mutex<State>>,
+    machine: DaemonEnvironment,
+    state: Arc<Mutex<WindowState>>,
 }
 
 /// Why a window did not begin.
@@ -34,7 +34,7 @@ pub enum BeginError {
     Gate(Refused),
 }
 
-enum State {
+enum WindowState {
     Closed,
     Waiting,
     Open { token: String, watchdog: AbortHandle, _permit: Permit },
@@ -42,8 +42,8 @@ enum State {
 
 impl Window {
     /// No window yet.
-    pub fn new(gate: Gate, machine: Machine) -> Self {
-        Self { gate, machine, state: Arc::new(Mutex::new(State::Closed)) }
+    pub fn new(gate: Gate, machine: DaemonEnvironment) -> Self {
+        Self { gate, machine, state: Arc::new(Mutex::new(WindowState::Closed)) }
     }
 
     /// Opens the window and returns the token that ends it.
@@ -61,9 +61,9 @@ impl Window {
     pub fn end(&self, token: &str) -> bool {
         let mut state = self.state();
         match &*state {
-            State::Open { token: open, watchdog, .. } if open == token => {
+            WindowState::Open { token: open, watchdog, .. } if open == token => {
                 watchdog.abort();
-                let ended = std::mem::replace(&mut *state, State::Closed);
+                let ended = std::mem::replace(&mut *state, WindowState::Closed);
                 drop(state);
                 drop(ended);
                 true
@@ -75,7 +75,7 @@ impl Window {
     /// Ends whatever window is open, because of `reason`.
     pub fn expire(&self, reason: &str) {
         let token = match &*self.state() {
-            State::Open { token, .. } => token.clone(),
+            WindowState::Open { token, .. } => token.clone(),
             _ => return,
         };
         self.expire_of(&token, reason);
@@ -87,7 +87,7 @@ impl Window {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WindowState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,10 +100,10 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn start(window: &'a Window) -> Option<Self> {
         let mut state = window.state();
-        if !matches!(*state, State::Closed) {
+        if !matches!(*state, WindowState::Closed) {
             return None;
         }
-        *state = State::Waiting;
+        *state = WindowState::Waiting;
         Some(Self { window })
     }
 
@@ -113,25 +113,26 @@ impl<'a> Waiting<'a> {
             tokio::time::sleep(WATCHDOG).await;
             window.expire_of(&watched, "backup freeze watchdog fired; releasing operation gate");
         });
-        *self.window.state() = State::Open { token, watchdog: watchdog.abort_handle(), _permit: permit };
+        *self.window.state() =
+            WindowState::Open { token, watchdog: watchdog.abort_handle(), _permit: permit };
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.window.state();
-        if matches!(*state, State::Waiting) {
-            *state = State::Closed;
+        if matches!(*state, WindowState::Waiting) {
+            *state = WindowState::Closed;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Recorder, machine};
+    use super::super::tests::{LogRecorder, machine};
     use super::*;
 
-    fn window() -> (Window, Gate, Recorder) {
+    fn window() -> (Window, Gate, LogRecorder) {
         let (machine, log) = machine();
         let gate = Gate::new(machine.now.clone());
         (Window::new(gate.clone(), machine), gate, log)

@@ -17,8 +17,9 @@ use rusqlite::Connection;
 
 use crate::decompress::Zstd;
 
+use super::content_table::{self, RecordedContent};
 use super::pack_index::{self, IndexFault};
-use super::schema::{self, Reference};
+use super::schema;
 
 /// Packed contents up to this many bytes are decoded in memory; larger ones are checked first and then
 /// decoded again as a stream.
@@ -149,54 +150,54 @@ impl Contents {
     /// Finds a content and opens it: in a pack, at its canonical place, at the recorded path.
     ///
     /// Maintenance may move a content while it is looked for, so the search begins once more before it fails.
-    pub fn read(&self, reference: &Reference) -> Result<Content, ContentError> {
-        let found = match self.search(reference) {
-            Ok(None) => self.search(reference),
+    pub fn read(&self, recorded: &RecordedContent) -> Result<Content, ContentError> {
+        let found = match self.search(recorded) {
+            Ok(None) => self.search(recorded),
             found => found,
         };
         let fault = match found {
             Ok(Some(content)) => return Ok(content),
-            Ok(None) => self.missing(reference),
+            Ok(None) => self.missing(recorded),
             Err(fault) => fault,
         };
-        Err(self.failed(reference, fault))
+        Err(self.failed(recorded, fault))
     }
 
     /// The error for a content whose bytes turned out to be others.
-    pub fn changed(&self, reference: &Reference, found: BlobId) -> ContentError {
-        self.failed(reference, ContentFault::Changed { found })
+    pub fn changed(&self, recorded: &RecordedContent, found: BlobId) -> ContentError {
+        self.failed(recorded, ContentFault::Changed { found })
     }
 
     /// The error for a content that could not be read to its end.
-    pub fn unreadable(&self, reference: &Reference, error: io::Error) -> ContentError {
-        self.failed(reference, ContentFault::Unreadable(error))
+    pub fn unreadable(&self, recorded: &RecordedContent, error: io::Error) -> ContentError {
+        self.failed(recorded, ContentFault::Unreadable(error))
     }
 
-    fn failed(&self, reference: &Reference, fault: ContentFault) -> ContentError {
+    fn failed(&self, recorded: &RecordedContent, fault: ContentFault) -> ContentError {
         // Without the rows the message is still worth having.
-        let rows = schema::rows_of(&self.connection(), &reference.id).unwrap_or_default();
-        ContentError { id: reference.id, path: reference.path.clone(), rows, fault }
+        let rows = schema::rows_of(&self.connection(), &recorded.id).unwrap_or_default();
+        ContentError { id: recorded.id, path: recorded.path.clone(), rows, fault }
     }
 
-    fn missing(&self, reference: &Reference) -> ContentFault {
-        match pack_index::find(&self.connection(), &reference.id) {
+    fn missing(&self, recorded: &RecordedContent) -> ContentFault {
+        match pack_index::find(&self.connection(), &recorded.id) {
             Ok(Some(row)) => ContentFault::MissingPack { pack: row.pack },
             _ => ContentFault::Missing,
         }
     }
 
-    fn search(&self, reference: &Reference) -> Result<Option<Content>, ContentFault> {
-        let packed = pack_index::find(&self.connection(), &reference.id)?;
+    fn search(&self, recorded: &RecordedContent) -> Result<Option<Content>, ContentFault> {
+        let packed = pack_index::find(&self.connection(), &recorded.id)?;
         if let Some(row) = packed
             && let Some(content) = self.packed(&row)?
         {
             return Ok(Some(content));
         }
-        let canonical = schema::canonical_path(&reference.id);
+        let canonical = content_table::canonical_path(&recorded.id);
         if let Some(content) = self.loose(&canonical)? {
             return Ok(Some(content));
         }
-        if reference.path == canonical { Ok(None) } else { self.loose(&reference.path) }
+        if recorded.path == canonical { Ok(None) } else { self.loose(&recorded.path) }
     }
 
     fn loose(&self, path: &str) -> Result<Option<Content>, ContentFault> {

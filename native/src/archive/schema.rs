@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 
-use super::spool::{Spool, SpoolError};
+use super::content_table::{ContentTable, RecordedContent};
+use super::temporary::TemporaryError;
 
 /// The tables that make a database an archive, and the columns that matter.
 const TABLES: [(&str, &[&str]); 6] = [
@@ -32,22 +33,11 @@ const BEARING: &str = "
         WHERE thumbnail_hash <> '' AND thumbnail_path <> ''
           AND thumbnail_path NOT LIKE 'http://%' AND thumbnail_path NOT LIKE 'https://%')";
 
-/// One distinct content that the archive refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
-    /// Its SHA-256.
-    pub id: BlobId,
-    /// The smallest of the paths recorded for it, as recorded.
-    pub path: String,
-    /// The largest size recorded for it, in bytes: a hint that can be wrong.
-    pub size_hint: Option<u64>,
-}
-
 /// Every content that the archive refers to.
 #[derive(Debug)]
-pub struct References {
+pub struct RecordedContents {
     /// Contents by smallest row, then thumbnails that are no contents, likewise.
-    pub contents: Spool,
+    pub contents: ContentTable,
     /// Rows of `attachments`.
     pub rows: u64,
     /// Whether every path is the canonical one, `<hash[0..2]>/<hash>`.
@@ -122,7 +112,7 @@ pub enum SchemaError {
     },
     /// What was found cannot be kept.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Temporary(#[from] TemporaryError),
     /// SQLite failed.
     #[error("the archive's database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -186,7 +176,7 @@ fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
 /// Every content that the archive refers to, in the order of the lists.
 ///
 /// Fails when a restore could not put one of them at all of its paths (`docs/format.md` §10).
-pub fn references(connection: &Connection) -> Result<References, SchemaError> {
+pub fn recorded_contents(connection: &Connection) -> Result<RecordedContents, SchemaError> {
     // A thumbnail that is a content too has kind 0 in its group, and only the contents' rows count for it.
     let sql = format!(
         "WITH {BEARING},
@@ -199,7 +189,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([])?;
-    let mut contents = Spool::new()?;
+    let mut contents = ContentTable::new()?;
     while let Some(row) = found.next()? {
         let first = row.get(0)?;
         let size_hint = match row.get_ref(3)? {
@@ -207,7 +197,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
             _ => None,
         };
         let (id, path) = (hash(first, row.get_ref(1)?)?, path(first, row.get_ref(2)?)?);
-        contents.push(&Reference { id, path, size_hint })?;
+        contents.push(&RecordedContent { id, path, size_hint })?;
     }
     let other = format!(
         "WITH {BEARING} SELECT COUNT(*) FROM (
@@ -218,7 +208,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
     if !canonical {
         check_recorded_paths(connection)?;
     }
-    Ok(References { contents, rows, canonical })
+    Ok(RecordedContents { contents, rows, canonical })
 }
 
 /// Calls `visit` with every path recorded for every content, grouped by content, after checking all of them
@@ -240,11 +230,11 @@ fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
     connection.create_scalar_function("place", 1, flags, |context| {
         // What is no path is refused when its row comes.
         let text = context.get_raw(0).as_str().ok();
-        Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| place(&path)))
+        Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| path.place()))
     })?;
     let mut last: Option<Placed> = None;
     each_path(connection, "place(path), hash", |id, path| {
-        let next = Placed { id, place: place(&path), path };
+        let next = Placed { id, place: path.place(), path };
         last.as_ref().map_or(Ok(()), |last| check_neighbours(last, &next))?;
         last = Some(next);
         Ok(())
@@ -258,19 +248,12 @@ struct Placed {
     place: Vec<u8>,
 }
 
-/// Orders paths: those that a file system could take for one are equal, and a zero byte, which no path holds,
-/// puts what is below a folder before everything else that begins with its name.
-fn place(path: &RelativePath) -> Vec<u8> {
-    path.folded().replace('/', "\0").into_bytes()
-}
-
 fn check_neighbours(upper: &Placed, lower: &Placed) -> Result<(), SchemaError> {
     let (first, second) = (upper.id, lower.id);
     let (file, below) = (upper.path.as_str(), lower.path.as_str());
     match lower.place.strip_prefix(upper.place.as_slice()) {
         Some([]) if first != second => Err(SchemaError::SharedPath { first, second, path: below.to_owned() }),
-        // Names that differ in case are two where there is such a difference, and there a restore succeeds.
-        Some([0, ..]) if below.starts_with(file) => {
+        Some([0, ..]) => {
             Err(SchemaError::FileAsFolder { first, file: file.to_owned(), second, below: below.to_owned() })
         }
         _ => Ok(()),
@@ -300,12 +283,6 @@ fn path_of(row: &rusqlite::Row<'_>) -> Result<(BlobId, RelativePath), SchemaErro
     let path = path(first, row.get_ref(2)?)?;
     let path = RelativePath::parse(&path).map_err(|source| SchemaError::UnsafePath { id, source })?;
     Ok((id, path))
-}
-
-/// Where a content is kept when nothing says otherwise.
-pub fn canonical_path(id: &BlobId) -> String {
-    let hex = id.to_string();
-    format!("{}/{hex}", hex.get(..2).unwrap_or_default())
 }
 
 /// The rows that use a content, the first ten, for a message.

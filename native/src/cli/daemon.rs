@@ -10,7 +10,7 @@ use msgvault_verifier::text::escape;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Session;
+use super::Invocation;
 use super::environment::{check_randomness, pause, random};
 use super::failure::Failure;
 
@@ -19,7 +19,7 @@ const STOP_TIME: Duration = Duration::from_mins(1);
 const GLANCE: Duration = Duration::from_millis(50);
 
 #[derive(clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum DaemonCommand {
     /// Say whether a daemon runs, what it does, and how scheduled work went
     Status,
     /// End the daemon in order
@@ -41,26 +41,26 @@ struct Status {
 }
 
 #[derive(Serialize)]
-struct Stopped {
+struct StopReport {
     pid: u32,
 }
 
-pub(super) fn run(session: &Session<'_>, command: &Command) -> Result<Exit, Failure> {
-    let home = session.home()?;
+pub(super) fn run(invocation: &Invocation<'_>, command: &DaemonCommand) -> Result<Exit, Failure> {
+    let home = invocation.home()?;
     check_randomness()?;
     match command {
-        Command::Status => {
+        DaemonCommand::Status => {
             let daemon = Daemon::find(&home.data_dir, &home.server.api_key, &random)?;
-            status(session, daemon.as_ref())
+            status(invocation, daemon.as_ref())
         }
-        Command::Stop => {
+        DaemonCommand::Stop => {
             let nobody = || Failure::failed(format!("no daemon runs for {}", home.data_dir.display()));
-            stop(session, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
+            stop(invocation, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
         }
     }
 }
 
-fn status(session: &Session<'_>, daemon: Option<&Daemon<'_>>) -> Result<Exit, Failure> {
+fn status(invocation: &Invocation<'_>, daemon: Option<&Daemon<'_>>) -> Result<Exit, Failure> {
     let Some(daemon) = daemon else {
         let nothing = Status {
             running: false,
@@ -72,7 +72,7 @@ fn status(session: &Session<'_>, daemon: Option<&Daemon<'_>>) -> Result<Exit, Fa
             busy_since: None,
             scheduled: None,
         };
-        session.output.result(&nothing, || "no daemon runs".to_owned())?;
+        invocation.output.result(&nothing, || "no daemon runs".to_owned())?;
         return Ok(Exit::Failed);
     };
     let record = daemon.record().clone();
@@ -87,7 +87,7 @@ fn status(session: &Session<'_>, daemon: Option<&Daemon<'_>>) -> Result<Exit, Fa
         busy_since: operation.map(|operation| operation.started_at),
         scheduled: daemon.scheduled().map_err(Failure::failed)?,
     };
-    session.output.result(&status, || text(&status))?;
+    invocation.output.result(&status, || text(&status))?;
     Ok(Exit::Done)
 }
 
@@ -135,11 +135,11 @@ fn job_text(job: &Value) -> String {
     out
 }
 
-fn stop(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
+fn stop(invocation: &Invocation<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
     let pid = daemon.record().pid;
     platform::terminate(pid).map_err(|error| Failure::failed(format!("process {pid}: {error}")))?;
     let mut waited = Duration::ZERO;
-    while platform::process_lives(pid.into()) && is_there(session, daemon)? {
+    while platform::process_lives(pid.into()) && is_there(invocation, daemon)? {
         if waited >= STOP_TIME {
             let message = format!(
                 "the daemon (process {pid}) was told to end and has not within {} s; it may be finishing a backup",
@@ -150,12 +150,12 @@ fn stop(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
         pause(GLANCE);
         waited += GLANCE;
     }
-    session.output.result(&Stopped { pid }, || format!("stopped the daemon (process {pid})"))?;
+    invocation.output.result(&StopReport { pid }, || format!("stopped the daemon (process {pid})"))?;
     Ok(Exit::Done)
 }
 
 /// Whether the daemon's record is still there: a parent that does not look after it leaves a dead process.
-fn is_there(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<bool, Failure> {
-    let path = session.home()?.data_dir.join(msgvault_freeze::record::file_name(daemon.record().pid));
+fn is_there(invocation: &Invocation<'_>, daemon: &Daemon<'_>) -> Result<bool, Failure> {
+    let path = invocation.home()?.data_dir.join(msgvault_freeze::record::file_name(daemon.record().pid));
     Ok(path.exists())
 }

@@ -12,13 +12,13 @@ use jiff::tz::TimeZone;
 use msgvault_cli::{Exit, NO_PAGE, PAGE};
 use msgvault_daemon::cron::Cron;
 use msgvault_daemon::gate::Gate;
-use msgvault_daemon::schedule::Plan;
-use msgvault_daemon::{self as daemon, Clock, Machine, Settings};
+use msgvault_daemon::schedule::Schedule;
+use msgvault_daemon::{self as daemon, Clock, DaemonEnvironment, Settings};
 use msgvault_platform as platform;
 
 use crate::home::{BackupSettings, Home};
 
-use super::Session;
+use super::Invocation;
 use super::environment::{check_randomness, cwd, random};
 use super::failure::Failure;
 
@@ -32,8 +32,8 @@ pub(super) struct ServeArgs {
     port: Option<u16>,
 }
 
-pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failure> {
-    let home = session.home()?;
+pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit, Failure> {
+    let home = invocation.home()?;
     let server = &home.server;
     let bind = args.bind.as_deref().unwrap_or(&server.bind_addr);
     let now: Clock = Arc::new(Timestamp::now);
@@ -44,15 +44,15 @@ pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failu
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
         gate: Gate::new(now.clone()),
-        plan: plan(session, &home.backup)?,
+        plan: plan(invocation, &home.backup)?,
         zone: TimeZone::system(),
         program: std::env::current_exe()?,
-        place: place(session, &home)?,
+        place: place(invocation, &home)?,
         hook_time: home.backup.hook_time,
         page: PAGE.ok_or(NO_PAGE),
     };
     check_randomness()?;
-    let machine = Machine { now, random: Arc::new(random), sink: Arc::new(print) };
+    let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(print) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
     // Nothing that is left may hold up the end.
@@ -61,35 +61,35 @@ pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failu
 }
 
 /// What the configuration schedules; a schedule without a repository is refused now and not at three at night.
-fn plan(session: &Session<'_>, backup: &BackupSettings) -> Result<Plan, Failure> {
+fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule, Failure> {
     let cron = |setting: &str, text: &Option<String>| -> Result<Option<Cron>, Failure> {
         let parsed = text.as_deref().map(Cron::parse).transpose();
         parsed.map_err(|error| Failure::failed(format!("[backup] {setting}: {error}")))
     };
-    let plan = Plan {
+    let plan = Schedule {
         create: cron("schedule", &backup.schedule)?,
         verify: cron("verify_schedule", &backup.verify_schedule)?,
         on_success: backup.on_success.clone(),
         on_failure: backup.on_failure.clone(),
     };
     if plan.create.is_some() || plan.verify.is_some() {
-        session.repo()?;
+        invocation.repo()?;
     }
     Ok(plan)
 }
 
 /// The flags that make a child find what this process found.
-fn place(session: &Session<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
+fn place(invocation: &Invocation<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
     let cwd = cwd()?;
     let mut flags = Vec::new();
     let mut flag = |name: &str, path: &Path| {
         flags.extend([OsString::from(name), cwd.join(path).into_os_string()]);
     };
     flag("--home", &home.home);
-    if let Some(config) = session.place.config.as_deref() {
+    if let Some(config) = invocation.place.config.as_deref() {
         flag("--config", config);
     }
-    if let Ok(repo) = session.repo() {
+    if let Ok(repo) = invocation.repo() {
         flag("--repo", &repo);
     }
     Ok(flags)

@@ -54,7 +54,7 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
         created_at: context.now_text(),
         page_size: 0,
     };
-    let mut made = Made::default();
+    let mut made = MadeFolders::default();
     made.create_all(root)?;
     for name in FOLDERS {
         made.create(&root.join(name))?;
@@ -90,11 +90,11 @@ fn refuse_used(root: &Path) -> Result<(), InitError> {
 
 /// Folders that were made, outermost first; removed when dropped, as far as they are empty.
 #[derive(Default)]
-struct Made {
+struct MadeFolders {
     folders: Vec<PathBuf>,
 }
 
-impl Made {
+impl MadeFolders {
     fn create(&mut self, folder: &Path) -> Result<(), PublishError> {
         platform::create_folder(folder).map_err(PublishError::io("create", folder))?;
         self.folders.push(folder.to_owned());
@@ -112,7 +112,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for MadeFolders {
     fn drop(&mut self) {
         for folder in self.folders.iter().rev() {
             // What somebody else put there meanwhile stays.
@@ -123,7 +123,7 @@ impl Drop for Made {
 
 #[cfg(test)]
 mod tests {
-    use msgvault_verifier::Observer;
+    use msgvault_testing::FailAt;
 
     use super::super::publish::tests::Fixture;
     use super::*;
@@ -164,17 +164,11 @@ mod tests {
 
     #[test]
     fn a_failure_at_any_step_leaves_nothing_half_made() {
-        struct FailAt(&'static str);
-        impl Observer for FailAt {
-            fn reached(&self, point: &'static str) -> io::Result<()> {
-                if point == self.0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-            }
-        }
         for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
             let fixture = Fixture::new();
             let root = fixture.folder.path().join("a/repo");
-            let point = Box::leak(format!("config.{step}").into_boxed_str());
-            let failed = init(&root, &fixture.context(&FailAt(point))).unwrap_err();
+            let full = FailAt::always(format!("config.{step}"));
+            let failed = init(&root, &fixture.context(&full)).unwrap_err();
             assert!(failed.to_string().contains("free some space"), "{failed}");
             assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 0, "{step}");
         }

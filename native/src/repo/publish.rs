@@ -65,7 +65,7 @@ pub enum FileKind {
 
 /// The points where a fault can be injected, in the order in which they are reached.
 #[derive(Debug, Clone, Copy)]
-struct Points {
+struct FaultPoints {
     create: &'static str,
     write: &'static str,
     sync: &'static str,
@@ -76,7 +76,7 @@ struct Points {
 
 macro_rules! points {
     ($kind:literal) => {
-        Points {
+        FaultPoints {
             create: concat!($kind, ".create"),
             write: concat!($kind, ".write"),
             sync: concat!($kind, ".sync"),
@@ -88,7 +88,7 @@ macro_rules! points {
 }
 
 impl FileKind {
-    const fn points(self) -> Points {
+    const fn points(self) -> FaultPoints {
         match self {
             Self::Config => points!("config"),
             Self::Pack => points!("pack"),

@@ -12,7 +12,7 @@ use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::format::path::RelativePath;
 use msgvault_verifier::repository::{BlobError, BlobFault, Repository};
 
-use super::Run;
+use super::Restore;
 use super::error::RestoreError;
 
 /// The blobs that are wanted of one pack, each with what it is wanted for.
@@ -74,15 +74,15 @@ pub(super) fn each_blob<T>(
 
 /// Writes a blob to a new staged file.
 pub(super) fn stage(
-    run: &Run<'_>,
+    restore: &Restore<'_>,
     name: &RelativePath,
     pack: &Pack<'_>,
     entry: &PackEntry,
 ) -> Result<File, RestoreError> {
-    let observer = run.context.observer;
-    let mut file = run.staging.create_file(name)?;
-    stream(run.repository, observer, pack, entry, |piece| {
-        file.write_all(piece).map_err(|source| run.staging.failed("write", name, source))?;
+    let observer = restore.context.observer;
+    let mut file = restore.staging.create_file(name)?;
+    stream(restore.repository, observer, pack, entry, |piece| {
+        file.write_all(piece).map_err(|source| restore.staging.failed("write", name, source))?;
         observer.advance(piece.len() as u64);
         Ok(())
     })?;

@@ -1,4 +1,3 @@
-mod fixtures;
 mod hostile;
 mod interrupted;
 mod targets;
@@ -11,11 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use msgvault_platform::Dir;
 use msgvault_platform::context::SharedObserver;
+use msgvault_testing::FailAt;
 use msgvault_verifier::Observer;
+use msgvault_verifier::format::id::SnapshotId;
 use tempfile::TempDir;
 
 use super::*;
+use crate::repo::lock::LockRequest;
 
 /// Restores with the given observer.
 fn restore<'a>(
@@ -62,39 +65,4 @@ fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
         }
     }
     files
-}
-
-/// Copies the files of a folder.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
-
-/// Fails when a point is reached for the `n`th time, from 1.
-struct FailAt {
-    point: &'static str,
-    n: u64,
-    seen: AtomicU64,
-}
-
-impl FailAt {
-    fn new(point: &'static str, n: u64) -> Self {
-        Self { point, n, seen: AtomicU64::new(0) }
-    }
-}
-
-impl Observer for FailAt {
-    fn reached(&self, point: &'static str) -> io::Result<()> {
-        if point == self.point && self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.n {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
 }

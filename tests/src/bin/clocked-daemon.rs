@@ -14,8 +14,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use msgvault::home::{Environment, Flags, Home};
 use msgvault_daemon::gate::{Gate, Rank};
-use msgvault_daemon::schedule::Plan;
-use msgvault_daemon::{self as daemon, Clock, Machine, Settings};
+use msgvault_daemon::schedule::Schedule;
+use msgvault_daemon::{self as daemon, Clock, DaemonEnvironment, Settings};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ async fn serve(home: &Path, label: Option<String>) -> Result<(), Box<dyn Error>>
         version: "dev",
         pid: std::process::id(),
         gate,
-        plan: Plan::default(),
+        plan: Schedule::default(),
         zone: TimeZone::UTC,
         program: std::env::current_exe()?,
         place: Vec::new(),
@@ -59,7 +59,7 @@ async fn serve(home: &Path, label: Option<String>) -> Result<(), Box<dyn Error>>
     let counter = AtomicU64::new(0);
     let random = move || u128::from(counter.fetch_add(1, Ordering::Relaxed));
     let sink = |line: &str| eprintln!("{line}");
-    let machine = Machine { now, random: Arc::new(random), sink: Arc::new(sink) };
+    let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(sink) };
     let (end, ended) = oneshot::channel();
     tokio::spawn(follow_orders(end));
     let stop = async {

@@ -5,6 +5,7 @@ mod inspect;
 mod jobs;
 mod output;
 mod progress;
+mod rate;
 mod verify;
 
 pub use inspect::{print_details, print_overview};

@@ -10,8 +10,16 @@ use msgvault_verifier::text::human_bytes;
 use msgvault_verifier::{Observer, Phase};
 
 use super::output::{Output, ProgressKind};
+use super::rate::{Rate, time_for};
 
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// Clears what a bar shows. The cursor rests at the start of its line, where it stays when a terminal that
+/// becomes narrower breaks the line in two, so that all of it goes.
+const CLEAR: &str = "\r\u{1b}[J";
+/// A line longer than the terminal is wide is cut off there; if it went on in the next one, it would stay.
+const NO_WRAP: &str = "\u{1b}[?7l";
+const WRAP: &str = "\u{1b}[?7h";
 
 /// Draws progress and passes on warnings; stops a run when its flag is set.
 pub struct Progress<'a> {
@@ -25,7 +33,7 @@ struct State {
     phase: Option<Phase>,
     total: u64,
     done: u64,
-    began: Instant,
+    rate: Rate,
     drawn: Instant,
     line_open: bool,
 }
@@ -40,7 +48,8 @@ impl<'a> Progress<'a> {
             chosen => chosen,
         };
         let now = Instant::now();
-        let state = State { phase: None, total: 0, done: 0, began: now, drawn: now, line_open: false };
+        let state =
+            State { phase: None, total: 0, done: 0, rate: Rate::new(now), drawn: now, line_open: false };
         Self { output, kind, stop, state: Mutex::new(state) }
     }
 
@@ -57,7 +66,7 @@ impl<'a> Progress<'a> {
 
     fn close_line(&self, state: &mut State) {
         match self.kind {
-            ProgressKind::Bar if state.line_open => print("\r\u{1b}[K"),
+            ProgressKind::Bar if state.line_open => print(CLEAR),
             ProgressKind::Json if state.phase.is_some() => print_json(state),
             _ => {}
         }
@@ -68,7 +77,10 @@ impl<'a> Progress<'a> {
         let Some(phase) = state.phase else { return };
         match self.kind {
             ProgressKind::Bar => {
-                print(&format!("\r\u{1b}[K{}", bar(phase, state)));
+                let rate = state.rate.update(Instant::now(), state.done);
+                let line = bar(phase, state.done, state.total, rate);
+                // All at once, so that nothing else on the terminal finds it without wrapping.
+                print(&format!("{CLEAR}{NO_WRAP}{line}{WRAP}\r"));
                 state.line_open = true;
             }
             ProgressKind::Json => print_json(state),
@@ -86,7 +98,8 @@ impl Observer for Progress<'_> {
         self.with(|state| {
             self.close_line(state);
             let now = Instant::now();
-            *state = State { phase: Some(phase), total, done: 0, began: now, drawn: now, line_open: false };
+            let rate = Rate::new(now);
+            *state = State { phase: Some(phase), total, done: 0, rate, drawn: now, line_open: false };
             match self.kind {
                 ProgressKind::Plain if total > 0 => {
                     print(&format!("{}: {}\n", phase.name(), human_bytes(total)));
@@ -118,19 +131,18 @@ impl Observer for Progress<'_> {
     }
 }
 
-fn bar(phase: Phase, state: &State) -> String {
-    let millis = state.began.elapsed().as_millis().max(1);
-    let rate = u64::try_from(u128::from(state.done) * 1000 / millis).unwrap_or(u64::MAX);
-    let mut line = format!("{} {}", phase.name(), human_bytes(state.done));
-    if state.total > 0 {
-        let percent = (u128::from(state.done) * 100 / u128::from(state.total)).min(100);
-        let _ = write!(line, " of {} ({percent}%)", human_bytes(state.total));
+/// What matters most comes first, since a narrow terminal cuts off the end.
+fn bar(phase: Phase, done: u64, total: u64, rate: Option<u64>) -> String {
+    let mut line = format!("{} {}", phase.name(), human_bytes(done));
+    if total > 0 {
+        let percent = (u128::from(done) * 100 / u128::from(total)).min(100);
+        let _ = write!(line, " of {} ({percent}%)", human_bytes(total));
     }
-    if rate > 0 {
-        let _ = write!(line, ", {}/s", human_bytes(rate));
-        if let Some(left) = state.total.checked_sub(state.done).filter(|_| state.total > 0) {
-            let _ = write!(line, ", {} s left", left / rate);
+    if let Some(rate) = rate {
+        if let Some(left) = total.checked_sub(done).filter(|left| *left > 0) {
+            let _ = write!(line, ", {} left", time_for(left, rate));
         }
+        let _ = write!(line, ", {}/s", human_bytes(rate));
     }
     line
 }
@@ -144,4 +156,30 @@ fn print(text: &str) {
     // Progress that cannot be shown stops nothing.
     let mut error = io::stderr().lock();
     let _ = error.write_all(text.as_bytes()).and_then(|()| error.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_how_far_how_long_and_how_fast() {
+        const MIB: u64 = 1 << 20;
+        let table = [
+            (0, 0, None, "verify 0 B"),
+            (3 * MIB, 0, Some(MIB), "verify 3.0 MiB, 1.0 MiB/s"),
+            (0, 400 * MIB, None, "verify 0 B of 400.0 MiB (0%)"),
+            (
+                140 * MIB,
+                400 * MIB,
+                Some(2 * MIB),
+                "verify 140.0 MiB of 400.0 MiB (35%), 2 min 10 s left, 2.0 MiB/s",
+            ),
+            (400 * MIB, 400 * MIB, Some(MIB), "verify 400.0 MiB of 400.0 MiB (100%), 1.0 MiB/s"),
+            (500 * MIB, 400 * MIB, Some(MIB), "verify 500.0 MiB of 400.0 MiB (100%), 1.0 MiB/s"),
+        ];
+        for (done, total, rate, expected) in table {
+            assert_eq!(bar(Phase::new("verify"), done, total, rate), expected);
+        }
+    }
 }

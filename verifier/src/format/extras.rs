@@ -62,15 +62,15 @@ pub fn decode(json: &[u8]) -> Result<Vec<ExtraFile>, DecodeError> {
 }
 
 fn refuse_below_files(files: &[ExtraFile]) -> Result<(), DecodeError> {
-    let mut paths: Vec<&RelativePath> = files.iter().map(|file| file.path.relative()).collect();
-    // Sorted by component, what lies below a path comes right behind it.
-    paths.sort_unstable_by(|a, b| a.components().cmp(b.components()));
-    let below = paths.iter().zip(paths.iter().skip(1)).find(|(file, path)| {
-        path.as_str().strip_prefix(file.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    let mut paths: Vec<(Vec<u8>, &RelativePath)> =
+        files.iter().map(|file| file.path.relative()).map(|path| (path.place(), path)).collect();
+    paths.sort_unstable();
+    let below = paths.iter().zip(paths.iter().skip(1)).find(|((file, _), (path, _))| {
+        path.strip_prefix(file.as_slice()).is_some_and(|rest| rest.starts_with(&[0]))
     });
     match below {
         None => Ok(()),
-        Some((file, path)) => {
+        Some(((_, file), (_, path))) => {
             let reason = format!("{:?} lies below {:?}, which is a file", path.as_str(), file.as_str());
             Err(DecodeError::invalid(OBJECT, reason))
         }

@@ -5,12 +5,31 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
+/// The longest name that a file system of our day takes, in bytes.
+const MAX_COMPONENT: usize = 255;
+/// The longest path that a system call takes, in bytes.
+const MAX_PATH: usize = 4095;
+/// The most components of a path: deeper trees can hardly be removed again.
+const MAX_DEPTH: usize = 64;
+/// What a restore adds to the names of what it puts into its target for a while. The name of an extra never holds
+/// it at the top level, so that nothing from a repository passes for a note or a file of a restore.
+pub const RESTORE_MARK: &str = ".restore-";
+
 /// Why a path is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the path {path:?} {reason}")]
+#[error("the path {} {reason}", shortened(path))]
 pub struct PathError {
     path: String,
     reason: &'static str,
+}
+
+/// A path for a message, which need not be read to the end.
+fn shortened(path: &str) -> String {
+    const SHOWN: usize = 200;
+    match path.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", path.get(..end).unwrap_or_default(), path.len()),
+        None => format!("{path:?}"),
+    }
 }
 
 /// A cleaned relative path with `/` between its components: no root, drive or `..`, and no component that
@@ -49,7 +68,17 @@ impl RelativePath {
         if components.first().is_some_and(|first| has_drive(first)) {
             return refuse("begins with a drive");
         }
-        Ok(Self(components.join("/")))
+        if components.iter().any(|name| name.len() > MAX_COMPONENT) {
+            return refuse("has a component of more than 255 bytes");
+        }
+        if components.len() > MAX_DEPTH {
+            return refuse("has more than 64 components");
+        }
+        let clean = components.join("/");
+        if clean.len() > MAX_PATH {
+            return refuse("has more than 4,095 bytes");
+        }
+        Ok(Self(clean))
     }
 
     /// The text.
@@ -66,6 +95,12 @@ impl RelativePath {
     pub fn folded(&self) -> String {
         fold(&self.0)
     }
+
+    /// Orders paths by where a file system could put them: those that it could take for one are equal, and what
+    /// lies below a path comes right behind it. The components are folded and have a zero byte between them.
+    pub fn place(&self) -> Vec<u8> {
+        self.folded().replace('/', "\0").into_bytes()
+    }
 }
 
 impl fmt::Display for RelativePath {
@@ -74,7 +109,8 @@ impl fmt::Display for RelativePath {
     }
 }
 
-/// Where an extra file goes, relative to the archive home: never onto the database or into the attachments.
+/// Where an extra file goes, relative to the archive home: never onto the database, into the attachments, or to
+/// where a restore keeps what it may take back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtraPath(RelativePath);
 
@@ -91,6 +127,12 @@ impl ExtraPath {
                 reason: "belongs to the database or its attachments",
             });
         }
+        if fold(first).contains(RESTORE_MARK) {
+            return Err(PathError { path: path.to_owned(), reason: "has a name that only a restore gives" });
+        }
+        if is_of_a_daemon(&fold(first)) {
+            return Err(PathError { path: path.to_owned(), reason: "has a name that only a daemon gives" });
+        }
         Ok(Self(clean))
     }
 
@@ -98,6 +140,12 @@ impl ExtraPath {
     pub fn relative(&self) -> &RelativePath {
         &self.0
     }
+}
+
+/// Whether a daemon keeps a lock, its record or its schedule under this name, and others believe what it says.
+fn is_of_a_daemon(name: &str) -> bool {
+    matches!(name, "daemon.lock" | "db.write.lock" | "daemon-schedule.json")
+        || name.strip_prefix("daemon.").is_some_and(|rest| rest.ends_with(".json"))
 }
 
 fn fold(text: &str) -> String {
@@ -163,6 +211,48 @@ mod tests {
         for good in ["msgvault.db.bak", "deletions/msgvault.db", "tokens/attachments", "config.toml"] {
             assert!(ExtraPath::parse(good).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn no_extra_passes_for_a_note_of_a_restore() {
+        const ID: &str = "01m849xq3wk3s4p8ybcf4313en";
+        for stem in ["msgvault.db", "msgvault.db-wal", "files", "anything"] {
+            for bad in [
+                format!("{stem}.restore-{ID}"),
+                format!("{stem}.restore-{ID}/paths"),
+                format!("./{stem}.Restore-x"),
+            ] {
+                assert!(ExtraPath::parse(&bad).is_err(), "{bad}");
+            }
+        }
+        assert!(ExtraPath::parse(&format!("deletions/files.restore-{ID}")).is_ok());
+    }
+
+    #[test]
+    fn no_extra_passes_for_what_a_daemon_says() {
+        for bad in
+            ["daemon.lock", "db.write.lock", "Daemon.4711.json", "daemon-schedule.json", "daemon.lock/x"]
+        {
+            assert!(ExtraPath::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["daemon.md", "tokens/daemon.4711.json", "daemons.json"] {
+            assert!(ExtraPath::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn paths_that_no_file_system_takes_are_refused() {
+        let long = |bytes: usize| "x".repeat(bytes);
+        let deep = |depth: usize| vec!["d"; depth].join("/");
+        let wide = |bytes: usize| format!("{}{}", format!("{}/", long(199)).repeat(20), long(bytes - 4000));
+        for (good, bad) in [(long(255), long(256)), (deep(64), deep(65)), (wide(4095), wide(4096))] {
+            assert!(RelativePath::parse(&good).is_ok(), "{} bytes", good.len());
+            let error = RelativePath::parse(&bad).unwrap_err().to_string();
+            assert!(error.len() < 400, "{error}");
+        }
+        assert!(RelativePath::parse(&deep(1_000_000)).is_err());
+        // Bytes count, not characters.
+        assert!(RelativePath::parse(&"é".repeat(128)).is_err());
     }
 
     #[test]

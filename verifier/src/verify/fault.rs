@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack::FrameError;
+use crate::pack::{FrameError, PackError};
 use crate::repository::BlobFault;
+use crate::store::StoreError;
 
 use super::problem::{ProblemCode, fault_code};
 
@@ -19,7 +20,12 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn of(fault: &BlobFault) -> Self {
         match fault {
-            BlobFault::Frame(FrameError::TooLargeHere { .. }) => Self::NotChecked(fault.to_string()),
+            BlobFault::Frame(
+                FrameError::TooLargeHere { .. } | FrameError::Store(StoreError::Unavailable { .. }),
+            )
+            | BlobFault::Pack(PackError::Store(StoreError::Unavailable { .. })) => {
+                Self::NotChecked(fault.to_string())
+            }
             _ => Self::Problem(fault_code(fault), fault.to_string()),
         }
     }

@@ -26,7 +26,9 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     let totals = Totals { packs: plan.tasks.len(), ..findings.totals };
     drop(plan.tasks);
     let mut problems = plan.problems;
-    let mut not_checked = Vec::new();
+    let mut not_checked = plan.not_checked;
+    let unseen: Vec<NotChecked> =
+        not_checked.iter().filter(|left| left.snapshot.is_none()).cloned().collect();
     let mut readers = Readers::default();
     for id in &plan.snapshots {
         if observer.cancelled() {
@@ -36,11 +38,14 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
         let manifest = match repository.manifest(id) {
             Ok(manifest) => manifest,
             Err(error) => {
-                problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string()));
+                match NotChecked::of_manifest(id, &error) {
+                    Some(left) => not_checked.push(left),
+                    None => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
+                }
                 continue;
             }
         };
-        let judge = RefCell::new(Judge::new(id, repository.index(), &findings));
+        let judge = RefCell::new(Judge::new(id, repository.index(), &findings, &unseen));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
         walk(repository, &manifest, &mut readers, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
@@ -162,10 +167,14 @@ struct Judge<'f> {
     id: &'f SnapshotId,
     index: &'f BlobIndex,
     findings: &'f Findings,
+    /// Index files that nobody could look at: any of them may name a blob that no other one does.
+    unseen: &'f [NotChecked],
     problems: Vec<Problem>,
     /// How many problems of a code were found; only the first ones are kept.
     found: BTreeMap<ProblemCode, usize>,
     not_checked: Vec<NotChecked>,
+    /// Whether a blob is known to no index that could be read, while others could not.
+    lacks_index: bool,
     /// Whether a blob came up that no task had.
     met_unchecked: bool,
     reported: HashSet<BlobId>,
@@ -174,14 +183,21 @@ struct Judge<'f> {
 }
 
 impl<'f> Judge<'f> {
-    fn new(id: &'f SnapshotId, index: &'f BlobIndex, findings: &'f Findings) -> Self {
+    fn new(
+        id: &'f SnapshotId,
+        index: &'f BlobIndex,
+        findings: &'f Findings,
+        unseen: &'f [NotChecked],
+    ) -> Self {
         Self {
             id,
             index,
             findings,
+            unseen,
             problems: Vec::new(),
             found: BTreeMap::new(),
             not_checked: Vec::new(),
+            lacks_index: false,
             met_unchecked: false,
             reported: HashSet::new(),
             packs: BTreeMap::new(),
@@ -218,17 +234,24 @@ impl<'f> Judge<'f> {
     }
 
     fn not_indexed(&mut self, blob: &BlobId, role: &Role<'_>) {
-        if self.reported.insert(*blob) {
+        if !self.reported.insert(*blob) {
+            return;
+        }
+        if self.unseen.is_empty() {
             let error = BlobError { blob: *blob, pack: None, fault: BlobFault::NotIndexed };
             self.report(Problem::of_blob(self.id, &role.describe(), &error));
+        } else if !self.lacks_index {
+            self.lacks_index = true;
+            let here = |left: &NotChecked| NotChecked { snapshot: Some(self.id.clone()), ..left.clone() };
+            self.not_checked.extend(self.unseen.iter().map(here));
         }
     }
 
     /// Notes a blob about which nothing is known, for a reason that is not the repository's.
     fn leave(&mut self, blob: &BlobId, pack: PackId, reason: &str) {
         if self.reported.insert(*blob) {
-            let (snapshot, detail) = (self.id.clone(), reason.to_owned());
-            self.not_checked.push(NotChecked { snapshot, file: pack.path(), blob: *blob, detail });
+            let (snapshot, detail) = (Some(self.id.clone()), reason.to_owned());
+            self.not_checked.push(NotChecked { snapshot, file: pack.path(), blob: Some(*blob), detail });
         }
     }
 
@@ -304,13 +327,10 @@ impl<'f> Judge<'f> {
         {
             return;
         }
-        if let SnapshotError::Blob { error, .. } = error
-            && let BlobError { blob, pack: Some(pack), fault } = error
-            && let Fault::NotChecked(reason) = Fault::of(fault)
-        {
-            return self.leave(blob, *pack, &reason);
+        match NotChecked::of_error(self.id, error) {
+            Some(left) => self.not_checked.push(left),
+            None => self.report(Problem::of_error(self.id, error)),
         }
-        self.report(Problem::of_error(self.id, error));
     }
 
     /// Checks what the manifest says about itself, and the one artifact whose shape is known.
@@ -331,9 +351,10 @@ impl<'f> Judge<'f> {
                     let detail = "the document disclosure is no object of counts with schema_version 1 or 2";
                     self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
                 }
-                Err(error) => {
-                    self.report(Problem::of_blob(self.id, "the document disclosure", &error));
-                }
+                Err(error) => match NotChecked::of_blob(self.id, &error) {
+                    Some(left) => self.not_checked.push(left),
+                    None => self.report(Problem::of_blob(self.id, "the document disclosure", &error)),
+                },
             }
         }
     }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
-use crate::repository::{BlobIndex, Location, Repository};
+use crate::repository::{BlobError, BlobFault, BlobIndex, IndexError, Location, Repository};
+use crate::snapshot::SnapshotError;
 
 use super::problem::{Problem, ProblemCode, load_code};
+use super::report::NotChecked;
 use super::walk::{Readers, walk};
 use super::{Depth, Scope};
 
@@ -27,6 +29,8 @@ pub struct Plan {
     /// What kept references of a snapshot from being known. The report tells the same in better words, unless
     /// it can be read by then: a medium that fails now and then must not pass.
     pub(super) doubts: Vec<Problem>,
+    /// Files that the plan should have read and could not look at.
+    pub(super) not_checked: Vec<NotChecked>,
     /// Whether the walk was cut short.
     pub(super) cancelled: bool,
 }
@@ -89,14 +93,18 @@ impl Wanted {
 /// Finds out what must be read to verify `scope`.
 pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn Observer) -> Plan {
     observer.begin(Phase::PLAN, 0);
-    let (mut problems, mut doubts) = (Vec::new(), Vec::new());
+    let (mut problems, mut doubts, mut not_checked) = (Vec::new(), Vec::new(), Vec::new());
     let snapshots = match scope {
         Scope::One(id) => vec![id.clone()],
         Scope::All => list_all(repository, &mut problems),
     };
     for (file, error) in repository.damaged_indexes() {
-        problems.push(Problem::of_file(ProblemCode::IndexDamaged, file, error.to_string()));
+        match unseen(error) {
+            Some(left) => not_checked.push(left),
+            None => problems.push(Problem::of_file(ProblemCode::IndexDamaged, file, error.to_string())),
+        }
     }
+    let has_unseen_index = !not_checked.is_empty();
     let mut wanted = WantedBlobs::new(repository.index().len());
     let mut readers = Readers::default();
     let mut cancelled = false;
@@ -114,14 +122,33 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
                     wanted.add(repository.index().position(blob), role.page_size());
                     true
                 },
-                &mut |error| doubts.push(Problem::of_error(id, error)),
+                &mut |error| match NotChecked::of_error(id, error) {
+                    Some(left) => not_checked.push(left),
+                    None if has_unseen_index && is_not_indexed(error) => {}
+                    None => doubts.push(Problem::of_error(id, error)),
+                },
             ),
-            Err(error) => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
+            Err(error) => match NotChecked::of_manifest(id, &error) {
+                Some(left) => not_checked.push(left),
+                None => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
+            },
         }
     }
     drop(readers);
     let tasks = wanted.into_tasks(repository.index());
-    Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, cancelled }
+    Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, not_checked, cancelled }
+}
+
+/// An index file that may be intact, and that nobody could look at.
+fn unseen(error: &IndexError) -> Option<NotChecked> {
+    match error {
+        IndexError::Store(error) => NotChecked::of_store(None, error),
+        IndexError::Decode(_) => None,
+    }
+}
+
+fn is_not_indexed(error: &SnapshotError) -> bool {
+    matches!(error, SnapshotError::Blob { error: BlobError { fault: BlobFault::NotIndexed, .. }, .. })
 }
 
 fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {

@@ -7,8 +7,12 @@ use serde::Serialize;
 
 use crate::format::config::RepoConfig;
 use crate::format::id::{BlobId, SnapshotId};
+use crate::repository::{BlobError, LoadError};
+use crate::snapshot::SnapshotError;
+use crate::store::StoreError;
 use crate::text::{count, escape, human_bytes};
 
+use super::fault::Fault;
 use super::problem::Problem;
 use super::{Depth, ProblemCode};
 
@@ -49,17 +53,50 @@ pub struct Report {
     pub totals: Totals,
 }
 
-/// A blob that a snapshot needs and that nobody could look at.
+/// A file, or a blob in it, that nobody could look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NotChecked {
-    /// The snapshot that needs it.
-    pub snapshot: SnapshotId,
-    /// The pack that holds it.
+    /// The snapshot that needs it; none when the whole repository does.
+    pub snapshot: Option<SnapshotId>,
+    /// The manifest, the index file, or the pack that holds the blob.
     pub file: String,
-    /// The blob.
-    pub blob: BlobId,
+    /// The blob; none when it is about the whole file.
+    pub blob: Option<BlobId>,
     /// Why, in a sentence.
     pub detail: String,
+}
+
+impl NotChecked {
+    /// A file that the store could not show; none when the error is about the file itself.
+    pub(super) fn of_store(snapshot: Option<&SnapshotId>, error: &StoreError) -> Option<Self> {
+        let StoreError::Unavailable { path, .. } = error else { return None };
+        let (snapshot, detail) = (snapshot.cloned(), error.to_string());
+        Some(Self { snapshot, file: path.clone(), blob: None, detail })
+    }
+
+    /// A manifest that `snapshot` needs and that could not be looked at; none when the manifest is to blame.
+    pub(super) fn of_manifest(snapshot: &SnapshotId, error: &LoadError) -> Option<Self> {
+        match error {
+            LoadError::Store(error) => Self::of_store(Some(snapshot), error),
+            LoadError::Manifest(_) => None,
+        }
+    }
+
+    /// What kept a snapshot from being made whole; none when that is a problem of the repository.
+    pub(super) fn of_error(snapshot: &SnapshotId, error: &SnapshotError) -> Option<Self> {
+        match error {
+            SnapshotError::Blob { error, .. } => Self::of_blob(snapshot, error),
+            SnapshotError::Load { error, .. } => Self::of_manifest(snapshot, error),
+            _ => None,
+        }
+    }
+
+    /// A blob that `snapshot` needs and that could not be looked at; none when blob or pack are to blame.
+    pub(super) fn of_blob(snapshot: &SnapshotId, error: &BlobError) -> Option<Self> {
+        let Fault::NotChecked(detail) = Fault::of(&error.fault) else { return None };
+        let (snapshot, file) = (Some(snapshot.clone()), error.pack?.path());
+        Some(Self { snapshot, file, blob: Some(error.blob), detail })
+    }
 }
 
 /// The verdict on one snapshot.
@@ -129,7 +166,8 @@ impl Report {
         for id in self.problems.iter().filter_map(|problem| problem.snapshot.as_ref()) {
             *problems.entry(id).or_default() += 1;
         }
-        let left_out: HashSet<&SnapshotId> = self.not_checked.iter().map(|left| &left.snapshot).collect();
+        let left_out: HashSet<&SnapshotId> =
+            self.not_checked.iter().filter_map(|left| left.snapshot.as_ref()).collect();
         for snapshot in &mut self.snapshots {
             snapshot.problems = problems.get(&snapshot.id).copied().unwrap_or(0);
             let looked_at = !left_out.contains(&snapshot.id);
@@ -155,8 +193,14 @@ impl Report {
         }
         for left in &self.not_checked {
             let NotChecked { snapshot, file, blob, detail } = left;
-            let detail = escape(detail);
-            let _ = writeln!(out, "{detail}\n    snapshot {snapshot}\n    blob {blob}\n    file {file}");
+            let _ = write!(out, "{}", escape(detail));
+            if let Some(snapshot) = snapshot {
+                let _ = write!(out, "\n    snapshot {snapshot}");
+            }
+            if let Some(blob) = blob {
+                let _ = write!(out, "\n    blob {blob}");
+            }
+            let _ = writeln!(out, "\n    file {}", escape(file));
         }
         let _ = write!(out, "{}", self.summary());
         out
@@ -198,8 +242,12 @@ impl Report {
 
     /// What was left out, apart from what a cancelled run did not come to.
     fn left_over(&self) -> Option<String> {
-        let left = self.not_checked.len();
-        (left > 0).then(|| format!("{} could not be checked here", count(left, "blob")))
+        let blobs = self.not_checked.iter().filter(|left| left.blob.is_some()).count();
+        let whole = self.not_checked.iter().filter(|left| left.blob.is_none());
+        let files = whole.map(|left| left.file.as_str()).collect::<HashSet<_>>().len();
+        let left = [(blobs, "blob"), (files, "file")].into_iter().filter(|(left, _)| *left > 0);
+        let left: Vec<String> = left.map(|(left, noun)| count(left, noun)).collect();
+        (!left.is_empty()).then(|| format!("{} could not be checked here", left.join(" and ")))
     }
 
     /// Whether a newer program is needed, which has an exit code of its own.

@@ -6,9 +6,9 @@ import { saveBlob, saveDatabase } from "../save.ts";
 import { bytes, count, shown, when } from "../words.ts";
 import { type Content, button, facts, fill, h } from "./dom.ts";
 
-/** Attachments that are shown at once. */
+/** How many attachments are shown at once. */
 const PAGE = 50;
-/** Paths that are named when they changed, and names that are shown at once. */
+/** How many changed paths are named, and how many names are shown at once. */
 const PATHS = 10;
 
 export async function drawInspection(into: HTMLElement, session: Remote, snapshot: string): Promise<void> {
@@ -72,7 +72,7 @@ function artifact(label: string, { format, blob, bytes: size }: NonNullable<Deta
   return [label, h("span", {}, h("code", {}, blob), `, ${shown(format)}, ${bytes(size)}`)];
 }
 
-/** Names one below the other. */
+/** Names, one below the other. */
 function codes(names: string[]): Content {
   if (names.length === 0) return h("code", {}, "none");
   const list = h("ul", { class: "names" }, ...names.map((name) => h("li", {}, h("code", {}, shown(name)))));
@@ -103,7 +103,7 @@ function describe(changes: Changes | null): Content[] {
   const lines = [
     messages && `Messages: ${messages[0].toLocaleString("en")} before, ${messages[1].toLocaleString("en")} now.`,
     changed === null
-      ? "Database: its page size is another, so that all of it was written anew."
+      ? "Database: its page size changed, so all of it was written anew."
       : `Database: ${count(changed, "page")} of ${pages[1].toLocaleString("en")} new or changed (${pages[0].toLocaleString("en")} pages before).`,
     `Attachments: ${changes.attachments_added[0]} new (${bytes(changes.attachments_added[1])}), ${changes.attachments_removed[0]} gone (${bytes(changes.attachments_removed[1])}).`,
     paths("Other files, new", changes.extras_added),
@@ -140,13 +140,13 @@ function drawAttachments(into: HTMLElement, session: Remote, snapshot: string, a
   void attempt(load(0));
 }
 
-interface Branch {
-  folders: Map<string, Branch>;
+interface ExtrasBranch {
+  folders: Map<string, ExtrasBranch>;
   files: Extra[];
 }
 
 function extras(session: Remote, list: Extra[], attempt: Attempt): HTMLElement {
-  const root: Branch = { folders: new Map(), files: [] };
+  const root: ExtrasBranch = { folders: new Map(), files: [] };
   for (const extra of list) {
     let branch = root;
     for (const name of extra.path.split("/").slice(0, -1)) {
@@ -161,7 +161,7 @@ function extras(session: Remote, list: Extra[], attempt: Attempt): HTMLElement {
     return h("li", {}, h("span", { class: "path" }, shown(name)), h("span", { class: "size" }, `${bytes(extra.size)}, mode ${extra.mode}`),
       button("Save", () => void attempt(saveBlob(session, name, extra.sha256)), { class: "quiet", "aria-label": `Save ${shown(extra.path)}` }));
   };
-  const draw = (branch: Branch): HTMLElement =>
+  const draw = (branch: ExtrasBranch): HTMLElement =>
     h("ul", { class: "files" },
       ...[...branch.folders].map(([name, inner]) => h("li", { class: "folder" }, h("details", { open: true }, h("summary", {}, `${shown(name)}/`), draw(inner)))),
       ...branch.files.map(file));

@@ -1,4 +1,4 @@
-// The map of packs: one cell a pack, or a few packs where there are very many.
+// The map of packs: a cell for each pack, or for a few packs where there are very many.
 
 import type { PackOutcome, PackRow, Problem, TaskRow } from "../messages.ts";
 import { bytes, count, shown } from "../words.ts";
@@ -6,7 +6,7 @@ import { fill, h } from "./dom.ts";
 
 type State = PackOutcome | "waiting" | "reading" | "unneeded" | "unknown";
 
-/** From the one that hides the others in a shared cell to the one that any other hides. Every state has a sign of its own. */
+/** In a shared cell, a state hides those that come after it here. Every state has a sign of its own. */
 const STATES: { [state in State]: { sign: string; label: string } } = {
   missing: { sign: "?", label: "missing" },
   bad: { sign: "✕", label: "damaged" },
@@ -36,7 +36,7 @@ export class PackMap {
   private readonly legend = h("ul", { class: "legend" });
   private readonly about = h("p", { class: "about-pack" }, "Point at a pack, or use the arrow keys, to see what it is.");
   private readonly changed = new Set<Cell>();
-  /** The cell that is told about. */
+  /** The cell that is being described. */
   private told: Cell | undefined;
 
   constructor(private readonly packs: PackRow[], private readonly all: () => boolean) {
@@ -50,7 +50,7 @@ export class PackMap {
     this.draw();
   }
 
-  /** Marks what a verification will read, and that the rest is not part of it. */
+  /** Marks what a verification will read, and the rest as not part of it. */
   plan(tasks: TaskRow[]): void {
     const wanted = new Set(tasks.map(({ file }) => file));
     for (const { file, bytes } of this.packs) {
@@ -66,7 +66,7 @@ export class PackMap {
     if (cell) this.changed.add(cell);
   }
 
-  /** Ends a verification: what was not read stays so, and problems that only the end could find are shown. */
+  /** Ends a verification: what was not read is marked so, and problems that only the end could find are shown. */
   finish(problems: Problem[]): void {
     for (const [file, state] of this.states) {
       if (state === "waiting" || state === "reading") this.set(file, "not-checked");

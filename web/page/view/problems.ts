@@ -4,18 +4,18 @@ import type { Problem, Report } from "../messages.ts";
 import { bytes, count, meaning, shown } from "../words.ts";
 import { copyButton, fill, h } from "./dom.ts";
 
-/** Files that are shown at once. */
+/** How many files are shown. */
 const FILES = 100;
-/** Problems of one file that are shown at once. */
+/** How many problems of one file are shown. */
 const SHOWN = 20;
-/** Snapshots that are named, the newest first. */
+/** How many snapshots are named, the newest first. */
 const NAMED = 2;
 
 /** What was found of the repository's files. */
 export interface Found {
-  /** Bytes of a file, or that the browser did not open it; none when it is not there. */
+  /** The size of a file in bytes, or that the browser did not open it; nothing when it is not there. */
   bytes(file: string): number | "refused" | undefined;
-  /** Blobs that the index says a pack holds; none when no index names it. */
+  /** How many blobs a pack holds, according to the index; nothing when no index names the pack. */
   blobs(file: string): number | undefined;
 }
 

@@ -1,10 +1,10 @@
-// How far a verification is: bytes, rate, and time left; or packs, where only references are looked up.
+// How far a verification has come: bytes, rate and time left; or packs, where only references are looked up.
 
 import type { TaskRow } from "../messages.ts";
 import { bytes, count, duration } from "../words.ts";
 import { byId, fill, h, show } from "./dom.ts";
 
-/** Milliseconds: drawing takes time from checking. */
+/** Milliseconds between two drawings, which take time from checking. */
 const DRAW_EVERY = 250;
 
 export class Progress {

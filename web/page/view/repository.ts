@@ -1,6 +1,6 @@
-// A repository at a glance: who it is, what is wrong already, and its snapshots on a time line.
+// A repository at a glance: which one it is, what is already known to be wrong, and its snapshots on a time line.
 
-import type { Lock, Opened, SnapshotSummary } from "../messages.ts";
+import type { Lock, RepositoryView, SnapshotSummary } from "../messages.ts";
 import { bytes, count, duration, messagesIn, secondsSince, shown, when } from "../words.ts";
 import { type Content, button, facts, fill, h } from "./dom.ts";
 
@@ -8,10 +8,10 @@ import { type Content, button, facts, fill, h } from "./dom.ts";
 const OLD = 7 * 24 * 3600;
 /** A lock that is older than this was left behind, in seconds (docs/format.md §11). */
 const STALE = 30 * 60;
-/** Snapshots that cannot be read and are named. */
+/** How many of the snapshots that cannot be read are named. */
 const NAMED = 20;
 
-export function drawRepository(into: HTMLElement, name: string, { overview, packs }: Opened): void {
+export function drawRepository(into: HTMLElement, name: string, { overview, packs }: RepositoryView): void {
   const latest = overview.snapshots.at(-1);
   const age = latest && secondsSince(latest.created_at, Date.now());
   fill(
@@ -30,19 +30,19 @@ export function drawRepository(into: HTMLElement, name: string, { overview, pack
 }
 
 function describeLock({ file, operation, hostname, pid, acquired_at: since }: Lock): string {
-  if (hostname === null) return `${shown(file)}, which tells nothing`;
+  if (hostname === null) return `${shown(file)}, which says nothing`;
   const holder = `${shown(operation ?? "something")} on ${shown(hostname)} (process ${pid ?? "unknown"})`;
   return since === null ? holder : `${holder} since ${when(since)}`;
 }
 
-function notices({ overview, packs }: Opened, age: number | undefined): Content[] {
+function notices({ overview, packs }: RepositoryView, age: number | undefined): Content[] {
   const found: Content[] = [];
   const notice = (kind: string, text: string) => found.push(h("p", { class: `notice ${kind}` }, text));
   for (const lock of overview.locks.filter((lock) => lock.exclusive)) {
     const since = lock.acquired_at === null ? undefined : secondsSince(lock.acquired_at, Date.now());
     const host = lock.hostname === null ? "somebody" : shown(lock.hostname);
     notice("warning", since !== undefined && since > STALE
-      ? `${host} took a lock ${duration(since)} ago. If no backup runs any more, it was left behind; this page does not mind it.`
+      ? `${host} took a lock ${duration(since)} ago. If no backup is running any more, it was left behind; this page ignores it.`
       : `A lock says that ${host} is writing a backup now. Snapshots that exist are not touched by it, and its new files may be missing from this view.`);
   }
   const missing = packs.filter((pack) => pack.bytes === null).length;
@@ -52,8 +52,8 @@ function notices({ overview, packs }: Opened, age: number | undefined): Content[
   const unreadable = Object.entries(overview.unreadable);
   if (overview.snapshots.length === 0 && unreadable.length === 0) {
     notice("warning", packs.length === 0
-      ? "The repository is empty: no backup was made yet."
-      : "There are packs and no snapshot: the first backup did not come to its end, or the copy is incomplete and lacks what is in snapshots/.");
+      ? "The repository is empty: no backup has been made yet."
+      : "There are packs but no snapshot: the first backup did not finish, or the copy is incomplete and lacks what is in snapshots/.");
   }
   if (age !== undefined && age > OLD) {
     notice("warning", `The latest snapshot is ${duration(age)} old. Whatever came later is not in this backup.`);
@@ -65,7 +65,7 @@ function notices({ overview, packs }: Opened, age: number | undefined): Content[
   return found;
 }
 
-/** Draws the time line, newest first. `choose` hears which snapshot was chosen. */
+/** Draws the time line, newest first. `choose` is told which snapshot was chosen. */
 export function drawTimeline(
   into: HTMLElement,
   snapshots: SnapshotSummary[],

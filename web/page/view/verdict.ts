@@ -1,26 +1,26 @@
 // The verdict, first and in one sentence; then what was not checked.
 
-import type { Outcome, Report } from "../messages.ts";
+import type { NotChecked, Report, VerificationOutcome } from "../messages.ts";
 import { count, shown } from "../words.ts";
 import { type Content, button, copyButton, fill, h } from "./dom.ts";
 import { saveText } from "../save.ts";
 
-/** One of three, and never of two. */
+/** One of three: what is not damaged need not be intact. */
 type Kind = "intact" | "damaged" | "unchecked";
 
 const SIGNS: { [kind in Kind]: string } = { intact: "✓", damaged: "✕", unchecked: "–" };
-/** Blobs that were not checked and are named. */
+/** How many entries that were not checked are named. */
 const SHOWN = 20;
 
 export interface Verified {
-  outcome: Outcome;
+  outcome: VerificationOutcome;
   /** When it ended. */
   time: string;
   /** The command that does the same. */
   command: string;
-  /** Snapshots that the repository has. */
+  /** How many snapshots the repository has. */
   snapshots: number;
-  /** Packs that were to be read, and how many of them were not. */
+  /** How many packs were to be read, and how many of them were not. */
   unread: { packs: number; of: number };
 }
 
@@ -43,7 +43,7 @@ export function drawVerdict(into: HTMLElement, verified: Verified): void {
   );
 }
 
-/** Nothing to check is nothing wrong for a program that goes through a list, and no good news for a person. */
+/** To a program that goes through a list, nothing to check is nothing wrong; to a person it is not good news. */
 const nothingToCheck = ({ verdict, snapshots }: Report): boolean => verdict === "intact" && snapshots.length === 0;
 
 function headline(report: Report): [Kind, string] {
@@ -59,8 +59,29 @@ function leftOut({ outcome: { report }, snapshots, unread }: Verified): Content[
   if (report.depth === "quick") left.push("The content of packs: a quick check only finds out whether every reference resolves.");
   if (unread.packs > 0) left.push(`${count(unread.packs, "pack")} of ${unread.of}: they were not read to the end.`);
   if (!report.all && snapshots > 1) left.push(`The other ${count(snapshots - 1, "snapshot")}: only one was asked for.`);
-  for (const item of report.not_checked.slice(0, SHOWN)) left.push(`${shown(item.file)}, blob ${item.blob}: ${shown(item.detail)}`);
-  if (report.not_checked.length > SHOWN) left.push(`${count(report.not_checked.length - SHOWN, "more blob")}.`);
+  const alike = groupAlike(report.not_checked);
+  left.push(...alike.slice(0, SHOWN).map(describe));
+  if (alike.length > SHOWN) left.push(`${count(alike.length - SHOWN, "more entry", "more entries")} in the report.`);
   if (left.length === 0) return [];
   return [h("div", { class: "left-out" }, h("h3", {}, "What was not checked"), h("ul", {}, ...left.map((text) => h("li", {}, text))))];
+}
+
+/** Entries of one file for one reason: what happened to a file happened to every blob in it. */
+function groupAlike(entries: NotChecked[]): NotChecked[][] {
+  const groups = new Map<string, NotChecked[]>();
+  for (const entry of entries) {
+    const key = `${entry.file}\n${entry.detail}`;
+    const group = groups.get(key);
+    if (group) group.push(entry);
+    else groups.set(key, [entry]);
+  }
+  return [...groups.values()];
+}
+
+function describe(alike: NotChecked[]): string {
+  const [{ file, detail }] = alike as [NotChecked];
+  const blobs = new Set(alike.map(({ blob }) => blob).filter((blob) => blob !== null));
+  const [blob] = blobs;
+  const about = blob === undefined ? "" : blobs.size === 1 ? `, blob ${blob}` : `, ${count(blobs.size, "blob")}`;
+  return `${shown(file)}${about}: ${shown(detail)}`;
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use msgvault_platform as platform;
 use serde::{Deserialize, Serialize};
 
-use super::{Job, RunResult};
+use super::{RunResult, ScheduledJob};
 
 /// Two results of at most 64 KiB, and some.
 const MAX_LEN: u64 = 1 << 20;
@@ -15,7 +15,7 @@ const MAX_LEN: u64 = 1 << 20;
 /// What is known about all jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct State {
+pub(super) struct ScheduleState {
     create: Option<JobState>,
     verify: Option<JobState>,
 }
@@ -37,18 +37,18 @@ pub struct StateFile {
     path: PathBuf,
 }
 
-impl State {
-    pub(super) fn of(&self, job: Job) -> Option<&JobState> {
+impl ScheduleState {
+    pub(super) fn of(&self, job: ScheduledJob) -> Option<&JobState> {
         match job {
-            Job::Create => self.create.as_ref(),
-            Job::Verify => self.verify.as_ref(),
+            ScheduledJob::Create => self.create.as_ref(),
+            ScheduledJob::Verify => self.verify.as_ref(),
         }
     }
 
-    pub(super) fn set(&mut self, job: Job, state: JobState) {
+    pub(super) fn set(&mut self, job: ScheduledJob, state: JobState) {
         match job {
-            Job::Create => self.create = Some(state),
-            Job::Verify => self.verify = Some(state),
+            ScheduledJob::Create => self.create = Some(state),
+            ScheduledJob::Verify => self.verify = Some(state),
         }
     }
 }
@@ -66,24 +66,24 @@ impl StateFile {
 
     /// Reads the file. One that is missing or unreadable is an empty one, since missing a run is worse than
     /// making one too many; the second value says what was wrong.
-    pub(super) fn load(&self) -> (State, Option<String>) {
-        let read = || -> io::Result<State> {
+    pub(super) fn load(&self) -> (ScheduleState, Option<String>) {
+        let read = || -> io::Result<ScheduleState> {
             let mut bytes = Vec::new();
             std::fs::File::open(&self.path)?.take(MAX_LEN).read_to_end(&mut bytes)?;
             Ok(serde_json::from_slice(&bytes)?)
         };
         match read() {
             Ok(state) => (state, None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (State::default(), None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (ScheduleState::default(), None),
             Err(error) => {
                 let complaint = format!("{} is not used: {error}", self.path.display());
-                (State::default(), Some(complaint))
+                (ScheduleState::default(), Some(complaint))
             }
         }
     }
 
     /// Replaces the file.
-    pub(super) fn save(&self, state: &State) -> io::Result<()> {
+    pub(super) fn save(&self, state: &ScheduleState) -> io::Result<()> {
         let staged = self.path.with_extension("json.new");
         match std::fs::remove_file(&staged) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

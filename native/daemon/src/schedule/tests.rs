@@ -2,15 +2,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-use super::super::tests::{Recorder, machine_at};
+use super::super::tests::{LogRecorder, machine_at};
 use super::*;
 
 /// Takes ten minutes for everything, fails as told, and notes what happened when.
 #[derive(Clone)]
 struct Fake {
-    machine: Machine,
+    machine: DaemonEnvironment,
     notes: Arc<Mutex<Vec<String>>>,
-    verdicts: Arc<Mutex<Vec<Verdict>>>,
+    verdicts: Arc<Mutex<Vec<JobVerdict>>>,
     at_once: Arc<AtomicUsize>,
 }
 
@@ -22,13 +22,13 @@ impl Fake {
 }
 
 impl Runner for Fake {
-    async fn run(&self, job: Job) -> Outcome {
+    async fn run(&self, job: ScheduledJob) -> JobOutcome {
         self.note(job.name());
         assert_eq!(self.at_once.fetch_add(1, Ordering::Relaxed), 0, "never two at once");
         tokio::time::sleep(Duration::from_mins(10)).await;
         self.at_once.fetch_sub(1, Ordering::Relaxed);
-        let verdict = self.verdicts.lock().unwrap().pop().unwrap_or(Verdict::Ok);
-        Outcome { verdict, exit_code: Some(0), message: String::new(), report: None }
+        let verdict = self.verdicts.lock().unwrap().pop().unwrap_or(JobVerdict::Ok);
+        JobOutcome { verdict, exit_code: Some(0), message: String::new(), report: None }
     }
 
     async fn hook(&self, command: &str, document: &Value) -> HookResult {
@@ -45,13 +45,13 @@ struct World {
     verify: Option<&'static str>,
     hooks: bool,
     /// What runs come to, the last one first; all others go well.
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<JobVerdict>,
 }
 
 struct Life {
     notes: Vec<String>,
     status: Value,
-    log: Recorder,
+    log: LogRecorder,
 }
 
 impl World {
@@ -67,10 +67,10 @@ impl World {
         self.live_with(machine, log, gate, hours).await
     }
 
-    async fn live_with(&self, machine: Machine, log: Recorder, gate: Gate, hours: u64) -> Life {
+    async fn live_with(&self, machine: DaemonEnvironment, log: LogRecorder, gate: Gate, hours: u64) -> Life {
         let cron = |text: Option<&str>| text.map(|text| Cron::parse(text).unwrap());
         let hook = |command: &str| self.hooks.then(|| command.to_owned());
-        let plan = Plan {
+        let plan = Schedule {
             create: cron(self.create),
             verify: cron(self.verify),
             on_success: hook("cheer"),
@@ -145,7 +145,7 @@ async fn what_is_due_together_runs_one_after_another() {
 async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night() {
     let mut world = World::new(Some("0 3 * * *"), None);
     world.hooks = true;
-    world.verdicts = vec![Verdict::Ok, Verdict::Failed];
+    world.verdicts = vec![JobVerdict::Ok, JobVerdict::Failed];
     let life = world.live("2026-11-20T12:00:00Z", 48).await;
     assert_eq!(
         life.notes,
@@ -159,7 +159,7 @@ async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night
     assert_eq!(life.status["jobs"][0]["last"]["hook"]["message"], "it hung");
     assert!(life.log.lines().iter().any(|line| line.contains("the hook failed")));
 
-    world.verdicts = vec![Verdict::Problems];
+    world.verdicts = vec![JobVerdict::Problems];
     world.verify = Some("0 5 * * *");
     world.create = None;
     let life = world.live("2026-11-23T02:00:00Z", 12).await;
@@ -175,7 +175,7 @@ async fn what_the_end_of_the_daemon_interrupted_is_made_up_for() {
     assert_eq!(killed.notes, ["11-21 02:00 create"]);
     let (machine, log) = machine_at("2026-11-21T03:00:00Z");
     let gate = Gate::new(machine.now.clone());
-    world.verdicts = vec![Verdict::Interrupted];
+    world.verdicts = vec![JobVerdict::Interrupted];
     let draining = gate.clone();
     let (interrupted, ()) = tokio::join!(world.live_with(machine, log, gate, 14), async {
         tokio::time::sleep(Duration::from_mins(5)).await;
@@ -214,13 +214,13 @@ async fn a_clock_that_was_wrong_puts_nothing_off() {
 fn a_state_file_that_cannot_be_read_is_an_empty_one_and_replaced() {
     let home = tempfile::tempdir().unwrap();
     let file = StateFile::new(state_path(home.path()));
-    assert_eq!(file.load(), (State::default(), None));
+    assert_eq!(file.load(), (ScheduleState::default(), None));
     std::fs::write(file.path(), "{\"create\": 7").unwrap();
     let (state, complaint) = file.load();
-    assert!(state == State::default() && complaint.unwrap().contains("is not used"));
-    let mut state = State::default();
+    assert!(state == ScheduleState::default() && complaint.unwrap().contains("is not used"));
+    let mut state = ScheduleState::default();
     let handled_until = Timestamp::UNIX_EPOCH;
-    state.set(Job::Verify, JobState { schedule: "@daily".to_owned(), handled_until, last: None });
+    state.set(ScheduledJob::Verify, JobState { schedule: "@daily".to_owned(), handled_until, last: None });
     file.save(&state).unwrap();
     assert_eq!(file.load(), (state, None));
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);

@@ -2,20 +2,21 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use msgvault_cli::check_all;
 use msgvault_platform::context::SharedObserver;
+use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::PageMap;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
-use msgvault_verifier::{Observer, Ruzstd};
 use rusqlite::Connection;
 
 use super::super::*;
 use crate::archive::samples;
-use crate::home::{Environment, Flags};
+use crate::home::{Environment, Flags, Home};
 use crate::repo::publish::tests::Fixture;
 
 /// An archive home, a repository, and a clock that stands still between snapshots.
@@ -256,35 +257,4 @@ fn database(repository: &Repository, map: &PageMap) -> Vec<u8> {
         bytes.extend_from_slice(&blob[start..end]);
     }
     bytes
-}
-
-/// Fails, or cancels, when a point is reached for the n-th time.
-pub(super) struct StopAt {
-    pub(super) point: &'static str,
-    pub(super) cancels: bool,
-    reached: std::sync::atomic::AtomicBool,
-}
-
-impl StopAt {
-    pub(super) fn new(point: &'static str, cancels: bool) -> Self {
-        Self { point, cancels, reached: std::sync::atomic::AtomicBool::new(false) }
-    }
-
-    pub(super) fn was_reached(&self) -> bool {
-        self.reached.load(std::sync::atomic::Ordering::SeqCst)
-    }
-}
-
-impl Observer for StopAt {
-    fn cancelled(&self) -> bool {
-        self.cancels && self.was_reached()
-    }
-
-    fn reached(&self, point: &'static str) -> std::io::Result<()> {
-        if point != self.point {
-            return Ok(());
-        }
-        self.reached.store(true, std::sync::atomic::Ordering::SeqCst);
-        if self.cancels { Ok(()) } else { Err(std::io::ErrorKind::StorageFull.into()) }
-    }
 }

@@ -5,13 +5,17 @@ use std::io;
 
 use msgvault_freeze::FreezeError;
 use msgvault_freeze::client::DaemonError;
+use msgvault_testing::FailAt;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
 use msgvault_verifier::format::index::{self, IndexEntry};
 use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::repository::OpenError;
 
-use super::archive::{Archive, StopAt, noise};
+use super::archive::{Archive, noise};
 use super::*;
+use crate::archive::session::SessionError;
+use crate::repo::lock::LockError;
 
 /// Every point of a run where it can be stopped, in order.
 const POINTS: [&str; 20] = [
@@ -49,9 +53,9 @@ fn a_failure_anywhere_leaves_a_repository_that_verifies_and_takes_the_next_snaps
                 archive.write_messages(200..300);
             }
             let before = archive.repository().listing().unwrap();
-            let stop = StopAt::new(point, cancels);
+            let stop = if cancels { FailAt::cancelling(point) } else { FailAt::always(point) };
             let result = archive.create_as(&stop, |_| {});
-            assert!(stop.was_reached(), "{point}");
+            assert!(stop.seen() > 0, "{point}");
             if let Err(error) = result {
                 let is_told = if cancels {
                     matches!(error, CreateError::Cancelled)
@@ -164,10 +168,10 @@ fn extras_that_cannot_be_captured_are_told_before_the_database_is_pinned() {
     let archive = Archive::new();
     archive.write_messages(0..5);
     archive.write("deletions/ends in a dot.", b"{}");
-    let pinned = StopAt::new("session.marked", false);
+    let pinned = FailAt::always("session.marked");
     let error = archive.create_as(&pinned, |_| {}).unwrap_err();
     assert!(matches!(error, CreateError::Extras(ExtrasError::BadPath { .. })), "{error}");
-    assert!(!pinned.was_reached());
+    assert!(pinned.seen() == 0);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) struct LockFolder<'a> {
 
 /// A lock that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundLock {
     pub(super) record: Option<LockRecord>,
     modified: SystemTime,
 }
@@ -77,7 +77,7 @@ impl<'a> LockFolder<'a> {
     }
 
     /// The readers that must be waited for; stale ones are taken away.
-    pub(super) fn readers(&self) -> Result<Vec<Found>, LockError> {
+    pub(super) fn readers(&self) -> Result<Vec<FoundLock>, LockError> {
         let mut fresh = Vec::new();
         for name in self.names(LockName::Shared)? {
             match self.look(&name)? {
@@ -133,7 +133,7 @@ impl<'a> LockFolder<'a> {
         }
     }
 
-    fn look(&self, name: &str) -> Result<Option<Found>, LockError> {
+    fn look(&self, name: &str) -> Result<Option<FoundLock>, LockError> {
         relative(name).and_then(|path| look(&self.dir, &path)).map_err(self.failed("look at", name))
     }
 
@@ -149,11 +149,11 @@ impl<'a> LockFolder<'a> {
         relative(&name).map_err(self.failed("name", &name))
     }
 
-    fn may_break(&self, found: &Found) -> bool {
+    fn may_break(&self, found: &FoundLock) -> bool {
         self.request.force || self.is_stale(found)
     }
 
-    fn is_stale(&self, found: &Found) -> bool {
+    fn is_stale(&self, found: &FoundLock) -> bool {
         // A time in the future is not old.
         let age = self.now().duration_since(found.modified).unwrap_or(Duration::ZERO);
         age > STALE_AFTER
@@ -163,7 +163,7 @@ impl<'a> LockFolder<'a> {
         SystemTime::try_from((self.context.now)()).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    fn held(&self, found: Found) -> LockError {
+    fn held(&self, found: FoundLock) -> LockError {
         LockError::Held { holder: Holder::of(found.record, self.request.host) }
     }
 
@@ -178,13 +178,13 @@ impl<'a> LockFolder<'a> {
 }
 
 /// What there is under a name, if anything; a link is not followed.
-fn look(dir: &Dir, path: &RelativePath) -> io::Result<Option<Found>> {
+fn look(dir: &Dir, path: &RelativePath) -> io::Result<Option<FoundLock>> {
     let stat = match dir.stat(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         stat => stat?,
     };
     let record = if stat.kind == Kind::File { read_record(dir, path)? } else { None };
-    Ok(Some(Found { record, modified: stat.modified }))
+    Ok(Some(FoundLock { record, modified: stat.modified }))
 }
 
 fn read_record(dir: &Dir, path: &RelativePath) -> io::Result<Option<LockRecord>> {

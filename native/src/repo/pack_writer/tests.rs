@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
 use msgvault_verifier::store::DirectoryStore;
@@ -35,7 +36,7 @@ fn words(seed: u64, len: usize) -> Vec<u8> {
 
 struct InMemory(Vec<u8>);
 
-impl Content for InMemory {
+impl StreamedBlob for InMemory {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(Cursor::new(&self.0)))
     }
@@ -200,7 +201,7 @@ type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
 #[test]
 fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
     struct Broken;
-    impl Content for Broken {
+    impl StreamedBlob for Broken {
         fn open(&self) -> io::Result<Box<dyn Read + '_>> {
             Err(io::Error::other("the disk is gone"))
         }
@@ -240,19 +241,12 @@ fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
 
 #[test]
 fn a_failure_at_any_step_leaves_no_pack() {
-    struct FailAt(&'static str, AtomicU64);
-    impl Observer for FailAt {
-        fn reached(&self, point: &'static str) -> io::Result<()> {
-            // At the second pack, so that there is one to take back.
-            let fails = point == self.0 && self.1.fetch_add(1, Ordering::SeqCst) == 1;
-            if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-        }
-    }
     let blobs: Vec<Blob> = (0..80).map(|seed| Blob::Whole(noise(seed, 1_000_000))).collect();
     for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
         let fixture = Fixture::new();
         let root = fixture.repository();
-        let observer = FailAt(Box::leak(format!("pack.{step}").into_boxed_str()), AtomicU64::new(0));
+        // At the second pack, so that there is one to take back.
+        let observer = FailAt::once(format!("pack.{step}"), 2);
         let result = write_as(fixture.context(&observer), &root, 2, &unknown, &blobs);
         assert!(matches!(result, Err(PackError::Publish(_))), "{step}: {result:?}");
         assert_eq!(files(&root).len(), 1, "{step}");

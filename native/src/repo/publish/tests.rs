@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use msgvault_platform::context::SharedObserver;
-use msgvault_verifier::Observer;
+use msgvault_testing::FailAt;
 use msgvault_verifier::format::id::PackId;
 
 use super::*;
@@ -43,14 +43,6 @@ impl Fixture {
     }
 }
 
-struct FailAt(&'static str);
-
-impl Observer for FailAt {
-    fn reached(&self, point: &'static str) -> io::Result<()> {
-        if point == self.0 { Err(io::Error::other("injected")) } else { Ok(()) }
-    }
-}
-
 fn files_below(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
@@ -62,9 +54,9 @@ fn a_file_is_there_whole_or_not_at_all() {
     for step in ["create", "write", "sync", "publish", "sync-folder", "done"] {
         let fixture = Fixture::new();
         let root = fixture.repository();
-        let observer = FailAt(Box::leak(format!("pack.{step}").into_boxed_str()));
+        let observer = FailAt::always(format!("pack.{step}"));
         let failed = publish_bytes(fixture.context(&observer), &root, FileKind::Pack, &name, b"x");
-        assert!(failed.unwrap_err().to_string().contains("injected"), "{step}");
+        assert!(failed.unwrap_err().to_string().contains("no storage space"), "{step}");
         assert_eq!(files_below(&root), 1, "only config.toml is left after a failure at {step}");
         publish_bytes(fixture.context(&()), &root, FileKind::Pack, &name, b"x").unwrap();
         assert_eq!(fs::read(root.join(&name)).unwrap(), b"x");

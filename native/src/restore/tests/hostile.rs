@@ -7,11 +7,12 @@ use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::snapshot::SnapshotError;
 use msgvault_verifier::store::{Entry, Store, StoreError};
-use msgvault_verifier::verify::{self, Depth, ProblemCode, Report, Scope, Verdict};
+use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope, Verdict};
 use rusqlite::Connection;
 
+use crate::archive::content_table::canonical_path;
 use crate::archive::samples::attach;
-use crate::archive::schema::{SchemaError, canonical_path};
+use crate::archive::schema::SchemaError;
 
 use super::tiny::Tiny;
 use super::*;
@@ -39,16 +40,11 @@ fn found_by_verify(tiny: &Tiny) -> Vec<ProblemCode> {
     let root = folder.path().join("repo");
     tiny.write(&root);
     let repository = Repository::open(DirectoryStore::new(root), Zstd).unwrap();
-    report(&repository, Depth::Full).problems.iter().map(|problem| problem.code).collect()
-}
-
-fn report(repository: &Repository, depth: Depth) -> Report {
-    let plan = verify::plan(repository, &Scope::All, depth, &());
-    let mut findings = verify::Findings::new(repository.index());
-    for task in &plan.tasks {
-        findings.add(task, verify::check_pack(repository, task, depth, &()));
-    }
-    verify::merge(repository, plan, findings, &())
+    verify::verify(&repository, &Scope::All, Depth::Full, &())
+        .problems
+        .iter()
+        .map(|problem| problem.code)
+        .collect()
 }
 
 /// A medium of which one opening of a file fails, or the listing of a folder.
@@ -96,7 +92,7 @@ fn a_medium_that_fails_once_is_never_called_intact() {
         for nth in 1.. {
             store.opened.store(0, Ordering::Relaxed);
             store.fails.store(nth, Ordering::Relaxed);
-            let report = report(&repository, depth);
+            let report = verify::verify(&repository, &Scope::All, depth, &());
             if store.opened.load(Ordering::Relaxed) < nth {
                 assert_eq!(report.verdict, Verdict::Intact);
                 break;
@@ -111,7 +107,8 @@ fn index_files_that_cannot_be_listed_are_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     Tiny::sample().write(&root);
-    let report = report(&Repository::open(Flaky::new("indexes", &root), Zstd).unwrap(), Depth::Full);
+    let repository = Repository::open(Flaky::new("indexes", &root), Zstd).unwrap();
+    let report = verify::verify(&repository, &Scope::All, Depth::Full, &());
     let told = |problem: &verify::Problem| {
         problem.code == ProblemCode::IndexDamaged && problem.detail.contains("a bad sector")
     };
@@ -319,4 +316,19 @@ fn a_rehearsal_proves_and_leaves_nothing() {
     let root = folder.path().join("another");
     let snapshot = tiny.write(&root);
     assert!(matches!(rehearse_all(&root, &snapshot), Err(RestoreError::Proof { .. })));
+}
+
+#[test]
+fn a_disclosure_is_reported_and_a_broken_one_refused() {
+    let mut tiny = Tiny::sample();
+    tiny.disclosure = Some(r#"{"schema_version":1,"documents":2,"normalized_plaintext":true}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = tiny.write(&root);
+    let report = restore(&(), &root, &snapshot, &folder.path().join("home"), |_| ()).unwrap();
+    let [disclosure] = &report.disclosures[..] else { panic!("{report:?}") };
+    assert_eq!((disclosure.counts["documents"], disclosure.flags["normalized_plaintext"]), (2, true));
+
+    tiny.disclosure = Some(r#"{"schema_version":3}"#);
+    assert!(matches!(refused(&tiny), RestoreError::Disclosure { .. }));
 }

@@ -48,9 +48,9 @@ fn without_attachments(home: &Path) -> Files {
 
 /// Collects the points that are reached.
 #[derive(Default)]
-struct Points(Mutex<BTreeSet<&'static str>>);
+struct PointsReached(Mutex<BTreeSet<&'static str>>);
 
-impl Observer for Points {
+impl Observer for PointsReached {
     fn reached(&self, point: &'static str) -> io::Result<()> {
         self.0.lock().unwrap().insert(point);
         Ok(())
@@ -66,9 +66,9 @@ fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restor
             let snapshot = Tiny::sample().write(&root);
             let home = old_home(folder.path());
             let before = tree(&home);
-            let observer = FailAt::new(point, n);
+            let observer = FailAt::once(point, n);
             let failed = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
-            if observer.seen.load(Ordering::Relaxed) < n {
+            if observer.seen() < n {
                 failed.unwrap();
                 continue;
             }
@@ -90,7 +90,7 @@ fn a_failure_after_the_last_step_has_restored() {
         let tiny = Tiny::sample();
         let snapshot = tiny.write(&root);
         let home = old_home(folder.path());
-        let observer = FailAt::new(point, 1);
+        let observer = FailAt::once(*point, 1);
         restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true).unwrap_err();
         assert!(fs::read(home.join("msgvault.db")).unwrap() == tiny.database, "{point}");
         assert_eq!(fs::read(home.join("config.toml")).unwrap(), b"new config");
@@ -103,7 +103,7 @@ fn all_points_are_tried() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     let snapshot = Tiny::sample().write(&root);
-    let points = Points::default();
+    let points = PointsReached::default();
     let home = old_home(folder.path());
     restore(&points, &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
     let mut reached = points.0.into_inner().unwrap();
@@ -183,7 +183,7 @@ fn killed(folder: &Path, point: &'static str, n: u64) -> Option<(PathBuf, Files)
     fs::remove_file(home.join("deletions/a.json")).unwrap();
     let before = tree(&home);
     let kept = folder.join("killed");
-    let observer = Killed { at: FailAt::new(point, n), home: home.clone(), kept: kept.clone() };
+    let observer = Killed { at: FailAt::once(point, n), home: home.clone(), kept: kept.clone() };
     let ended = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
     ended.is_err().then_some((kept, before))
 }

@@ -110,7 +110,7 @@ fn what_blocks_a_folder_is_found_before_anything_is_staged() {
         {
             way(&used.join(name));
             let before = tree(&used);
-            let observer = FailAt::new("restore.target", 1);
+            let observer = FailAt::once("restore.target", 1);
             let refused = restore(&observer, &root, &snapshot, &used, |request| request.overwrite = true);
             assert!(
                 matches!(refused, Err(RestoreError::Target(TargetError::NoFolder { .. }))),

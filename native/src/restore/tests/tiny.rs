@@ -1,20 +1,22 @@
 //! A repository of one snapshot, written by hand so that every part of it can be wrong.
 
-use msgvault_verifier::format::attachment_list::{self, Attachment};
-use msgvault_verifier::format::id::{BlobId, IndexId, PackId, PageHash};
-use msgvault_verifier::format::index::{self, IndexEntry};
-use msgvault_verifier::format::manifest::Manifest;
-use msgvault_verifier::format::pack::{self, Encoding, PackEntry};
+use msgvault_testing::{Forge, run};
+use msgvault_verifier::format::attachment_list::Attachment;
+use msgvault_verifier::format::id::{BlobId, PageHash};
+use msgvault_verifier::format::manifest::{Auxiliary, DOCUMENT_DERIVATIVES, Manifest};
 use msgvault_verifier::format::page_hash::PageHashes;
-use msgvault_verifier::format::page_map::{MapKind, PageMap, Run as PageRun};
+use msgvault_verifier::format::page_map::{MapKind, PageMap};
 use msgvault_verifier::format::page_size::PageSize;
 use rusqlite::Connection;
+use serde_json::value::RawValue;
 
-use crate::archive::{samples, schema};
+use crate::archive::{content_table, samples, schema};
 
 use super::*;
 
 const PAGE: u32 = 4096;
+const DOCUMENT_FORMAT: &str =
+    "application/vnd.msgvault.document-derivatives+json; contains-normalized-plaintext=true";
 
 /// What a snapshot is made of.
 pub(super) struct Tiny {
@@ -27,6 +29,8 @@ pub(super) struct Tiny {
     pub(super) wrong_pages: Vec<usize>,
     /// What the page map says it is; the manifest takes it for a keyframe.
     pub(super) map_kind: MapKind,
+    /// What it says about texts derived from documents.
+    pub(super) disclosure: Option<&'static str>,
 }
 
 impl Tiny {
@@ -46,6 +50,7 @@ impl Tiny {
             extras: Vec::new(),
             wrong_pages: Vec::new(),
             map_kind: MapKind::Keyframe,
+            disclosure: None,
         }
     }
 
@@ -54,9 +59,9 @@ impl Tiny {
         let contents = [b"first".to_vec(), b"second".to_vec()];
         let [first, second] = contents.each_ref().map(|content| BlobId::of(content));
         let mut tiny = Self::new("wal", |db| {
-            samples::attach(db, 1, (&first.to_string(), &schema::canonical_path(&first)), None);
+            samples::attach(db, 1, (&first.to_string(), &content_table::canonical_path(&first)), None);
             samples::attach(db, 2, (&first.to_string(), "mail/first.txt"), None);
-            samples::attach(db, 3, (&second.to_string(), &schema::canonical_path(&second)), None);
+            samples::attach(db, 3, (&second.to_string(), &content_table::canonical_path(&second)), None);
             db.execute_batch("INSERT INTO messages (sent_at) VALUES ('2026-01-01')").unwrap();
         });
         tiny.attachments = contents.to_vec();
@@ -68,90 +73,50 @@ impl Tiny {
     pub(super) fn write(&self, root: &Path) -> SnapshotId {
         let context = Context { observer: &(), now: &|| Timestamp::UNIX_EPOCH, random: &|| 7 };
         crate::repo::init::init(root, &context).unwrap();
-        let mut pack = Pack::default();
-        let manifest = self.manifest(&mut pack);
-        pack.write(root);
-        fs::write(root.join(manifest.snapshot_id.path()), manifest.encode()).unwrap();
-        manifest.snapshot_id
+        let mut forge = Forge::of_pages(PAGE);
+        let manifest = self.manifest(&mut forge);
+        let snapshot = forge.publish(manifest);
+        forge.write_to(root).unwrap();
+        snapshot
     }
 
-    fn manifest(&self, pack: &mut Pack) -> Manifest {
+    fn manifest(&self, forge: &mut Forge) -> Manifest {
         let page_size = PageSize::new(PAGE).unwrap();
         let page_count = u32::try_from(self.database.len()).unwrap() / PAGE;
-        let run = PageRun { start_page: 0, page_count, blob_index: 0, blob_offset: 0 };
-        let blobs = vec![pack.add(&self.database)];
-        let pages = PageMap { page_size, page_count: page_count.into(), blobs, runs: vec![run] };
+        let blobs = vec![forge.blob(&self.database)];
+        let pages =
+            PageMap { page_size, page_count: page_count.into(), blobs, runs: vec![run(0, page_count, 0)] };
         let mut hashes: Vec<PageHash> =
             self.database.chunks(page_size.in_memory()).map(PageHash::of).collect();
         for page in &self.wrong_pages {
             hashes[*page] = PageHash::default();
         }
+        let hashes = PageHashes { page_size, hashes }.encode();
+        let db = forge.maps(&pages.encode(self.map_kind), &hashes, page_count.into(), 0);
         let list: Vec<Attachment> = self
             .attachments
             .iter()
-            .map(|content| Attachment { id: pack.add(content), size: content.len() as u64 })
+            .map(|content| Attachment { id: forge.blob(content), size: content.len() as u64 })
             .collect();
-        let bytes: u64 = list.iter().map(|attachment| attachment.size).sum();
         let extras = self.extras.iter().map(|(path, mode, content)| {
-            let (size, blob) = (content.len(), pack.add(content));
+            let (size, blob) = (content.len(), forge.blob(content));
             format!(r#"{{"path":{path:?},"mode":{mode},"size":{size},"blob":"{blob}"}}"#)
         });
         let extras = format!(r#"{{"entries":[{}]}}"#, extras.collect::<Vec<_>>().join(","));
-        let text = format!(
-            r#"{{"format_version":1,"min_reader_version":1,"msgvault_version":"v",
-            "snapshot_id":"19700101T000000Z-00000000000000000000000000000000","parent_id":"",
-            "created_at":"1970-01-01T00:00:00Z",
-            "options":{{"include_config":false,"include_tokens":false,"zstd_level":3,"tag":""}},
-            "db":{{"engine":"sqlite","page_size":{PAGE},"page_count":{page_count},"page_map":"{}",
-            "page_hash_map":"{}","map_chain_depth":0}},
-            "attachments":{{"layout":["loose"],"rows":0,"blobs":{},"blob_bytes":{bytes},"recipes":[],
-            "lists":["{}"]}},
-            "extras":{{"tree":"{}"}},"excluded":null,"stats":{},"new_packs":null,"new_index":"",
-            "duration_seconds":1,"bytes_added":0}}"#,
-            pack.add(&pages.encode(self.map_kind)),
-            pack.add(&PageHashes { page_size, hashes }.encode()),
-            list.len(),
-            pack.add(&attachment_list::encode(&list)),
-            pack.add(extras.as_bytes()),
-            self.stats,
-        );
-        let mut manifest: Manifest = serde_json::from_str(&text).unwrap();
-        manifest.snapshot_id = manifest.computed_id().parse().unwrap();
-        manifest
-    }
-}
 
-/// One pack of raw blobs.
-#[derive(Default)]
-struct Pack {
-    frames: Vec<u8>,
-    entries: Vec<PackEntry>,
-}
-
-impl Pack {
-    fn add(&mut self, raw: &[u8]) -> BlobId {
-        let id = BlobId::of(raw);
-        if !self.entries.iter().any(|entry| entry.id == id) {
-            let offset = pack::HEADER_LEN + self.frames.len() as u64;
-            let (stored_len, raw_len) = (raw.len() as u64, raw.len() as u64);
-            let (encoding, crc32c) = (Encoding::Raw, crc32c::crc32c(raw));
-            self.entries.push(PackEntry { id, offset, stored_len, raw_len, encoding, crc32c });
-            self.frames.extend_from_slice(raw);
+        let mut manifest = forge.manifest(None, db);
+        manifest.attachments.blobs = list.len() as u64;
+        manifest.attachments.blob_bytes = list.iter().map(|attachment| attachment.size).sum();
+        manifest.attachments.lists = Some(vec![forge.list(&list)]);
+        manifest.extras.tree = Some(forge.blob(extras.as_bytes()));
+        manifest.stats = RawValue::from_string(self.stats.clone()).unwrap();
+        if let Some(disclosure) = self.disclosure {
+            let blob = forge.blob(disclosure.as_bytes());
+            let (name, format) = (DOCUMENT_DERIVATIVES.to_owned(), DOCUMENT_FORMAT.to_owned());
+            let bytes = disclosure.len() as u64;
+            manifest.auxiliary = Some(vec![Auxiliary { name, format, blob, bytes, sha256: blob }]);
+            (manifest.format_version, manifest.min_reader_version) = (4, 4);
         }
-        id
-    }
-
-    fn write(mut self, root: &Path) {
-        let (pack, index) = (PackId::from_parts(1, 1), IndexId::from_parts(1, 2));
-        let bytes = [&pack::HEADER[..], &self.frames, &pack::encode_footer(&self.entries)].concat();
-        fs::create_dir_all(root.join(pack.path()).parent().unwrap()).unwrap();
-        fs::write(root.join(pack.path()), bytes).unwrap();
-        self.entries.sort_by_key(|entry| entry.id);
-        let entry = |entry: &PackEntry| {
-            let PackEntry { id, offset, stored_len, encoding, .. } = *entry;
-            IndexEntry { id, pack, offset, stored_len, encoding }
-        };
-        let entries: Vec<IndexEntry> = self.entries.iter().map(entry).collect();
-        fs::write(root.join(index.path()), index::encode(&entries)).unwrap();
+        manifest
     }
 }

@@ -1,0 +1,15 @@
+//! Builds the programs that tests run, and tells nextest that they are built: there, every test is a process, and each
+//! would ask cargo again. Its set-up script is this.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+
+use msgvault_tests::programs::{BUILT, beside_this_program, build};
+
+fn main() -> io::Result<()> {
+    let folder = beside_this_program();
+    build(&folder);
+    let Some(told) = env::var_os("NEXTEST_ENV") else { return Ok(()) };
+    writeln!(OpenOptions::new().append(true).open(told)?, "{BUILT}={}", folder.display())
+}

@@ -1,0 +1,165 @@
+//! Killed or failing at any durable step, a backup leaves a repository that verifies, and a restore leaves the old
+//! database or the new one.
+
+use std::fs;
+use std::process::Command;
+
+use msgvault_tests::overwriting::{Overwriting, Which};
+use msgvault_tests::programs::{HangUp, Outcome, run, with_hang_up};
+use msgvault_tests::sample::{Churn, Options};
+use msgvault_tests::scene::{Scene, assert_same_bytes};
+
+const MOMENTS: u64 = 50;
+
+fn options() -> Options {
+    Options { size: 400 << 10, ..Options::default() }
+}
+
+/// Runs `msgvault backup …` so that it comes to grief at a step.
+fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
+    grief_of(with_hang_up(HangUp::Ends, "fault-driver"), scene, kind, at, args)
+}
+
+fn grief_of(mut command: Command, scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
+    command.args([kind, &at.to_string(), "backup"]).args(args);
+    command.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo());
+    run(&mut command)
+}
+
+/// How many durable steps a run has.
+fn steps(scene: &Scene, args: &[&str]) -> u64 {
+    let outcome = grief(scene, "count", 0, args).done();
+    let steps = outcome.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
+    assert!(steps > 10, "{outcome:?}");
+    steps
+}
+
+/// Up to `MOMENTS` steps, spread over the run by a fixed rule, the first and the last among them.
+fn moments(steps: u64) -> Vec<u64> {
+    let mut moments: Vec<u64> = (0..MOMENTS).map(|n| 1 + n * (steps - 1) / (MOMENTS - 1)).collect();
+    moments.dedup();
+    moments
+}
+
+fn verifies(scene: &Scene) {
+    let report = scene.backup(&["verify", "--all", "--json"]).done().json();
+    assert_eq!(report["verdict"], "intact");
+}
+
+#[test]
+fn a_killed_create_leaves_a_repository_that_verifies() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    scene.churn(&Churn::default());
+    let all = steps(&scene, &["create"]);
+    let mut killed = 0;
+    for (number, moment) in moments(all).into_iter().enumerate() {
+        scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
+        killed += u32::from(grief(&scene, "kill", moment, &["create"]).code == -1);
+        scene.half_an_hour_later();
+        verifies(&scene);
+    }
+    assert!(killed > 20, "only {killed} runs were killed");
+    scene.create(&[]);
+    let kept = scene.keep("kept.db");
+    assert_same_bytes(&scene.restore("latest", "restored").join("msgvault.db"), &kept, "after all that");
+    verifies(&scene);
+    let left: Vec<_> = fs::read_dir(scene.repo().join("staging")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn after_each_kill_the_next_create_succeeds() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    let all = steps(&scene, &["create", "--force-unlock"]);
+    for moment in moments(all).into_iter().step_by(5) {
+        scene.churn(&Churn { day: u32::try_from(moment).unwrap() + 2, ..Churn::default() });
+        grief(&scene, "kill", moment, &["create", "--force-unlock"]);
+        scene.create(&["--force-unlock"]);
+        let kept = scene.keep("kept.db");
+        assert_same_bytes(&scene.restore("latest", "restored").join("msgvault.db"), &kept, "next");
+        fs::remove_dir_all(scene.beside("restored")).unwrap();
+    }
+    verifies(&scene);
+}
+
+#[test]
+fn a_full_or_broken_disk_fails_only_the_create() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    scene.churn(&Churn::default());
+    let all = steps(&scene, &["create"]);
+    for (number, moment) in moments(all).into_iter().enumerate() {
+        scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
+        let kind = if number % 2 == 0 { "full" } else { "broken" };
+        let before = scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().unwrap().len();
+        let outcome = grief(&scene, kind, moment, &["create"]);
+        let after = scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().unwrap().len();
+        assert_eq!(after, before + usize::from(outcome.code == 0), "step {moment}: {outcome:?}");
+        if outcome.code != 0 {
+            assert_eq!((outcome.code, outcome.stderr.lines().count()), (1, 1), "step {moment}: {outcome:?}");
+        }
+        verifies(&scene);
+        assert!(fs::read_dir(scene.repo().join("locks")).unwrap().next().is_none(), "step {moment}");
+    }
+}
+
+#[test]
+fn a_signal_stops_a_create_in_order() {
+    let scene = Scene::new(&options());
+    scene.create(&[]);
+    scene.churn(&Churn::default());
+    let before = scene.backup(&["list", "--json"]).done().json();
+    for (kind, code) in [("interrupt", 130), ("terminate", 143), ("hang-up", 129)] {
+        let outcome = grief(&scene, kind, 2, &["create"]);
+        assert_eq!((outcome.code, outcome.stderr.lines().count()), (code, 1), "{outcome:?}");
+        for folder in ["staging", "locks"] {
+            assert!(fs::read_dir(scene.repo().join(folder)).unwrap().next().is_none(), "{folder}");
+        }
+        assert_eq!(scene.backup(&["list", "--json"]).done().json()["snapshots"], before["snapshots"]);
+        verifies(&scene);
+    }
+}
+
+#[test]
+fn whatever_was_started_to_outlive_the_terminal_does() {
+    let scene = Scene::new(&options());
+    let outlives = with_hang_up(HangUp::Ignored, "fault-driver");
+    let _ = grief_of(outlives, &scene, "hang-up", 2, &["create"]).done();
+    verifies(&scene);
+}
+
+#[test]
+fn a_killed_restore_leaves_the_old_or_the_new_database() {
+    let overwriting = Overwriting::new(&options());
+    let restore = overwriting.arguments();
+    let restore = restore.each_ref().map(String::as_str);
+    overwriting.reset();
+    let mut killed = 0;
+    for moment in moments(steps(overwriting.scene(), &restore)) {
+        overwriting.reset();
+        killed += u32::from(grief(overwriting.scene(), "kill", moment, &restore).code == -1);
+        overwriting.which();
+        overwriting.finish();
+    }
+    assert!(killed > 20, "only {killed} runs were killed");
+    verifies(overwriting.scene());
+}
+
+#[test]
+fn a_failing_restore_leaves_the_old_database() {
+    let overwriting = Overwriting::new(&options());
+    let restore = overwriting.arguments();
+    let restore = restore.each_ref().map(String::as_str);
+    overwriting.reset();
+    let mut failed = 0;
+    for moment in moments(steps(overwriting.scene(), &restore)) {
+        overwriting.reset();
+        let outcome = grief(overwriting.scene(), "full", moment, &restore);
+        failed += u32::from(outcome.code != 0);
+        let which = overwriting.which();
+        assert!(outcome.code != 0 || which == Which::New, "step {moment}: {outcome:?}");
+    }
+    assert!(failed > 20, "only {failed} runs failed");
+}

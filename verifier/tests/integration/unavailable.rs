@@ -1,0 +1,84 @@
+//! Files that whoever reads has lost sight of. They may be intact: nothing about them is damage.
+
+use msgvault_verifier::Ruzstd;
+use msgvault_verifier::repository::Repository;
+use msgvault_verifier::store::{DirectoryStore, Entry, Store, StoreError, StoreFile};
+use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
+
+/// A repository of which one file cannot be looked at.
+struct Withholding {
+    inner: DirectoryStore,
+    path: String,
+}
+
+impl Store for Withholding {
+    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        self.inner.list(folder)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
+        if path == self.path {
+            return Err(StoreError::Unavailable {
+                path: path.to_owned(),
+                reason: "it is withheld".to_owned(),
+            });
+        }
+        self.inner.open(path)
+    }
+}
+
+fn fixture(name: &str) -> DirectoryStore {
+    DirectoryStore::new(format!("{}/../tests/fixtures/{name}/repo", env!("CARGO_MANIFEST_DIR")))
+}
+
+fn verify(store: Withholding, depth: Depth) -> Report {
+    let repository = Repository::open(store, Ruzstd).unwrap();
+    let plan = plan(&repository, &Scope::All, depth, &());
+    let mut findings = Findings::new(repository.index());
+    for task in &plan.tasks {
+        findings.add(task, check_pack(&repository, task, depth, &()));
+    }
+    merge(&repository, plan, findings, &())
+}
+
+/// Every file below a folder.
+fn files(store: &dyn Store, folder: &str) -> Vec<String> {
+    let entries = store.list(folder).unwrap();
+    let paths = entries.into_iter().map(|entry| (format!("{folder}/{}", entry.name), entry.is_folder));
+    paths.flat_map(|(path, is_folder)| if is_folder { files(store, &path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn no_file_that_is_withheld_counts_as_damage() {
+    for name in ["plain", "chain"] {
+        let inner = fixture(name);
+        for path in ["snapshots", "indexes", "packs"].iter().flat_map(|folder| files(&inner, folder)) {
+            let is_content = [".mvmanifest", ".mvidx", ".mvpack"].iter().any(|end| path.ends_with(end));
+            if !is_content {
+                continue;
+            }
+            for depth in [Depth::Full, Depth::Quick] {
+                let report = verify(Withholding { inner: inner.clone(), path: path.clone() }, depth);
+                assert_eq!(report.problems, [], "{name}: {path}");
+                assert_eq!(report.verdict, Verdict::Unchecked, "{name}: {path}");
+                assert!(!report.not_checked.is_empty());
+                for left in &report.not_checked {
+                    assert_eq!(left.file, path);
+                    assert_eq!(left.detail, format!("{path} could not be checked: it is withheld"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_withheld_file_leaves_the_snapshots_without_it_intact() {
+    let inner = fixture("plain");
+    let path =
+        files(&inner, "snapshots").into_iter().filter(|path| path.ends_with(".mvmanifest")).min().unwrap();
+    let report = verify(Withholding { inner, path: path.clone() }, Depth::Full);
+    let unchecked: Vec<_> = report.snapshots.iter().filter(|one| one.verdict == Verdict::Unchecked).collect();
+    assert_eq!(unchecked.first().unwrap().id.path(), path);
+    assert!(report.summary().ends_with("1 file could not be checked here."), "{}", report.summary());
+    assert!(report.to_text().contains("it is withheld\n    snapshot "), "{}", report.to_text());
+}
