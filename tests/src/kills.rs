@@ -29,13 +29,13 @@ pub fn killed_creates(options: &Options, kills: u32, told: &mut impl Write) -> i
     next_day();
     let mut whole = duration(&mut scene.command(&["create"]));
     for number in 0..kills {
-        let mut before = Stored::of(&scene);
+        let mut before = StoredFiles::of(&scene);
         let mut reset = || {
             next_day();
-            before = Stored::of(&scene);
+            before = StoredFiles::of(&scene);
         };
         let (after, early) = interrupted(&mut whole, number, &mut reset, &mut scene.command(&["create"]));
-        let left = Stored::of(&scene);
+        let left = StoredFiles::of(&scene);
         scene.half_an_hour_later();
         assert_eq!(verified(&scene), left.snapshots, "{before:?}, then {left:?}");
         assert!(left.snapshots >= before.snapshots, "{before:?}, then {left:?}");
@@ -148,14 +148,14 @@ fn files_below(folder: &Path) -> usize {
 
 /// What a repository holds, as far as a killed backup can have got with it.
 #[derive(Debug)]
-struct Stored {
+struct StoredFiles {
     staged: usize,
     packs: usize,
     indexes: usize,
     snapshots: usize,
 }
 
-impl Stored {
+impl StoredFiles {
     fn of(scene: &Scene) -> Self {
         let files = |folder: &str| files_below(&scene.repo().join(folder));
         Self {

@@ -4,6 +4,7 @@
 //! fresh by the file's modification time; a lock that is older than [`STALE_AFTER`] belongs to nobody. A lock is
 //! only ever taken away by renaming it first, so that of two who try one succeeds and can look at what it took.
 
+mod file;
 mod folder;
 mod refresh;
 
