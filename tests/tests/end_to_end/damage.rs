@@ -24,7 +24,7 @@ fn load(name: &str) -> MemoryStore {
     store
 }
 
-fn report<D: Decompressor + Sync>(store: &MemoryStore, decompressor: D) -> Result<Report, OpenError> {
+fn report(store: &MemoryStore, decompressor: impl Decompressor + 'static) -> Result<Report, OpenError> {
     let repository = Repository::open(store.clone(), decompressor)?;
     Ok(check_all(&repository, &Scope::All, Depth::Full, &()))
 }
@@ -42,7 +42,7 @@ fn verify(store: &MemoryStore) -> Result<Report, OpenError> {
 }
 
 /// Every blob that a snapshot needs, found the simple way.
-fn needs(repository: &Repository<MemoryStore, Ruzstd>, id: &SnapshotId) -> BTreeSet<BlobId> {
+fn needs(repository: &Repository, id: &SnapshotId) -> BTreeSet<BlobId> {
     let snapshot = Snapshot::load(repository, id).unwrap();
     let mut blobs: BTreeSet<BlobId> = snapshot.maps.pages.blobs.iter().copied().collect();
     blobs.extend(

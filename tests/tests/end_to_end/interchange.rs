@@ -7,6 +7,7 @@ use std::path::Path;
 use msgvault_tests::fixtures::{self, Fixture};
 use msgvault_tests::programs::{backup, verify};
 use msgvault_tests::tree::hashes_and_modes;
+use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::page_hash::PageHashObject;
@@ -15,11 +16,8 @@ use msgvault_verifier::format::{
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
-use msgvault_verifier::{PackFile, Ruzstd};
 
-type Opened = Repository<DirectoryStore, Ruzstd>;
-
-fn open(fixture: &Fixture) -> Opened {
+fn open(fixture: &Fixture) -> Repository {
     Repository::open(DirectoryStore::new(&fixture.repo), Ruzstd).unwrap()
 }
 
@@ -107,9 +105,9 @@ fn packs_of_the_go_program_open() {
     for fixture in fixtures::all() {
         let repository = open(&fixture);
         for pack in repository.index().packs() {
-            let file = PackFile::open(repository.store(), *pack).unwrap();
+            let file = repository.pack(*pack).unwrap();
             for entry in file.entries() {
-                assert_eq!(BlobId::of(&file.read(entry, &Ruzstd, u64::MAX).unwrap()), entry.id);
+                assert_eq!(BlobId::of(&file.read(entry, u64::MAX).unwrap()), entry.id);
             }
         }
     }
