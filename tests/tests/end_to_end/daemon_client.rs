@@ -229,8 +229,8 @@ fn records_decide_who_is_asked() {
             "cannot prove that the record is its own",
         ),
         (|record| record["metadata"]["startup_phase"] = "opening archive".into(), "still starting"),
-        (|record| record["address"] = "user@host".into(), "no address"),
-        (|record| record["pid"] = 1.into(), "no usable record"),
+        (|record| record["address"] = "user@host".into(), "not an address"),
+        (|record| record["pid"] = 1.into(), "not a usable record"),
     ];
     for (change, part) in refused {
         let home = home();
