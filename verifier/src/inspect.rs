@@ -11,7 +11,7 @@ use crate::format::manifest::{Attachments, Auxiliary, Manifest, Metadata, Option
 use crate::format::stats::ArchiveStats;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotError, load_attachments, load_extras};
-use crate::store::{Entry, Store, StoreError, read_file};
+use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 /// A repository as a whole.
 #[derive(Debug, Clone, Serialize)]
@@ -293,7 +293,7 @@ fn repository_bytes(store: &dyn Store) -> u64 {
     entries.fold(0, |sum, entry| sum.saturating_add(entry_bytes(store, "", &entry, 2)))
 }
 
-fn entry_bytes(store: &dyn Store, folder: &str, entry: &Entry, depth: u32) -> u64 {
+fn entry_bytes(store: &dyn Store, folder: &str, entry: &StoreEntry, depth: u32) -> u64 {
     if !entry.is_folder {
         return entry.len;
     }

@@ -16,7 +16,7 @@ mod pack;
 pub mod repository;
 
 pub use decompress::{Decompressor, Ruzstd};
-pub use pack::{FrameError, Pack, PackError, PackReader};
+pub use pack::{FrameError, Pack, PackReader, ReadError};
 pub mod inspect;
 pub mod snapshot;
 pub mod text;

@@ -35,7 +35,7 @@ impl PackReader {
     }
 
     /// Opens a pack and reads its footer.
-    pub fn open(&self, id: PackId) -> Result<Pack<'_>, PackError> {
+    pub fn open(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
         Pack::new(self.store.open(&id.path())?, self.decompressor.as_ref())
     }
 
@@ -52,14 +52,14 @@ pub struct Pack<'r> {
     entries: Arc<Vec<PackEntry>>,
 }
 
-/// Why a pack cannot be used at all.
+/// Why a pack or an index file is of no use as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PackError {
-    /// Its file cannot be read.
+pub enum ReadError {
+    /// It cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its header, footer or trailer is not what a pack has.
+    /// Its bytes are not what its name promises.
     #[error(transparent)]
     Decode(#[from] DecodeError),
 }
@@ -107,7 +107,7 @@ pub enum FrameError {
 
 impl<'r> Pack<'r> {
     /// Reads the footer of a pack in an opened file.
-    pub fn new(file: Box<dyn StoreFile + 'r>, decompressor: &'r dyn Decompressor) -> Result<Self, PackError> {
+    pub fn new(file: Box<dyn StoreFile + 'r>, decompressor: &'r dyn Decompressor) -> Result<Self, ReadError> {
         let len = file.len();
         let short = |needed| DecodeError::Truncated { object: "the pack", needed, present: len };
         let tail_offset = |tail: u64| len.checked_sub(tail).ok_or_else(|| short(pack::HEADER_LEN + tail));

@@ -12,10 +12,10 @@ pub use blob_index::{BlobIndex, BlobSet, Location};
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
 use crate::format::id::{BlobId, PackId, SnapshotId};
+use crate::format::index;
 use crate::format::manifest::{Manifest, ManifestError};
-use crate::format::{DecodeError, index};
-use crate::pack::{FrameError, Pack, PackError, PackReader};
-use crate::store::{Entry, Store, StoreError, read_file};
+use crate::pack::{FrameError, Pack, PackReader, ReadError};
+use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 /// The largest configuration, in bytes.
 const MAX_CONFIG_LEN: u64 = 1 << 20;
@@ -34,7 +34,7 @@ pub struct Repository {
     config: RepoConfig,
     listing: Result<Listing, StoreError>,
     index: BlobIndex,
-    damaged_indexes: Vec<(String, IndexError)>,
+    damaged_indexes: Vec<(String, ReadError)>,
     /// The footer that was read last: the objects of one snapshot lie side by side.
     last_footer: Mutex<Option<(PackId, Footer)>>,
 }
@@ -57,18 +57,6 @@ pub enum OpenError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-}
-
-/// Why an index file is of no use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum IndexError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It is no index.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
 }
 
 /// Why a manifest cannot be loaded.
@@ -136,7 +124,7 @@ pub enum BlobFault {
     NotIndexed,
     /// Its pack cannot be used.
     #[error(transparent)]
-    Pack(#[from] PackError),
+    Pack(#[from] ReadError),
     /// The pack's footer does not have it.
     #[error("the index says that the pack holds it, and the pack's footer does not")]
     NotInPack,
@@ -207,7 +195,7 @@ impl Repository {
     }
 
     /// Opens a pack and reads its footer.
-    pub fn pack(&self, id: PackId) -> Result<Pack<'_>, PackError> {
+    pub fn pack(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
         self.packs.open(id)
     }
 
@@ -222,7 +210,7 @@ impl Repository {
     }
 
     /// Index files that are of no use, by path, or their folder.
-    pub fn damaged_indexes(&self) -> &[(String, IndexError)] {
+    pub fn damaged_indexes(&self) -> &[(String, ReadError)] {
         &self.damaged_indexes
     }
 
@@ -283,7 +271,7 @@ impl Repository {
     }
 
     /// Opens a pack, with the footer that was read last if it is the same pack's.
-    fn pack_again(&self, id: PackId) -> Result<Pack<'_>, PackError> {
+    fn pack_again(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
         let cached = match self.last_footer.lock() {
             Ok(slot) => slot.as_ref().filter(|(last, _)| *last == id).map(|(_, footer)| Arc::clone(footer)),
             Err(_) => None,
@@ -337,7 +325,7 @@ pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
 
 /// Index files in the order in which later ones win; none before the first snapshot, when copies can lack the
 /// folder.
-fn index_files(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
+fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
     let mut files = match store.list("indexes") {
         Err(StoreError::Missing { .. }) => Vec::new(),
         entries => entries?,
@@ -348,13 +336,13 @@ fn index_files(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
 }
 
 /// Adds what an index file names.
-fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), IndexError> {
+fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), ReadError> {
     let file = store.open(path)?;
     let len = file.len();
     if len > MAX_INDEX_LEN {
         return Err(StoreError::TooLarge { path: path.to_owned(), len, limit: MAX_INDEX_LEN }.into());
     }
-    let mut decoder = index::Decoder::default();
+    let mut decoder = index::IndexDecoder::default();
     let mut piece = Vec::new();
     let mut offset = 0;
     while offset < len {

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod chain;
+pub mod references;
 
 use crate::format::DecodeError;
 use crate::format::blob::MAX_RAW_LEN;
@@ -13,7 +14,7 @@ use crate::format::page_map::PageMap;
 use crate::format::page_size::PageSize;
 use crate::repository::{BlobError, LoadError, Repository};
 
-pub use attachments::{AttachmentReader, Attachments, load_attachments, visit_attachments};
+pub use attachments::{AttachmentReader, AttachmentSet, load_attachments, visit_attachments};
 pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects};
 
 /// The largest extras tree, in bytes: a million files.
@@ -36,7 +37,7 @@ pub struct Snapshot {
     /// The maps of the database.
     pub maps: Maps,
     /// Attachments in first-seen order.
-    pub attachments: Attachments,
+    pub attachments: AttachmentSet,
     /// Other files.
     pub extras: Vec<ExtraFile>,
 }
@@ -82,11 +83,17 @@ pub enum SnapshotError {
         /// Why.
         error: DecodeError,
     },
-    /// Maps, lists or manifest do not fit together.
+    /// A map does not fit the manifest.
     #[error("{what}: {reason}")]
-    Mismatch {
-        /// What does not fit.
+    Map {
+        /// Which of the two maps.
         what: &'static str,
+        /// How.
+        reason: String,
+    },
+    /// The attachment lists do not fit each other or the manifest.
+    #[error("the attachment lists: {reason}")]
+    Lists {
         /// How.
         reason: String,
     },
@@ -112,7 +119,7 @@ pub fn load_manifest(repository: &Repository, id: &SnapshotId) -> Result<Manifes
 pub fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError> {
     let db = &manifest.db;
     let stated = (PageSize::new(db.page_size), db.page_count);
-    let mismatch = |what, reason: String| Err(SnapshotError::Mismatch { what, reason });
+    let mismatch = |what, reason: String| Err(SnapshotError::Map { what, reason });
     let state = |(size, count): (Option<PageSize>, u64)| {
         format!("{count} pages of {} bytes", size.map_or(0, PageSize::get))
     };

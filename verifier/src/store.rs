@@ -32,14 +32,14 @@ pub trait Store: Send + Sync {
     ///
     /// The listing is complete, or it is an error: half of one would hide snapshots. Lengths are those that
     /// [`open`](Self::open) would find. A folder that is not there is `Missing`.
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError>;
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError>;
 
     /// Opens a regular file. Its length is known from here on, and stays the same while it is open.
     fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError>;
 }
 
 impl<S: Store + ?Sized> Store for Arc<S> {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         self.as_ref().list(folder)
     }
 
@@ -50,7 +50,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct StoreEntry {
     /// The name without its folder.
     pub name: String,
     /// Whether it is a folder.

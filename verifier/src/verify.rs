@@ -15,7 +15,6 @@ mod plan;
 mod problem;
 mod report;
 mod transfer;
-mod walk;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
 pub use merge::{Findings, merge};

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use js_sys::Uint8Array;
-use msgvault_verifier::store::{Entry, Store, StoreError, StoreFile};
+use msgvault_verifier::store::{Store, StoreEntry, StoreError, StoreFile};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
@@ -123,7 +123,7 @@ impl ChosenFiles {
 }
 
 impl Store for ChosenFiles {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         if let Some(reason) = self.refused_folders.get(folder) {
             return Err(unavailable(folder, reason));
         }
@@ -135,10 +135,11 @@ impl Store for ChosenFiles {
             |path: &String| path.strip_prefix(&prefix).filter(|rest| !rest.contains('/')).map(str::to_owned);
         let below = |path: &&String| path.starts_with(&prefix);
         let folders = self.folders.range(prefix.clone()..).take_while(below).filter_map(inside);
-        let mut entries: Vec<Entry> = folders.map(|name| Entry { name, is_folder: true, len: 0 }).collect();
+        let mut entries: Vec<StoreEntry> =
+            folders.map(|name| StoreEntry { name, is_folder: true, len: 0 }).collect();
         for (path, chosen) in self.chosen.range(prefix.clone()..).take_while(|(path, _)| below(path)) {
             let Some(name) = inside(path) else { continue };
-            entries.push(Entry { name, is_folder: false, len: chosen.len() });
+            entries.push(StoreEntry { name, is_folder: false, len: chosen.len() });
         }
         Ok(entries)
     }

@@ -12,7 +12,7 @@ use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::store::{StoreError, StoreFile};
-use msgvault_verifier::{FrameError, Pack, PackError};
+use msgvault_verifier::{FrameError, Pack, ReadError};
 use rusqlite::Connection;
 
 use crate::decompress::Zstd;
@@ -92,7 +92,7 @@ pub enum ContentFault {
         /// The pack.
         pack: PackId,
         /// Why.
-        error: PackError,
+        error: ReadError,
     },
     /// The tables and the pack say different things.
     #[error("attachment_pack_index says where pack {pack} holds it, and the pack's footer says otherwise")]
@@ -229,7 +229,7 @@ impl Contents {
         Ok(Some(Content { len: entry.raw_len, reader }))
     }
 
-    fn open_pack(&self, pack: PackId, file: File) -> Result<Pack<'static>, PackError> {
+    fn open_pack(&self, pack: PackId, file: File) -> Result<Pack<'static>, ReadError> {
         let source = Box::new(OpenFile::new(file, pack.path())?);
         let mut footers = lock(&self.footers);
         if let Some((_, entries)) = footers.iter().find(|(id, _)| *id == pack) {

@@ -184,7 +184,7 @@ impl List {
         ListReader {
             list: self,
             next: 0,
-            encoder: Some(attachment_list::Encoder::new(count)),
+            encoder: Some(attachment_list::ListEncoder::new(count)),
             bytes: Cursor::default(),
         }
     }
@@ -202,7 +202,7 @@ struct ListReader<'l> {
     /// The position behind the last attachment that was encoded.
     next: u64,
     /// None once the end was encoded.
-    encoder: Option<attachment_list::Encoder>,
+    encoder: Option<attachment_list::ListEncoder>,
     bytes: Cursor<Vec<u8>>,
 }
 

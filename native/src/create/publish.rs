@@ -38,7 +38,7 @@ fn publish_index(capture: &Capture<'_>, packed: &Packed) -> Result<Option<IndexI
         stop_if_cancelled(capture)?;
         let mut file = Staged::create(capture.context, capture.request.repo, FileKind::Index)?;
         // More blobs than an index has room for do not fit into memory either.
-        let mut encoder = index::Encoder::new(u32::try_from(packed.blobs.len()).unwrap_or(u32::MAX));
+        let mut encoder = index::IndexEncoder::new(u32::try_from(packed.blobs.len()).unwrap_or(u32::MAX));
         for entry in packed.blobs.entries() {
             encoder.push(&entry);
             if encoder.pending() >= PIECE {

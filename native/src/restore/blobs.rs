@@ -10,7 +10,7 @@ use msgvault_verifier::Pack;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::format::path::RelativePath;
-use msgvault_verifier::repository::{BlobError, BlobFault, Repository};
+use msgvault_verifier::repository::{BlobError, BlobFault, BlobIndex, Repository};
 
 use super::Restore;
 use super::error::RestoreError;
@@ -22,28 +22,45 @@ pub(super) struct PackWork<T> {
     blobs: Vec<(u32, T)>,
 }
 
-/// Groups blobs by pack. Fails when no index names one of them.
-pub(super) fn by_pack<T>(
-    repository: &Repository,
-    wanted: impl IntoIterator<Item = (BlobId, T)>,
-) -> Result<Vec<PackWork<T>>, RestoreError> {
-    let index = repository.index();
-    let mut packs: BTreeMap<PackId, Vec<(u32, T)>> = BTreeMap::new();
-    for (blob, purpose) in wanted {
-        let found = index.position(&blob).and_then(|position| Some((position, index.at(position)?)));
-        let found = found.and_then(|(position, location)| Some((u32::try_from(position).ok()?, location)));
-        let Some((position, location)) = found else {
-            return Err(BlobError { blob, pack: None, fault: BlobFault::NotIndexed }.into());
-        };
-        packs.entry(location.pack).or_default().push((position, purpose));
+/// Groups blobs by the pack that an index names for them.
+pub(super) struct ByPack<'r, T> {
+    index: &'r BlobIndex,
+    packs: BTreeMap<PackId, Vec<(u32, T)>>,
+    /// The first blob that no index names.
+    lost: Option<BlobId>,
+}
+
+impl<'r, T> ByPack<'r, T> {
+    pub(super) fn new(index: &'r BlobIndex) -> Self {
+        Self { index, packs: BTreeMap::new(), lost: None }
     }
-    let offset = |position: u32| index.at(usize::try_from(position).ok()?).map(|location| location.offset);
-    let work = packs.into_iter().map(|(pack, mut blobs)| {
-        blobs.sort_by_key(|(position, _)| (offset(*position), *position));
-        blobs.shrink_to_fit();
-        PackWork { pack, blobs }
-    });
-    Ok(work.collect())
+
+    pub(super) fn add(&mut self, blob: &BlobId, purpose: T) {
+        let position = self.index.position(blob);
+        let location = position.and_then(|position| self.index.at(position));
+        match (position.and_then(|position| u32::try_from(position).ok()), location) {
+            (Some(position), Some(location)) => {
+                self.packs.entry(location.pack).or_default().push((position, purpose));
+            }
+            _ => self.lost = self.lost.or(Some(*blob)),
+        }
+    }
+
+    /// The work by pack, in the order in which the blobs lie there. Fails when no index names one of them.
+    pub(super) fn finish(self) -> Result<Vec<PackWork<T>>, RestoreError> {
+        if let Some(blob) = self.lost {
+            return Err(BlobError { blob, pack: None, fault: BlobFault::NotIndexed }.into());
+        }
+        let index = self.index;
+        let offset =
+            |position: u32| index.at(usize::try_from(position).ok()?).map(|location| location.offset);
+        let work = self.packs.into_iter().map(|(pack, mut blobs)| {
+            blobs.sort_by_key(|(position, _)| (offset(*position), *position));
+            blobs.shrink_to_fit();
+            PackWork { pack, blobs }
+        });
+        Ok(work.collect())
+    }
 }
 
 /// Visits the wanted blobs of one pack, each after its footer entry was compared with the index.

@@ -6,9 +6,10 @@ use msgvault_verifier::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivati
 use msgvault_verifier::format::page_map::Run as PageRun;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
+use msgvault_verifier::snapshot::references::{self, Role};
 
 use super::RestoreError;
-use super::blobs::{PackWork, by_pack, each_blob};
+use super::blobs::{ByPack, PackWork, each_blob};
 use super::workers::Workers;
 
 /// What must be read, grouped by pack.
@@ -30,17 +31,7 @@ pub(super) fn plan(
     snapshot: &Snapshot,
     workers: &Workers,
 ) -> Result<Plan, RestoreError> {
-    let mut page_runs = snapshot.maps.pages.runs.clone();
-    page_runs.sort_by_key(|run| (run.blob_index, run.blob_offset, run.start_page));
-    let plan = Plan {
-        pages: by_pack(repository, page_blobs(snapshot, &page_runs))?,
-        page_runs,
-        attachments: by_pack(
-            repository,
-            snapshot.attachments.iter(repository.index()).map(|a| a.id).zip(0..),
-        )?,
-        extras: by_pack(repository, (0..).zip(&snapshot.extras).map(|(n, extra)| (extra.blob, n)))?,
-    };
+    let plan = group(repository, snapshot)?;
     let page_size = snapshot.maps.pages.page_size;
     workers.each(&plan.pages, |work| {
         each_blob(repository, context.observer, work, |(start, end), _, entry| {
@@ -67,18 +58,37 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// The blobs that runs point at, each with the positions of its first run and of the one after its last.
-fn page_blobs<'a>(
-    snapshot: &'a Snapshot,
-    page_runs: &'a [PageRun],
-) -> impl Iterator<Item = (BlobId, (usize, usize))> + 'a {
-    let mut end = 0;
-    page_runs.chunk_by(|a, b| a.blob_index == b.blob_index).filter_map(move |runs| {
-        let start = end;
-        end += runs.len();
-        // Decoding has checked that every run's blob is in the table.
-        let blob = snapshot.maps.pages.blob(runs.first()?)?;
-        Some((*blob, (start, end)))
+/// Groups by pack all that the snapshot refers to; what describes it was read when it was loaded.
+fn group(repository: &Repository, snapshot: &Snapshot) -> Result<Plan, RestoreError> {
+    let index = repository.index();
+    let (mut pages, mut attachments, mut extras) =
+        (ByPack::new(index), ByPack::new(index), ByPack::new(index));
+    let mut page_runs: Vec<PageRun> = Vec::with_capacity(snapshot.maps.pages.runs.len());
+    let (mut attachment, mut extra) = (0, 0);
+    references::each_content(snapshot, index, &mut |blob, role| match role {
+        Role::Pages(_, runs) => {
+            let start = page_runs.len();
+            page_runs.extend_from_slice(runs);
+            if let Some(of_blob) = page_runs.get_mut(start..) {
+                of_blob.sort_by_key(|run| (run.blob_offset, run.start_page));
+            }
+            pages.add(blob, (start, page_runs.len()));
+        }
+        Role::Attachment(_) => {
+            attachments.add(blob, attachment);
+            attachment += 1;
+        }
+        Role::Extra(..) => {
+            extras.add(blob, extra);
+            extra += 1;
+        }
+        Role::Object(_) | Role::Artifact(..) => {}
+    });
+    Ok(Plan {
+        pages: pages.finish()?,
+        page_runs,
+        attachments: attachments.finish()?,
+        extras: extras.finish()?,
     })
 }
 

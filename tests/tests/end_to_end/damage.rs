@@ -41,7 +41,7 @@ fn verify(store: &MemoryStore) -> Result<Report, OpenError> {
     report_of_rust
 }
 
-/// Every blob that a snapshot needs, found the simple way.
+/// Every blob that a snapshot needs, found another way than verification finds them, so that both must agree.
 fn needs(repository: &Repository, id: &SnapshotId) -> BTreeSet<BlobId> {
     let snapshot = Snapshot::load(repository, id).unwrap();
     let mut blobs: BTreeSet<BlobId> = snapshot.maps.pages.blobs.iter().copied().collect();
@@ -55,6 +55,7 @@ fn needs(repository: &Repository, id: &SnapshotId) -> BTreeSet<BlobId> {
     blobs.extend(snapshot.attachments.iter(repository.index()).map(|attachment| attachment.id));
     blobs.extend(snapshot.manifest.extras.tree);
     blobs.extend(snapshot.extras.iter().map(|file| file.blob));
+    blobs.extend(snapshot.manifest.metadata.iter().map(|metadata| metadata.blob));
     blobs.extend(snapshot.manifest.auxiliary().iter().map(|item| item.blob));
     blobs
 }

@@ -29,12 +29,12 @@ pub struct ExtraFile {
 #[serde(deny_unknown_fields)]
 struct Tree {
     #[serde(deserialize_with = "objects")]
-    entries: Vec<Entry>,
+    entries: Vec<TreeEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct TreeEntry {
     path: String,
     mode: u32,
     size: u64,

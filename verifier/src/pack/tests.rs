@@ -132,6 +132,6 @@ fn encrypted_packs_say_so() {
     let mut store = MemoryStore::default();
     store.insert(pack_id().path(), bytes);
     let error = PackReader::new(store, Ruzstd).open(pack_id()).map(|_| ()).unwrap_err();
-    assert_eq!(error, PackError::Decode(DecodeError::Encrypted { object: "the pack" }));
+    assert_eq!(error, ReadError::Decode(DecodeError::Encrypted { object: "the pack" }));
     assert!(error.to_string().contains("not supported yet"));
 }

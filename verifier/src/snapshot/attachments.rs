@@ -11,7 +11,7 @@ use super::SnapshotError;
 
 /// Attachments in first-seen order; 12 bytes each, for those that the index has.
 #[derive(Debug, Clone, Default)]
-pub struct Attachments {
+pub struct AttachmentSet {
     /// Where they are in the index, and how many bytes they have.
     positions: Vec<u32>,
     sizes: Vec<u64>,
@@ -22,7 +22,7 @@ pub struct Attachments {
 /// Takes the place of a position that there is none of.
 const NOT_INDEXED: u32 = u32::MAX;
 
-impl Attachments {
+impl AttachmentSet {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.positions.len()
@@ -91,7 +91,7 @@ impl Met {
 #[derive(Debug, Default)]
 pub struct AttachmentReader {
     lists: Vec<BlobId>,
-    attachments: Attachments,
+    attachments: AttachmentSet,
     met: Met,
     bytes: u64,
 }
@@ -103,7 +103,7 @@ impl AttachmentReader {
         &mut self,
         repository: &Repository,
         manifest: &Manifest,
-    ) -> Result<(&Attachments, usize), SnapshotError> {
+    ) -> Result<(&AttachmentSet, usize), SnapshotError> {
         // Put back when all went well: half of a snapshot's lists is nothing to build on.
         let mut known = std::mem::take(self);
         if !manifest.lists().starts_with(&known.lists) {
@@ -130,7 +130,10 @@ impl AttachmentReader {
 }
 
 /// Loads the attachment lists and checks them against each other and the manifest.
-pub fn load_attachments(repository: &Repository, manifest: &Manifest) -> Result<Attachments, SnapshotError> {
+pub fn load_attachments(
+    repository: &Repository,
+    manifest: &Manifest,
+) -> Result<AttachmentSet, SnapshotError> {
     let mut reader = AttachmentReader::default();
     reader.load_shared(repository, manifest)?;
     Ok(reader.attachments)
@@ -165,7 +168,7 @@ fn visit_list(
 ) -> Result<(), SnapshotError> {
     let what = "the attachment list";
     let mut repeated = None;
-    let mut decoder = attachment_list::Decoder::default();
+    let mut decoder = attachment_list::ListDecoder::default();
     let mut each = |attachment: Attachment| {
         if !visit(attachment) {
             repeated.get_or_insert(attachment.id);
@@ -193,5 +196,5 @@ fn check_totals(manifest: &Manifest, count: u64, bytes: u64) -> Result<(), Snaps
 }
 
 fn mismatch(reason: String) -> SnapshotError {
-    SnapshotError::Mismatch { what: "the attachment lists", reason }
+    SnapshotError::Lists { reason }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Store, StoreError, StoreFile};
+use super::{Store, StoreEntry, StoreError, StoreFile};
 
 /// Reads below a folder.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl DirectoryStore {
 }
 
 impl Store for DirectoryStore {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         let shown = if folder.is_empty() { &*self.root.to_string_lossy() } else { folder };
         let failed = |error: io::Error| failure(shown, &error);
         let mut entries = Vec::new();
@@ -42,7 +42,7 @@ impl Store for DirectoryStore {
             }
             let is_folder = metadata.as_ref().is_some_and(Metadata::is_dir);
             let len = metadata.filter(Metadata::is_file).map_or(0, |metadata| metadata.len());
-            entries.push(Entry { name, is_folder, len });
+            entries.push(StoreEntry { name, is_folder, len });
         }
         Ok(entries)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, Store, StoreError, StoreFile};
+use super::{Store, StoreEntry, StoreError, StoreFile};
 
 /// Files by path.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let mut folders = BTreeSet::new();
         let mut entries = Vec::new();
@@ -57,10 +57,10 @@ impl Store for MemoryStore {
                 folders.insert(name.to_owned());
             } else {
                 let len = bytes.len() as u64;
-                entries.push(Entry { name: rest.to_owned(), is_folder: false, len });
+                entries.push(StoreEntry { name: rest.to_owned(), is_folder: false, len });
             }
         }
-        entries.extend(folders.into_iter().map(|name| Entry { name, is_folder: true, len: 0 }));
+        entries.extend(folders.into_iter().map(|name| StoreEntry { name, is_folder: true, len: 0 }));
         if entries.is_empty() {
             return Err(StoreError::Missing { path: folder.to_owned() });
         }

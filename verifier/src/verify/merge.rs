@@ -10,6 +10,7 @@ use crate::format::page_size::PageSize;
 use crate::format::stats::ArchiveStats;
 use crate::observer::Observer;
 use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
+use crate::snapshot::references::{ReferenceReader, Role};
 use crate::snapshot::{Maps, SnapshotError};
 
 use super::check::PackResult;
@@ -18,7 +19,6 @@ use super::loss::Loss;
 use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{NotChecked, Report, Totals};
-use super::walk::{Readers, Role, walk};
 
 /// Joins what the checks of a plan's tasks found to a report.
 pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: &dyn Observer) -> Report {
@@ -29,7 +29,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     let mut not_checked = plan.not_checked;
     let unseen: Vec<NotChecked> =
         not_checked.iter().filter(|left| left.snapshot.is_none()).cloned().collect();
-    let mut readers = Readers::default();
+    let mut references = ReferenceReader::default();
     for id in &plan.snapshots {
         if observer.cancelled() {
             complete = false;
@@ -47,7 +47,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
         };
         let judge = RefCell::new(Judge::new(id, repository.index(), &findings, &unseen));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
-        walk(repository, &manifest, &mut readers, visit, &mut |error| judge.borrow_mut().fail(error));
+        references.each(repository, &manifest, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
         judge.manifest(repository, &manifest);
         // Files that change between the two walks must not make anything pass that nobody looked at.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
-use crate::repository::{BlobError, BlobFault, BlobIndex, IndexError, Location, Repository};
+use crate::pack::ReadError;
+use crate::repository::{BlobError, BlobFault, BlobIndex, Location, Repository};
 use crate::snapshot::SnapshotError;
+use crate::snapshot::references::ReferenceReader;
 
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::NotChecked;
-use super::walk::{Readers, walk};
 use super::{Depth, Scope};
 
 /// What must be checked.
@@ -106,7 +107,7 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
     }
     let has_unseen_index = !not_checked.is_empty();
     let mut wanted = WantedBlobs::new(repository.index().len());
-    let mut readers = Readers::default();
+    let mut references = ReferenceReader::default();
     let mut cancelled = false;
     for id in &snapshots {
         if observer.cancelled() {
@@ -114,10 +115,9 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
             break;
         }
         match repository.manifest(id) {
-            Ok(manifest) => walk(
+            Ok(manifest) => references.each(
                 repository,
                 &manifest,
-                &mut readers,
                 &mut |blob, role| {
                     wanted.add(repository.index().position(blob), role.page_size());
                     true
@@ -134,16 +134,16 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
             },
         }
     }
-    drop(readers);
+    drop(references);
     let tasks = wanted.into_tasks(repository.index());
     Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, not_checked, cancelled }
 }
 
 /// An index file that may be intact, and that nobody could look at.
-fn unseen(error: &IndexError) -> Option<NotChecked> {
+fn unseen(error: &ReadError) -> Option<NotChecked> {
     match error {
-        IndexError::Store(error) => NotChecked::of_store(None, error),
-        IndexError::Decode(_) => None,
+        ReadError::Store(error) => NotChecked::of_store(None, error),
+        ReadError::Decode(_) => None,
     }
 }
 

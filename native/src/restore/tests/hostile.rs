@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::snapshot::SnapshotError;
-use msgvault_verifier::store::{Entry, Store, StoreError};
+use msgvault_verifier::store::{Store, StoreEntry, StoreError};
 use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope, Verdict};
 use rusqlite::Connection;
 
@@ -63,7 +63,7 @@ impl Flaky {
 }
 
 impl Store for Flaky {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         if folder == self.unlisted {
             return Err(StoreError::Unreadable {
                 path: folder.to_owned(),
