@@ -158,6 +158,7 @@ impl Archive {
             jobs: 2,
             zstd_level: 0,
             force_unlock: false,
+            retry_lock: Duration::ZERO,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
