@@ -39,13 +39,10 @@ pub use request::RestoreRequest;
 use staging::Staging;
 use workers::Workers;
 
-/// A repository as restore reads it.
-pub type Source = Repository<DirectoryStore, Zstd>;
-
 /// What the steps share.
 struct Restore<'a> {
     context: &'a Context<'a>,
-    repository: &'a Source,
+    repository: &'a Repository,
     snapshot: &'a Snapshot,
     workers: &'a Workers,
     staging: &'a Staging,

@@ -60,7 +60,7 @@ pub enum RecordError {
     },
     /// It is not what a daemon writes.
     #[error(
-        "{} is no usable record of the daemon whose process lives: {reason}; remove the file if no daemon runs",
+        "{} is not a usable record of the daemon whose process lives: {reason}; remove the file if no daemon runs",
         path.display()
     )]
     Malformed {

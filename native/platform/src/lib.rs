@@ -88,7 +88,7 @@ fn is_link() -> io::Error {
 }
 
 fn not_a_file() -> io::Error {
-    io::Error::other("it is no regular file")
+    io::Error::other("it is not a regular file")
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(u64::try_from(number).unwrap_or(0))
 }
 
-/// A number as SQLite has them; larger ones are no position and no size of a file.
+/// A number as SQLite has them; larger ones are neither a position nor the size of a file.
 fn number(natural: u64) -> Result<i64, rusqlite::Error> {
     i64::try_from(natural).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

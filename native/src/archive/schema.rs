@@ -22,7 +22,7 @@ const TABLES: [(&str, &[&str]); 6] = [
 
 /// Every content that a row holds: `id`, `hash`, `path`, `size`, and `kind` 0 for contents, 1 for thumbnails.
 ///
-/// A row holds a content when hash and path are there and the path is no web address; `LIKE` ignores ASCII case.
+/// A row holds a content when hash and path are there and the path is not a web address; `LIKE` ignores ASCII case.
 const BEARING: &str = "
     bearing(id, hash, path, size, kind) AS (
         SELECT id, content_hash, storage_path, size, 0 FROM attachments
@@ -36,7 +36,7 @@ const BEARING: &str = "
 /// Every content that the archive refers to.
 #[derive(Debug)]
 pub struct RecordedContents {
-    /// Contents by smallest row, then thumbnails that are no contents, likewise.
+    /// Contents by smallest row, then thumbnails that are not contents, likewise.
     pub contents: ContentTable,
     /// Rows of `attachments`.
     pub rows: u64,
@@ -49,7 +49,7 @@ pub struct RecordedContents {
 #[non_exhaustive]
 pub enum SchemaError {
     /// The database is not an archive's.
-    #[error("this database is no msgvault archive: it has no table {missing}")]
+    #[error("this database is not a msgvault archive: it has no table {missing}")]
     NotAnArchive {
         /// Names of the tables that are missing, separated by commas.
         missing: String,
@@ -63,7 +63,9 @@ pub enum SchemaError {
         missing: String,
     },
     /// A hash that cannot be one.
-    #[error("row {row} of attachments has the hash {hash:?}, which is no SHA-256 of 64 lowercase hex digits")]
+    #[error(
+        "row {row} of attachments has the hash {hash:?}, which is not a SHA-256 of 64 lowercase hex digits"
+    )]
     BadHash {
         /// The row's `id`.
         row: i64,
@@ -71,14 +73,14 @@ pub enum SchemaError {
         hash: String,
     },
     /// A path that cannot be one.
-    #[error("row {row} of attachments has the path {path:?}, which is no text")]
+    #[error("row {row} of attachments has the path {path:?}, which is not text")]
     BadPath {
         /// The row's `id`.
         row: i64,
         /// What it holds.
         path: String,
     },
-    /// A path that leads out of the attachments or is no name for every file system.
+    /// A path that leads out of the attachments or is not a name on every file system.
     #[error("attachment {id} cannot be restored: {source}")]
     UnsafePath {
         /// The attachment.
@@ -98,7 +100,7 @@ pub enum SchemaError {
     },
     /// A file where there must be a folder.
     #[error(
-        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is no folder, so that a restore could place only one of them; one of the two paths is wrong"
+        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is not a folder, so that a restore could place only one of them; one of the two paths is wrong"
     )]
     FileAsFolder {
         /// The attachment that is in the way.

@@ -225,7 +225,7 @@ impl Pinned {
         &self.database.file
     }
 
-    /// Bytes a page.
+    /// Bytes per page.
     pub fn page_size(&self) -> PageSize {
         self.page_size
     }

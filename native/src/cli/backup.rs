@@ -23,8 +23,6 @@ use super::Invocation;
 use super::environment::pause;
 use super::failure::Failure;
 
-type OpenRepository = Repository<DirectoryStore, Zstd>;
-
 #[derive(clap::Subcommand)]
 pub(super) enum BackupCommand {
     /// Make an empty repository
@@ -50,7 +48,7 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
 }
 
 impl Invocation<'_> {
-    fn open(&self) -> Result<OpenRepository, Failure> {
+    fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }
 }

@@ -4,7 +4,6 @@ use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::repository::read_config;
-use msgvault_verifier::store::Store;
 
 use super::{Capture, Captured, CreateError, cache, manifest, stop_if_cancelled};
 use crate::repo::lock::Lock;

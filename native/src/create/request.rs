@@ -30,7 +30,7 @@ pub struct CreateRequest<'a> {
     pub include_tokens: bool,
     /// The user knows that secrets are stored as they are.
     pub allow_plaintext_secrets: bool,
-    /// Workers; 0 means one a processor, 1 also never two reads at once.
+    /// Workers; 0 means one per processor, 1 also that no two files are read at once.
     pub jobs: usize,
     /// The zstd level, 1 to 19; 0 means the default.
     pub zstd_level: i32,

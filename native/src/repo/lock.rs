@@ -8,6 +8,7 @@
 //! Readers read files that never change. They go on beside `create`, which only adds, and are kept out by
 //! whatever may remove files.
 
+mod file;
 mod folder;
 mod holder;
 mod refresh;
@@ -26,7 +27,7 @@ pub use holder::{Holder, Liveness};
 pub use refresh::Lock;
 use waiting::{Standing, Waiting};
 
-/// A lock that was not refreshed for so long is stale.
+/// A lock that was not refreshed for this long is stale.
 pub const STALE_AFTER: Duration = Duration::from_mins(30);
 /// How often a holder refreshes its lock.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(30);

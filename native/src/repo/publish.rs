@@ -24,7 +24,7 @@ pub enum PublishError {
         source: io::Error,
     },
     /// The folder for unfinished files is something else, which nothing may be removed from.
-    #[error("{} is no folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
+    #[error("{} is not a folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
     ForeignStaging {
         /// The path.
         path: PathBuf,
@@ -204,7 +204,7 @@ pub fn take_back(path: &Path) {
 
 /// Removes everything in `staging/`; only for the holder of the exclusive lock.
 ///
-/// A link or something that is no folder is refused: what it leads to is not the repository's.
+/// A link or something that is not a folder is refused: what it leads to is not the repository's.
 pub fn clean_staging(root: &Path) -> Result<(), PublishError> {
     let staging = root.join("staging");
     match fs::symlink_metadata(&staging) {

@@ -55,7 +55,7 @@ struct Pages<'a> {
     ahead: &'a [PageRun],
     /// Runs that have begun and not ended; several may want the same bytes.
     open: Vec<&'a PageRun>,
-    /// What arrived and is no whole page yet.
+    /// What arrived and is not a whole page yet.
     rest: Vec<u8>,
     /// Where `rest` begins in the blob.
     offset: u64,

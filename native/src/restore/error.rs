@@ -60,7 +60,7 @@ pub enum RestoreError {
         /// Its content.
         blob: BlobId,
     },
-    /// The target is no place for a restore.
+    /// The target is not fit for a restore.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The target cannot be written.
@@ -123,7 +123,7 @@ pub enum RestoreError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
-/// Why a folder is no place for a restore. Nothing in it was changed.
+/// Why a folder is not fit for a restore. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
@@ -134,7 +134,7 @@ pub enum TargetError {
         path: PathBuf,
     },
     /// It is a file.
-    #[error("the target {} is no folder", path.display())]
+    #[error("the target {} is not a folder", path.display())]
     NotAFolder {
         /// The target.
         path: PathBuf,
@@ -166,14 +166,14 @@ pub enum TargetError {
         /// The target.
         path: PathBuf,
     },
-    /// A folder, or something else that is no file, is where a file must go.
-    #[error("{} is no regular file, and a file of the snapshot must go there; move it away", path.display())]
+    /// A folder, or something else that is not a file, is where a file must go.
+    #[error("{} is not a regular file, and a file of the snapshot must go there; move it away", path.display())]
     Occupied {
         /// What is in the way.
         path: PathBuf,
     },
     /// A link or a file is where a folder must go.
-    #[error("{} is no folder, and files of the snapshot must go into it; move it away", path.display())]
+    #[error("{} is not a folder, and files of the snapshot must go into it; move it away", path.display())]
     NoFolder {
         /// What is in the way.
         path: PathBuf,

@@ -92,7 +92,7 @@ fn rename(staging: &Staging, from: &RelativePath, to: &RelativePath) -> Result<(
 fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, WriteError> {
     match staging.dir().stat(path) {
         Ok(stat) if matches!(stat.kind, Kind::File | Kind::Link) => Ok(true),
-        Ok(_) => Err(staging.failed("replace", path, io::Error::other("it is no regular file"))),
+        Ok(_) => Err(staging.failed("replace", path, io::Error::other("it is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(staging.failed("look at", path, source)),
     }

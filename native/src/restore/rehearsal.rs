@@ -6,17 +6,18 @@ use msgvault_platform::Dir;
 use msgvault_platform::context::Context;
 use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 
 use super::staging::Staging;
 use super::target::Target;
 use super::workers::Workers;
-use super::{Restore, RestoreError, Source, WriteError, database, preflight, proof, recorded};
+use super::{Restore, RestoreError, WriteError, database, preflight, proof, recorded};
 
 /// Writes a snapshot's database into an empty scratch folder, proves it as a restore does, and removes it.
 pub fn rehearse(
     context: &Context<'_>,
-    repository: &Source,
+    repository: &Repository,
     snapshot: &SnapshotId,
     scratch: &Path,
     jobs: usize,

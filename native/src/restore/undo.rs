@@ -78,7 +78,7 @@ fn modified(dir: &Dir, path: &RelativePath) -> io::Result<Option<SystemTime>> {
     }
 }
 
-/// The noted paths and when they were noted; none when there is no whole note, and so no rename was made.
+/// The noted paths and when they were noted; none when there is not a whole note, and so no rename was made.
 fn read_note(dir: &Dir, id: FileId) -> io::Result<Option<(Vec<RelativePath>, SystemTime)>> {
     let mut file = match dir.open_file(&note_name(id)?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

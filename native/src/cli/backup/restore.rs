@@ -59,7 +59,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
 /// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
 fn choose(invocation: &Invocation<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
     let repository = invocation.open()?;
-    Ok((repository.store().root().to_owned(), repository.select(snapshot)?))
+    Ok((invocation.repo()?.clone(), repository.select(snapshot)?))
 }
 
 /// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.

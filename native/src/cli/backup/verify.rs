@@ -2,11 +2,11 @@
 
 use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
 use msgvault_platform::context::Context;
-use msgvault_verifier::repository::read_config;
+use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 
-use super::{LockArgs, OpenRepository};
+use super::LockArgs;
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 use crate::restore::{self, RestoreError};
@@ -46,7 +46,7 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
 
 /// Restores the database of every snapshot that is intact so far, and adds what that brings to light.
 fn rehearse(
-    repository: &OpenRepository,
+    repository: &Repository,
     report: &mut Report,
     jobs: usize,
     context: &Context<'_>,

@@ -169,7 +169,7 @@ impl Archive {
         run(&self.fixture.context(observer), &request, freezer)
     }
 
-    pub(super) fn repository(&self) -> Repository<DirectoryStore, Ruzstd> {
+    pub(super) fn repository(&self) -> Repository {
         Repository::open(DirectoryStore::new(&self.root), Ruzstd).unwrap()
     }
 
@@ -247,7 +247,7 @@ impl Archive {
 }
 
 /// The database that a map describes.
-fn database(repository: &Repository<DirectoryStore, Ruzstd>, map: &PageMap) -> Vec<u8> {
+fn database(repository: &Repository, map: &PageMap) -> Vec<u8> {
     let mut blobs = std::collections::HashMap::new();
     let mut bytes = Vec::new();
     for run in &map.runs {

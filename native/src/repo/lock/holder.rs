@@ -23,7 +23,7 @@ pub enum Liveness {
 /// Who holds a lock, as far as its file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// What the file says; `None` when it is no lock record.
+    /// What the file says; `None` when it is not a lock record.
     pub record: Option<LockRecord>,
     /// What became of it.
     pub liveness: Liveness,

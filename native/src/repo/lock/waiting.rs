@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::folder::{FoundLock, LockFolder};
+use super::folder::{FoundLock, LockFolder, distance};
 use super::holder::{Holder, Liveness};
 use super::{LockError, POLL_EVERY, REFRESH_EVERY, SECOND_LOOK_AFTER, STALE_AFTER};
 
@@ -123,11 +123,6 @@ impl<'a> Waiting<'a> {
         self.passed += POLL_EVERY;
         Ok(())
     }
-}
-
-/// How far two times are apart.
-pub(super) fn distance(one: SystemTime, other: SystemTime) -> Duration {
-    one.duration_since(other).unwrap_or_else(|error| error.duration())
 }
 
 /// A duration for people.

@@ -8,7 +8,7 @@ use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
 use msgvault_verifier::store::DirectoryStore;
-use msgvault_verifier::{Observer, PackFile, Ruzstd};
+use msgvault_verifier::{Observer, PackReader, Ruzstd};
 
 use super::super::publish::tests::Fixture;
 use super::*;
@@ -87,11 +87,11 @@ fn write(fixture: &Fixture, root: &Path, jobs: usize, blobs: &[Blob]) -> Packed 
 
 /// Reads every blob back, checking that frames keep to the rules for writers.
 fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u8>)> {
-    let store = DirectoryStore::new(root);
+    let reader = PackReader::new(DirectoryStore::new(root), Ruzstd);
     let mut blobs = BTreeMap::new();
     for pack in &packed.packs {
         let bytes = fs::read(root.join(pack.path())).unwrap();
-        let file = PackFile::open(&store, *pack).unwrap();
+        let file = reader.open(*pack).unwrap();
         for entry in file.entries() {
             if entry.encoding == Encoding::Zstd {
                 let frame = &bytes[usize::try_from(entry.offset).unwrap()..];
@@ -99,7 +99,7 @@ fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u
                 assert_eq!(header.content_size, Some(entry.raw_len));
                 assert!(header.window <= entry.raw_len.max(1024), "{header:?}");
             }
-            let raw = file.read(entry, &Ruzstd, u64::MAX).unwrap();
+            let raw = file.read(entry, u64::MAX).unwrap();
             assert!(blobs.insert(entry.id, (*entry, raw)).is_none(), "stored twice");
         }
     }
