@@ -63,7 +63,7 @@ fn readers_are_barred_by_what_may_remove_files_unless_they_insist() {
         assert_eq!(refused.code, 11, "{refused:?}");
         let advice = format!("`msgvault backup {} --force-unlock`", args[0]);
         assert!(refused.stderr.contains(&advice), "{refused:?}");
-        scene.backup(&[args, &["--force-unlock"]].concat()).done();
+        let _ = scene.backup(&[args, &["--force-unlock"]].concat()).done();
         assert_eq!(fs::read_dir(scene.repo().join("locks")).unwrap().count(), 0);
     }
 }

@@ -99,10 +99,6 @@ impl Archive {
         Home::resolve(&flags, &Environment::default(), Path::new("/")).unwrap()
     }
 
-    pub(super) fn now(&self) -> std::time::SystemTime {
-        (self.fixture.context(&()).now)().try_into().unwrap()
-    }
-
     pub(super) fn pass(&self, seconds: i64) {
         self.fixture.pass(seconds);
     }
