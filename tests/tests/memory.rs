@@ -140,6 +140,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             jobs: 2,
             zstd_level: 0,
             force_unlock: false,
+            retry_lock: Duration::ZERO,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
@@ -164,8 +165,15 @@ fn verify(scene: &Scene) -> usize {
 fn restore(scene: &Scene, report: &CreateReport) -> usize {
     let watch = OfRestore(Watch::begin());
     let (root, target) = (scene.repo(), scene.beside("restored"));
-    let lock =
-        LockRequest { root: &root, operation: "restore", host: "here", pid: 1, force: false, pause: &|_| {} };
+    let lock = LockRequest {
+        root: &root,
+        operation: "restore",
+        host: "here",
+        pid: 1,
+        force: false,
+        patience: Duration::ZERO,
+        pause: &|_| {},
+    };
     let request = RestoreRequest {
         lock,
         snapshot: report.snapshot_id.as_ref().unwrap(),

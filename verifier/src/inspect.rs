@@ -239,7 +239,7 @@ pub fn locks(store: &dyn Store) -> Vec<LockSummary> {
             operation: record.as_ref().map(|record| record.operation.clone()),
             hostname: record.as_ref().map(|record| record.hostname.clone()),
             pid: record.as_ref().map(|record| record.pid),
-            acquired_at: record.map(|record| record.acquired_at),
+            acquired_at: record.map(|record| record.since()),
             file,
         })
     };

@@ -36,6 +36,8 @@ pub struct CreateRequest<'a> {
     pub zstd_level: i32,
     /// Break fresh locks of others.
     pub force_unlock: bool,
+    /// How long to wait for locks of others.
+    pub retry_lock: Duration,
     /// Find out what would be stored, and store nothing.
     pub dry_run: bool,
     /// This program's version, for the manifest.
@@ -65,6 +67,7 @@ impl CreateRequest<'_> {
             host: self.host,
             pid: self.pid,
             force: self.force_unlock,
+            patience: self.retry_lock,
             pause: self.pause,
         }
     }

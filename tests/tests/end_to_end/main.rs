@@ -18,6 +18,7 @@ mod documents;
 mod fixtures;
 mod interchange;
 mod kills;
+mod locks;
 mod restore;
 mod static_verifier;
 mod writers;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use msgvault::repo::lock::LockRequest;
@@ -42,6 +43,7 @@ fn restore<'a>(
         host: "here",
         pid: 1,
         force: false,
+        patience: Duration::ZERO,
         pause: &|_| panic!("waited"),
     };
     let (overwrite, integrity_check) = (false, false);

@@ -6,6 +6,7 @@ use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 
+use super::LockArgs;
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 use crate::restore::{self, RestoreError};
@@ -17,6 +18,8 @@ pub(in crate::cli) struct Args {
     /// Also write each snapshot's database to scratch space and prove it as a restore does
     #[arg(long, conflicts_with = "quick")]
     restore_check: bool,
+    #[command(flatten)]
+    lock: LockArgs,
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &Args) -> Result<Exit, Failure> {
@@ -31,7 +34,7 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
     let root = invocation.repo()?;
     // A folder that is no repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
-    let _lock = super::lock_shared(context, &root, "verify")?;
+    let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
     let repository = invocation.open()?;
     let scope = resolve_scope(&repository, &args.verify)?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);

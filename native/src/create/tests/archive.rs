@@ -99,10 +99,6 @@ impl Archive {
         Home::resolve(&flags, &Environment::default(), Path::new("/")).unwrap()
     }
 
-    pub(super) fn now(&self) -> std::time::SystemTime {
-        (self.fixture.context(&()).now)().try_into().unwrap()
-    }
-
     pub(super) fn pass(&self, seconds: i64) {
         self.fixture.pass(seconds);
     }
@@ -158,6 +154,7 @@ impl Archive {
             jobs: 2,
             zstd_level: 0,
             force_unlock: false,
+            retry_lock: Duration::ZERO,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
