@@ -175,6 +175,12 @@ impl Dir {
         Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
     }
 
+    /// Whether an open file belongs to whoever runs this or to whom the folder belongs.
+    pub fn is_own(&self, file: &File) -> io::Result<bool> {
+        let owner = fs::fstat(file)?.st_uid;
+        Ok(owner == rustix::process::geteuid().as_raw() || owner == fs::fstat(&self.fd)?.st_uid)
+    }
+
     /// A second handle of the same folder.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()? })

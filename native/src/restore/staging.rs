@@ -84,14 +84,18 @@ impl Staging {
         file.sync_all().map_err(|source| self.failed("make durable", name, source))
     }
 
-    /// Renames a file into place and makes the folders above it.
-    pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<(), WriteError> {
-        match self.dir().rename(from, to) {
+    /// Renames a file into place, if the place is free, and makes the folders above it. Says whether it was free.
+    pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<bool, WriteError> {
+        let renamed = match self.dir().rename_new(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_parent(to)?;
-                self.dir().rename(from, to).map_err(|source| self.failed("write", to, source))
+                self.dir().rename_new(from, to)
             }
-            renamed => renamed.map_err(|source| self.failed("write", to, source)),
+            renamed => renamed,
+        };
+        match renamed {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            renamed => renamed.map(|()| true).map_err(|source| self.failed("write", to, source)),
         }
     }
 
