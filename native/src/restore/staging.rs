@@ -129,7 +129,7 @@ impl Staging {
 
     /// Removes what is staged; what cannot be removed is swept by the next restore.
     pub(super) fn remove(&self) {
-        let _ = leftovers::remove_all(self.dir(), self.id);
+        leftovers::remove_all(self.dir(), self.id, &mut leftovers::Swept::default());
     }
 }
 

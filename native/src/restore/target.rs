@@ -157,7 +157,10 @@ impl UntouchedTarget {
             let path = path.clone();
             move |source| WriteError { action, path, source }
         };
-        leftovers::sweep(&dir).map_err(failed("clean up after an earlier restore in"))?;
+        let swept = leftovers::sweep(&dir).map_err(failed("clean up after an earlier restore in"))?;
+        if let Some(warning) = swept.warning(&path) {
+            context.observer.warn(&warning);
+        }
         let real = path.canonicalize().map_err(failed("find"))?;
         let is_same = Dir::open(&real).and_then(|named| named.is_same(&dir)).map_err(failed("open"))?;
         if !is_same {
