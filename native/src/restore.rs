@@ -18,9 +18,11 @@ mod recorded;
 mod rehearsal;
 mod report;
 mod request;
+mod space;
 mod staging;
 mod target;
 mod undo;
+mod unfinished;
 mod workers;
 
 use msgvault_platform::context::Context;
@@ -63,6 +65,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;
+    space::check(request.target, space::needed(&snapshot, place.is_empty()))?;
 
     let target = place.prepare(context, request)?;
     let staging = Staging::create(context, target)?;

@@ -137,6 +137,12 @@ impl Dir {
         Ok(Self { root: self.root.clone() })
     }
 
+    /// Bytes that may still be written here, which nobody is asked for.
+    #[allow(clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether [`Self::sync_file_system`] makes everything durable here.
     #[allow(clippy::unused_self, reason = "the same signature everywhere")]
     pub fn syncs_as_a_whole(&self) -> bool {

@@ -186,6 +186,12 @@ impl Dir {
         Ok(Self { fd: self.fd.try_clone()? })
     }
 
+    /// Bytes that whoever runs this may still write to the folder's file system; none where it does not say so,
+    /// or packs what it is given and so takes more than it says.
+    pub fn free_bytes(&self) -> Option<u64> {
+        calls_unix::free_bytes(&self.fd)
+    }
+
     /// Whether [`Self::sync_file_system`] makes everything durable here.
     pub fn syncs_as_a_whole(&self) -> bool {
         calls_unix::syncs_as_a_whole(&self.fd)

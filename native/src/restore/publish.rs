@@ -15,6 +15,7 @@ use super::error::{RestoreError, WriteError, reached};
 use super::names::{self, DATABASE, SIDECARS};
 use super::staging::Staging;
 use super::undo::{self, Destination};
+use super::unfinished;
 
 /// Puts everything into place: the other files, then the attachments that replace other files, then the
 /// database.
@@ -44,6 +45,10 @@ pub(super) fn publish(restore: &Restore<'_>, replacing: Vec<Destination>) -> Res
         removed.map_err(|source| restore.staging.failed("remove the old", &name, source))?;
     }
     restore.staging.remove();
+    let cleared = unfinished::clear(restore.staging.dir());
+    cleared.map_err(|source| {
+        WriteError::new("remove the mark of an unfinished restore in", staging.path(), source)
+    })?;
     restore.staging.sync()?;
     reached(restore.context, "restore.durable")
 }

@@ -12,7 +12,7 @@ use msgvault_verifier::format::path::RelativePath;
 
 use super::error::WriteError;
 use super::target::Target;
-use super::{leftovers, names};
+use super::{leftovers, names, unfinished};
 
 /// The staged database and files of one restore; what is still staged when this is dropped is removed.
 #[derive(Debug)]
@@ -137,6 +137,8 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Relaxed) {
             self.remove();
+            // Where it stays, the next restore goes on or finds the target not empty.
+            let _ = unfinished::clear_if_alone(self.dir());
         }
     }
 }

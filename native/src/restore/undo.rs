@@ -96,6 +96,13 @@ pub(super) fn take_back(dir: &Dir, id: FileId) -> io::Result<()> {
     first.and(dir.sync())
 }
 
+/// The names in the folder itself under which something of the noted files lies.
+pub(super) fn noted_names(dir: &Dir, id: FileId) -> io::Result<Vec<String>> {
+    let destinations = read_note(dir, id)?.map_or_else(Vec::new, |note| note.destinations);
+    let first = |destination: &Destination| destination.path.components().next().map(str::to_owned);
+    Ok(destinations.iter().filter_map(first).collect())
+}
+
 /// Moves the new file, if it got to its place, back to `new`, and then the old one from `old` to the place.
 fn take_back_file(
     dir: &Dir,
@@ -158,7 +165,7 @@ fn read_note(dir: &Dir, id: FileId) -> io::Result<Option<Note>> {
 }
 
 /// A regular file that belongs to whoever runs this or to whom the folder belongs.
-fn open_own(dir: &Dir, path: &RelativePath) -> io::Result<Option<File>> {
+pub(super) fn open_own(dir: &Dir, path: &RelativePath) -> io::Result<Option<File>> {
     if modified(dir, path)?.is_none() {
         return Ok(None);
     }

@@ -271,3 +271,58 @@ fn what_was_written_after_a_killed_restore_stays() {
     assert_eq!(names, ["config.toml", "deletions/a.json", "mine", "msgvault.db"]);
     assert!(left.iter().all(|(name, (_, content))| name == "mine" || content == b"later"));
 }
+
+/// Collects warnings and fails at a point.
+struct FailsAndTells(FailAt, Mutex<Vec<String>>);
+
+impl Observer for FailsAndTells {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        self.0.reached(point)
+    }
+
+    fn warn(&self, message: &str) {
+        self.1.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn the_same_command_goes_on_after_a_failure_or_a_kill() {
+    for (point, n) in BEFORE_THE_LAST_STEP.into_iter().flat_map(|point| [(point, 1), (point, 2)]) {
+        for is_killed in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join("repo");
+            let snapshot = Tiny::sample().write(&root);
+            let (home, kept) = (folder.path().join("new"), folder.path().join("killed"));
+            let observer = Killed { at: FailAt::once(point, n), home: home.clone(), kept: kept.clone() };
+            if restore(&observer, &root, &snapshot, &home, |_| ()).is_ok() {
+                continue;
+            }
+            let home = if is_killed { kept } else { home };
+            let holds_attachments = home.join("attachments").exists();
+            let observer = FailsAndTells(FailAt::once("none", 1), Mutex::default());
+            restore(&observer, &root, &snapshot, &home, |_| ())
+                .unwrap_or_else(|error| panic!("{point}: {error}"));
+            let warnings = observer.1.into_inner().unwrap();
+            assert!(!holds_attachments || warnings.iter().any(|text| text.contains("goes on")), "{point}");
+            assert_eq!(tree(&home).len(), 6, "{point}: {:?}", tree(&home).keys());
+        }
+    }
+}
+
+#[test]
+fn only_an_untouched_unfinished_target_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    for mine in ["mine.txt", "deletions/mine.txt", "msgvault.db"] {
+        let home = folder.path().join("home");
+        let observer = FailAt::once("restore.extras.staged", 1);
+        restore(&observer, &root, &snapshot, &home, |_| ()).unwrap_err();
+        fs::write(home.join(mine), "mine").unwrap();
+        let before = tree(&home);
+        let refused = restore(&(), &root, &snapshot, &home, |_| ());
+        assert!(matches!(refused, Err(RestoreError::Target(TargetError::NotEmpty { .. }))), "{refused:?}");
+        assert_eq!(tree(&home), before);
+        fs::remove_dir_all(&home).unwrap();
+    }
+}

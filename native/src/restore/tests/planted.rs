@@ -118,3 +118,15 @@ fn leftovers_that_cannot_be_removed_are_named_and_block_no_restore() {
         assert_eq!(names.len(), 2, "{names:?}");
     }
 }
+
+#[test]
+fn a_folder_in_the_place_of_the_mark_blocks_no_restore() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    let home = folder.path().join("home");
+    fs::create_dir_all(home.join("target.restore-unfinished/x")).unwrap();
+    let warnings = Warnings::default();
+    restore(&warnings, &root, &snapshot, &home, |_| ()).unwrap();
+    assert_eq!(warnings.0.into_inner().unwrap().len(), 1);
+}
