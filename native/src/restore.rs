@@ -1,10 +1,11 @@
 //! Restore: a snapshot becomes an archive home again.
 //!
 //! preflight → database → attachments → extras → proof → publish. Nothing of the target changes before the
-//! preflight is through, and its old database and extras stay until the last rename of `publish`.
+//! preflight is through, and what is there of an old archive stays as it is until `publish`.
 
 mod attachments;
 mod blobs;
+mod content;
 mod database;
 mod error;
 mod extras;
@@ -17,9 +18,11 @@ mod recorded;
 mod rehearsal;
 mod report;
 mod request;
+mod space;
 mod staging;
 mod target;
 mod undo;
+mod unfinished;
 mod workers;
 
 use msgvault_platform::context::Context;
@@ -62,6 +65,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;
+    space::check(request.target, space::needed(&snapshot, place.is_empty()))?;
 
     let target = place.prepare(context, request)?;
     let staging = Staging::create(context, target)?;
@@ -73,10 +77,10 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
         staging: &staging,
     };
     database::stage(&restore, &plan)?;
-    let written = attachments::write(&restore, &plan)?;
+    let (written, replacing) = attachments::write(&restore, &plan)?;
     extras::stage(&restore, &plan)?;
     let pack_tables_emptied = proof::prove(&restore, request.integrity_check)?;
-    publish::publish(&restore)?;
+    publish::publish(&restore, replacing)?;
     let target = staging.path().to_owned();
 
     if let Shared::Locked(lock) = lock

@@ -12,7 +12,7 @@ use msgvault_verifier::snapshot::Snapshot;
 use super::staging::Staging;
 use super::target::Target;
 use super::workers::Workers;
-use super::{Restore, RestoreError, WriteError, database, preflight, proof, recorded};
+use super::{Restore, RestoreError, WriteError, database, preflight, proof, recorded, space};
 
 /// Writes a snapshot's database into an empty scratch folder, proves it as a restore does, and removes it.
 pub fn rehearse(
@@ -26,6 +26,7 @@ pub fn rehearse(
     context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(repository, snapshot)?;
     let plan = preflight::plan(context, repository, &snapshot, &workers)?;
+    space::check(scratch, snapshot.manifest.database_bytes())?;
     let opened = Dir::open(scratch).and_then(|dir| Ok((dir, scratch.canonicalize()?)));
     let (dir, path) = opened.map_err(|error| WriteError::new("open", scratch, error))?;
     let staging = Staging::create(context, Target::scratch(dir, path))?;

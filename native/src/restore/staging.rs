@@ -12,7 +12,7 @@ use msgvault_verifier::format::path::RelativePath;
 
 use super::error::WriteError;
 use super::target::Target;
-use super::{leftovers, names};
+use super::{leftovers, names, unfinished};
 
 /// The staged database and files of one restore; what is still staged when this is dropped is removed.
 #[derive(Debug)]
@@ -84,14 +84,18 @@ impl Staging {
         file.sync_all().map_err(|source| self.failed("make durable", name, source))
     }
 
-    /// Renames a file into place and makes the folders above it.
-    pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<(), WriteError> {
-        match self.dir().rename(from, to) {
+    /// Renames a file into place, if the place is free, and makes the folders above it. Says whether it was free.
+    pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<bool, WriteError> {
+        let renamed = match self.dir().rename_new(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_parent(to)?;
-                self.dir().rename(from, to).map_err(|source| self.failed("write", to, source))
+                self.dir().rename_new(from, to)
             }
-            renamed => renamed.map_err(|source| self.failed("write", to, source)),
+            renamed => renamed,
+        };
+        match renamed {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            renamed => renamed.map(|()| true).map_err(|source| self.failed("write", to, source)),
         }
     }
 
@@ -125,7 +129,7 @@ impl Staging {
 
     /// Removes what is staged; what cannot be removed is swept by the next restore.
     pub(super) fn remove(&self) {
-        let _ = leftovers::remove_all(self.dir(), self.id);
+        leftovers::remove_all(self.dir(), self.id, &mut leftovers::Swept::default());
     }
 }
 
@@ -133,6 +137,8 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Relaxed) {
             self.remove();
+            // Where it stays, the next restore goes on or finds the target not empty.
+            let _ = unfinished::clear_if_alone(self.dir());
         }
     }
 }

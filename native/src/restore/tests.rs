@@ -1,5 +1,6 @@
 mod hostile;
 mod interrupted;
+mod planted;
 mod targets;
 mod tiny;
 
