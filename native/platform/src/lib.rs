@@ -25,7 +25,7 @@ pub use durable::{
     create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use positioned::{read_exact_at, write_all_at};
-pub use process::{hang_up, host_name, process_lives, terminate};
+pub use process::{hang_up, host_name, process_lives};
 
 /// What a name stands for; a symbolic link stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

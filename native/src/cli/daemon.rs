@@ -1,11 +1,11 @@
 //! `msgvault daemon`: asks about the daemon that runs, and ends it.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use msgvault_cli::Exit;
 use msgvault_freeze::client::{Daemon, Health};
-use msgvault_platform as platform;
 use msgvault_verifier::text::escape;
 use serde::Serialize;
 use serde_json::Value;
@@ -55,7 +55,7 @@ pub(super) fn run(session: &Session<'_>, command: &Command) -> Result<Exit, Fail
         }
         Command::Stop => {
             let nobody = || Failure::failed(format!("no daemon runs for {}", home.data_dir.display()));
-            stop(session, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
+            stop(session, &home.data_dir, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
         }
     }
 }
@@ -135,27 +135,20 @@ fn job_text(job: &Value) -> String {
     out
 }
 
-fn stop(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
+fn stop(session: &Session<'_>, data_dir: &Path, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
     let pid = daemon.record().pid;
-    platform::terminate(pid).map_err(|error| Failure::failed(format!("process {pid}: {error}")))?;
-    let mut waited = Duration::ZERO;
-    while platform::process_lives(pid.into()) && is_there(session, daemon)? {
-        if waited >= STOP_TIME {
+    daemon.shut_down().map_err(Failure::failed)?;
+    let told = Instant::now();
+    while !daemon.has_ended(data_dir) {
+        if told.elapsed() >= STOP_TIME {
             let message = format!(
-                "the daemon (process {pid}) was told to end and has not within {} s; it may be finishing a backup",
+                "the daemon (process {pid}) was told to end and has not within {} s: it ends by itself when what it does is done, which `msgvault daemon status` may tell",
                 STOP_TIME.as_secs()
             );
             return Err(Failure::failed(message));
         }
         pause(GLANCE);
-        waited += GLANCE;
     }
     session.output.result(&Stopped { pid }, || format!("stopped the daemon (process {pid})"))?;
     Ok(Exit::Done)
-}
-
-/// Whether the daemon's record is still there: a parent that does not look after it leaves a dead process.
-fn is_there(session: &Session<'_>, daemon: &Daemon<'_>) -> Result<bool, Failure> {
-    let path = session.home()?.data_dir.join(msgvault_freeze::record::file_name(daemon.record().pid));
-    Ok(path.exists())
 }
