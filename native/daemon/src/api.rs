@@ -41,6 +41,8 @@ pub struct Api {
     pub(super) gate: Gate,
     pub(super) window: Window,
     pub(super) board: Board,
+    /// The command line of a backup by hand.
+    pub(super) by_hand: String,
     pub(super) page: Page,
     pub(super) machine: DaemonEnvironment,
     pub(super) requests: AtomicU64,
@@ -105,6 +107,7 @@ impl Api {
             ("GET", "/api/v1/health") => self.health_in_full(&asked.headers),
             ("GET", "/api/v1/backup/status") => self.status(&asked.headers),
             ("POST", SHUTDOWN_PATH) => Ok(self.shut_down(&asked.headers)),
+            ("POST", "/api/v1/cli/run") => self.run_command(&asked.headers),
             ("POST", "/api/v1/backup/freeze/begin") => self.begin(asked).await,
             ("POST", "/api/v1/backup/freeze/end") => self.end(asked),
             _ => Ok(not_found(asked)),
@@ -175,6 +178,13 @@ impl Api {
     fn status(&self, headers: &HeaderMap) -> Result<Response, Denied> {
         self.guard.authorize(headers)?;
         Ok(json(&self.board.status()))
+    }
+
+    /// What clients of the Go program ask their daemon for; only the words of the refusal reach the user.
+    fn run_command(&self, headers: &HeaderMap) -> Result<Response, Denied> {
+        self.guard.authorize(headers)?;
+        let message = format!("this daemon runs no commands; to make a backup, type: {}", self.by_hand);
+        Ok(error(StatusCode::NOT_IMPLEMENTED, "not_implemented", &message))
     }
 
     async fn begin(&self, asked: &Asked<'_>) -> Result<Response, Denied> {

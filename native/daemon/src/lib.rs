@@ -223,6 +223,7 @@ impl RunningDaemon {
             machine.log(Level::Warn, &complaint, &[]);
         }
         let (program, place, hook_time) = (settings.program, settings.place, settings.hook_time);
+        let by_hand = job::by_hand(&program, &place);
         let scheduler = Scheduler {
             board: board.clone(),
             file,
@@ -239,6 +240,7 @@ impl RunningDaemon {
             gate: gate.clone(),
             window: window.clone(),
             board,
+            by_hand,
             page: settings.page,
             machine: machine.clone(),
             requests: AtomicU64::new(0),
