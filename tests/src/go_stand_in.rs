@@ -141,7 +141,7 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        self.shared.end();
+        self.shared.retire();
     }
 }
 
@@ -226,7 +226,7 @@ impl Shared {
     }
 
     /// Takes back the record, gives back the locks, and lets nobody in any more.
-    fn end(&self) {
+    fn retire(&self) {
         let _ = fs::remove_file(&self.record);
         // Closing would leave them to programs that other tests are just starting.
         for lock in &self.locks {
@@ -328,7 +328,7 @@ impl Shared {
             return error(401, "unauthorized", "Invalid or missing daemon shutdown token");
         }
         if self.fault != Fault::KeepsOn {
-            self.end();
+            self.retire();
         }
         (202, Vec::new(), json!({ "status": "shutting_down" }).to_string())
     }

@@ -48,7 +48,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> Result<Exit, Failu
 }
 
 impl Session<'_> {
-    fn open(&self) -> Result<OpenRepository, Failure> {
+    pub(super) fn open(&self) -> Result<OpenRepository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }
 }

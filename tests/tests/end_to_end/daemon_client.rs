@@ -71,7 +71,7 @@ fn freeze(home: &Path, key: &str) -> Result<(), FreezeError> {
 }
 
 fn home() -> TempDir {
-    tempfile::tempdir().unwrap()
+    msgvault_tests::serve::home("")
 }
 
 fn sentence(result: Result<(), FreezeError>) -> String {

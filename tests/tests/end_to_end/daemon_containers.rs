@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use msgvault_freeze::ownership;
 use msgvault_tests::programs::{Outcome, program, run};
 use msgvault_tests::serve::{Serve, home};
 
@@ -68,6 +69,9 @@ fn what_a_killed_container_left_behind_blocks_nobody() {
     let Some(first) = daemon(home.path()) else { return };
     // All of its namespace ends with the shell.
     drop(first);
+    while !ownership::is_free(home.path()) {
+        std::thread::yield_now();
+    }
     assert!(home.path().join("daemon.2.json").exists());
     let status = |command: &mut Command| run(command.args(["daemon", "status", "--home"]).arg(home.path()));
     let nobody = status(&mut Command::new(program("msgvault")));
