@@ -1,10 +1,11 @@
 //! The live archive: its database pinned for a scan, what the schema tells, and the attachments' bytes.
 
 pub mod content;
+pub mod content_table;
 pub mod pack_index;
 pub mod schema;
 pub mod session;
-pub mod spool;
+pub mod temporary;
 
 #[cfg(test)]
 pub(crate) mod samples;

@@ -51,12 +51,12 @@ struct PlaceArgs {
 enum Command {
     /// Make, list, verify and restore backups
     #[command(subcommand)]
-    Backup(backup::Command),
+    Backup(backup::BackupCommand),
     /// Own the archive home: let backups freeze it, and make them when they are due
     Serve(serve::ServeArgs),
     /// Ask about the daemon that runs, or end it
     #[command(subcommand)]
-    Daemon(daemon::Command),
+    Daemon(daemon::DaemonCommand),
     /// Print a completion script
     Completions {
         /// The shell
@@ -67,7 +67,7 @@ enum Command {
 }
 
 /// What every command is given.
-struct Session<'p> {
+struct Invocation<'p> {
     place: PlaceArgs,
     output: Output,
     machine: Machine<'p>,
@@ -83,18 +83,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
     let cli = Cli::parse_from(arguments);
     let machine = Machine::new(point);
     let output = Output::new("msgvault", cli.output, environment::no_color());
-    let session = Session { place: cli.place, output, machine };
+    let invocation = Invocation { place: cli.place, output, machine };
     let done = match cli.command {
-        Command::Backup(command) => backup::run(&session, command),
-        Command::Serve(args) => serve::run(&session, &args),
-        Command::Daemon(command) => daemon::run(&session, &command),
+        Command::Backup(command) => backup::run(&invocation, command),
+        Command::Serve(args) => serve::run(&invocation, &args),
+        Command::Daemon(command) => daemon::run(&invocation, &command),
         Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
         Command::Man => generate::man(&Cli::command()),
     };
-    done.unwrap_or_else(|failure| session.output.failure(failure.exit, &failure.message)).into()
+    done.unwrap_or_else(|failure| invocation.output.failure(failure.exit, &failure.message)).into()
 }
 
-impl Session<'_> {
+impl Invocation<'_> {
     /// Resolves the archive home.
     fn home(&self) -> Result<Home, Failure> {
         let flags = crate::home::Flags { home: self.place.home.clone(), config: self.place.config.clone() };

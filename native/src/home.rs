@@ -361,7 +361,7 @@ fn database_path(url: &str) -> Result<PathBuf, HomeError> {
     if path.is_empty() {
         return Err(bad("names no file"));
     }
-    percent_decoded(path).map(PathBuf::from).ok_or_else(|| bad("has an escape that is no %XX of a path"))
+    percent_decoded(path).map(PathBuf::from).ok_or_else(|| bad("has an escape that is not the %XX of a path"))
 }
 
 /// None for a `%` that begins no escape, which decoders of URIs let stand, and for an escape of NUL.

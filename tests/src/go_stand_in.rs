@@ -1,5 +1,5 @@
-//! A stand-in for the daemon of the Go program, written from the specification alone and without the code under
-//! test, that can also behave as no daemon should.
+//! A stand-in for the daemon of the Go program, written from the specification alone and without the code
+//! under test. It can also behave as no daemon should.
 //!
 //! It lives in threads of the test, whose process its record names.
 
@@ -20,14 +20,14 @@ use sha2::Sha256;
 /// What the record holds and proves who the daemon is.
 pub const SHUTDOWN_TOKEN: &str = "57925fc1512bd9e5271b3ff1b8888afea20c041c46b48fe5a315b0cea66aa413";
 
-/// How a stand-in behaves where it does not do what it should.
+/// How a stand-in misbehaves, if it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// As it should.
     None,
-    /// Answers what is no HTTP.
+    /// Answers something that is not HTTP.
     Garbage,
-    /// Answers HTTP that is no JSON.
+    /// Answers in HTTP, but not with JSON.
     Page,
     /// Accepts connections and answers nothing.
     Silent,
@@ -37,19 +37,19 @@ pub enum Fault {
     OtherService,
     /// Says that it is another process.
     OtherProcess,
-    /// Signs with another token.
+    /// Signs with a different token.
     WrongProof,
-    /// Is another program from the second proof on, which signs with another token.
+    /// Is a different program from the second proof on, which signs with a different token.
     Replaced,
     /// Knows nothing of identities.
     NoProof,
-    /// Sends the client elsewhere.
+    /// Redirects the client.
     Redirect,
-    /// Promises an answer without end.
+    /// Promises an endless answer.
     Endless,
-    /// Has the gate busy for so many tries.
+    /// Says that the gate is busy, for this many tries.
     Busy(u32),
-    /// Has a freeze of another backup.
+    /// Is frozen for another backup.
     Active,
     /// Is shutting down.
     Stopping,
@@ -57,7 +57,7 @@ pub enum Fault {
     NoFreeze,
     /// Freezes without a token.
     NoToken,
-    /// Ended the window before its end.
+    /// Ended the window early.
     Late,
     /// Hangs up when the window should end.
     LostAtEnd,
@@ -96,7 +96,7 @@ struct State {
 }
 
 impl StandIn {
-    /// Starts a daemon; `key` is empty when it needs none, and `change` changes its record.
+    /// Starts a daemon; `key` is empty if it needs none, and `change` changes its record.
     ///
     /// # Panics
     ///
@@ -228,7 +228,8 @@ impl Shared {
     /// Takes back the record, gives back the locks, and lets nobody in any more.
     fn retire(&self) {
         let _ = fs::remove_file(&self.record);
-        // Closing would leave them to programs that other tests are just starting.
+        // If the file were only closed, programs that other tests are just starting would still hold the
+        // lock.
         for lock in &self.locks {
             let _ = lock.unlock();
         }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{BlobId, IndexId, SnapshotId};
 use crate::format::lock::{EXCLUSIVE, LockName, LockRecord};
 use crate::format::manifest::{Attachments, Auxiliary, Manifest, Metadata, Options};
@@ -165,9 +164,7 @@ pub struct ExtraSummary {
 }
 
 /// Tells about a repository. Snapshots that cannot be read are named with the reason.
-pub fn overview<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-) -> Result<RepositoryOverview, StoreError> {
+pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreError> {
     let listing = repository.listing()?;
     let mut unreadable: BTreeMap<String, String> = listing
         .misnamed
@@ -199,10 +196,7 @@ pub fn overview<S: Store, D: Decompressor>(
 }
 
 /// Tells everything about one snapshot.
-pub fn details<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    id: &SnapshotId,
-) -> Result<SnapshotDetails, SnapshotError> {
+pub fn details(repository: &Repository, id: &SnapshotId) -> Result<SnapshotDetails, SnapshotError> {
     let manifest = crate::snapshot::load_manifest(repository, id)?;
     let attachments = load_attachments(repository, &manifest)?;
     let extras = load_extras(repository, &manifest)?;

@@ -12,11 +12,11 @@ pub mod store;
 
 pub use observer::{Observer, Phase};
 mod decompress;
-mod pack_file;
+mod pack;
 pub mod repository;
 
 pub use decompress::{Decompressor, Ruzstd};
-pub use pack_file::{FrameError, PackError, PackFile};
+pub use pack::{FrameError, Pack, PackError, PackReader};
 pub mod inspect;
 pub mod snapshot;
 pub mod text;

@@ -14,7 +14,7 @@ use crate::format::config::{ConfigError, RepoConfig};
 use crate::format::id::{BlobId, PackId, SnapshotId};
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::format::{DecodeError, index};
-use crate::pack_file::{FrameError, PackError, PackFile};
+use crate::pack::{FrameError, Pack, PackError, PackReader};
 use crate::store::{Entry, Store, StoreError, read_file};
 
 /// The largest configuration, in bytes.
@@ -29,9 +29,8 @@ const MANIFEST_SUFFIX: &str = ".mvmanifest";
 const INDEX_SUFFIX: &str = ".mvidx";
 
 /// A repository that can be read.
-pub struct Repository<S, D> {
-    store: S,
-    decompressor: D,
+pub struct Repository {
+    packs: PackReader,
     config: RepoConfig,
     listing: Result<Listing, StoreError>,
     index: BlobIndex,
@@ -158,13 +157,16 @@ pub struct Listing {
     pub misnamed: Vec<String>,
 }
 
-impl<S: Store, D: Decompressor> Repository<S, D> {
+impl Repository {
     /// Opens a repository and reads all its index files.
     ///
     /// A damaged index file is kept for the report; blobs that only it names are not to be found. The snapshots
     /// are listed first: a backup that ends meanwhile has published its index before its manifest, so that no
     /// snapshot is seen without its blobs.
-    pub fn open(store: S, decompressor: D) -> Result<Self, OpenError> {
+    pub fn open(
+        store: impl Store + 'static,
+        decompressor: impl Decompressor + 'static,
+    ) -> Result<Self, OpenError> {
         let config = read_config(&store)?;
         let listing = list_snapshots(&store);
         let mut index = BlobIndex::default();
@@ -185,8 +187,7 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         }
         index.finish();
         Ok(Self {
-            store,
-            decompressor,
+            packs: PackReader::new(store, decompressor),
             config,
             listing,
             index,
@@ -196,13 +197,18 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
     }
 
     /// The files.
-    pub fn store(&self) -> &S {
-        &self.store
+    pub fn store(&self) -> &dyn Store {
+        self.packs.store()
     }
 
-    /// What decodes compressed blobs.
-    pub fn decompressor(&self) -> &D {
-        &self.decompressor
+    /// The door to the packs.
+    pub fn packs(&self) -> &PackReader {
+        &self.packs
+    }
+
+    /// Opens a pack and reads its footer.
+    pub fn pack(&self, id: PackId) -> Result<Pack<'_>, PackError> {
+        self.packs.open(id)
     }
 
     /// Identity and versions.
@@ -247,7 +253,7 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
 
     /// Loads a snapshot's manifest.
     pub fn manifest(&self, id: &SnapshotId) -> Result<Manifest, LoadError> {
-        let json = read_file(&self.store, &id.path(), MAX_MANIFEST_LEN)?;
+        let json = read_file(self.store(), &id.path(), MAX_MANIFEST_LEN)?;
         Ok(Manifest::decode(id, &json)?)
     }
 
@@ -264,8 +270,8 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         let pack = location.map(|location| location.pack);
         let failed = |fault: BlobFault| BlobError { blob: *id, pack, fault };
         let Some(location) = location else { return Err(failed(BlobFault::NotIndexed)) };
-        let file = self.open_pack(location.pack).map_err(|error| failed(error.into()))?;
-        let entry = location.check(file.find(id)).map_err(failed)?;
+        let pack = self.pack_again(location.pack).map_err(|error| failed(error.into()))?;
+        let entry = location.check(pack.find(id)).map_err(failed)?;
         if entry.raw_len > limit {
             return Err(failed(FrameError::TooLarge { raw_len: entry.raw_len, limit }.into()));
         }
@@ -273,23 +279,23 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
             sink(piece);
             ControlFlow::Continue(())
         };
-        file.stream(entry, &self.decompressor, &mut each).map_err(|error| failed(error.into()))
+        pack.stream(entry, &mut each).map_err(|error| failed(error.into()))
     }
 
     /// Opens a pack, with the footer that was read last if it is the same pack's.
-    fn open_pack(&self, pack: PackId) -> Result<PackFile<'_>, PackError> {
+    fn pack_again(&self, id: PackId) -> Result<Pack<'_>, PackError> {
         let cached = match self.last_footer.lock() {
-            Ok(slot) => slot.as_ref().filter(|(id, _)| *id == pack).map(|(_, footer)| Arc::clone(footer)),
+            Ok(slot) => slot.as_ref().filter(|(last, _)| *last == id).map(|(_, footer)| Arc::clone(footer)),
             Err(_) => None,
         };
         if let Some(footer) = cached {
-            return Ok(PackFile::with_footer(self.store.open(&pack.path())?, footer));
+            return Ok(self.packs.open_with_footer(id, footer)?);
         }
-        let file = PackFile::open(&self.store, pack)?;
+        let pack = self.pack(id)?;
         if let Ok(mut slot) = self.last_footer.lock() {
-            *slot = Some((pack, file.footer()));
+            *slot = Some((id, pack.footer()));
         }
-        Ok(file)
+        Ok(pack)
     }
 }
 

@@ -3,7 +3,6 @@
 mod attachments;
 mod chain;
 
-use crate::decompress::Decompressor;
 use crate::format::DecodeError;
 use crate::format::blob::MAX_RAW_LEN;
 use crate::format::extras::{self, ExtraFile};
@@ -13,7 +12,6 @@ use crate::format::page_hash::PageHashes;
 use crate::format::page_map::PageMap;
 use crate::format::page_size::PageSize;
 use crate::repository::{BlobError, LoadError, Repository};
-use crate::store::Store;
 
 pub use attachments::{AttachmentReader, Attachments, load_attachments, visit_attachments};
 pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects};
@@ -96,10 +94,7 @@ pub enum SnapshotError {
 
 impl Snapshot {
     /// Loads everything that describes a snapshot with a database.
-    pub fn load<S: Store, D: Decompressor>(
-        repository: &Repository<S, D>,
-        id: &SnapshotId,
-    ) -> Result<Self, SnapshotError> {
+    pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Self, SnapshotError> {
         let manifest = load_manifest(repository, id)?;
         let maps = ChainReader::default().load(repository, &manifest)?;
         let attachments = load_attachments(repository, &manifest)?;
@@ -109,10 +104,7 @@ impl Snapshot {
 }
 
 /// Loads a manifest of the chain.
-pub fn load_manifest<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    id: &SnapshotId,
-) -> Result<Manifest, SnapshotError> {
+pub fn load_manifest(repository: &Repository, id: &SnapshotId) -> Result<Manifest, SnapshotError> {
     repository.manifest(id).map_err(|error| SnapshotError::Load { id: id.clone(), error })
 }
 
@@ -147,10 +139,7 @@ pub fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError>
 }
 
 /// Loads the extras tree.
-pub fn load_extras<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    manifest: &Manifest,
-) -> Result<Vec<ExtraFile>, SnapshotError> {
+pub fn load_extras(repository: &Repository, manifest: &Manifest) -> Result<Vec<ExtraFile>, SnapshotError> {
     match manifest.extras.tree {
         Some(blob) => object(repository, "the extras tree", blob, MAX_TREE_LEN, extras::decode),
         None => Ok(Vec::new()),
@@ -159,8 +148,8 @@ pub fn load_extras<S: Store, D: Decompressor>(
 
 /// Reads an object of at most `limit` bytes, which is more than one that fits the manifest can have: a small frame
 /// can promise gigabytes.
-fn object<S: Store, D: Decompressor, T>(
-    repository: &Repository<S, D>,
+fn object<T>(
+    repository: &Repository,
     what: &'static str,
     blob: BlobId,
     limit: u64,

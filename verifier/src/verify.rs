@@ -23,11 +23,9 @@ pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
 pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};
 
-use crate::decompress::Decompressor;
 use crate::format::id::SnapshotId;
 use crate::observer::{Observer, Phase};
 use crate::repository::Repository;
-use crate::store::Store;
 
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +49,7 @@ pub enum Depth {
 /// Verifies a scope, one pack after another.
 ///
 /// A caller with threads does the same with its own loop over [`Plan::tasks`].
-pub fn verify<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    scope: &Scope,
-    depth: Depth,
-    observer: &dyn Observer,
-) -> Report {
+pub fn verify(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn Observer) -> Report {
     let plan = plan(repository, scope, depth, observer);
     observer.begin(Phase::CHECK, plan.bytes());
     let mut findings = Findings::new(repository.index());

@@ -2,13 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use msgvault_verifier::Decompressor;
 use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::inspect::SnapshotSummary;
 use msgvault_verifier::repository::{BlobIndex, Repository};
 use msgvault_verifier::snapshot::{Snapshot, SnapshotError};
-use msgvault_verifier::store::Store;
 use serde::Serialize;
 
 /// How a snapshot differs from its parent, as the page shows it.
@@ -35,10 +33,7 @@ pub(crate) struct Changes {
 }
 
 /// Compares a snapshot with its parent; `None` when it has no parent.
-pub(crate) fn changes<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    id: &SnapshotId,
-) -> Result<Option<Changes>, SnapshotError> {
+pub(crate) fn changes(repository: &Repository, id: &SnapshotId) -> Result<Option<Changes>, SnapshotError> {
     let new = Snapshot::load(repository, id)?;
     let Some(parent_id) = new.manifest.parent_id.clone() else { return Ok(None) };
     let old = Snapshot::load(repository, &parent_id)?;

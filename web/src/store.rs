@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use js_sys::Uint8Array;
-use msgvault_verifier::store::{Entry, Source, Store, StoreError};
+use msgvault_verifier::store::{Entry, Store, StoreError, StoreFile};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
@@ -26,7 +27,8 @@ pub struct ChosenFiles {
     folders: BTreeSet<String>,
     /// Folders that the browser would not list, and why: what is in them is unknown.
     refused_folders: BTreeMap<String, String>,
-    ahead: RefCell<Option<ReadAhead>>,
+    /// Behind a mutex, for which nobody ever waits in a Worker: a store may be shared between threads.
+    ahead: Mutex<Option<ReadAhead>>,
 }
 
 enum ChosenFile {
@@ -72,6 +74,10 @@ impl ChosenFiles {
 }
 
 impl ChosenFiles {
+    fn ahead(&self) -> MutexGuard<'_, Option<ReadAhead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn insert(&mut self, path: &str, chosen: ChosenFile) {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.add_folder(folder);
@@ -99,7 +105,7 @@ impl ChosenFiles {
     ///
     /// What cannot be had here is read, and fails, when it is asked for.
     pub(crate) async fn fetch(&self, path: &str, wanted: Range<u64>) {
-        let mut ahead = self.ahead.take().filter(|ahead| ahead.leads_to(path, wanted.start));
+        let mut ahead = self.ahead().take().filter(|ahead| ahead.leads_to(path, wanted.start));
         if wanted.end.saturating_sub(wanted.start) > MAX_AHEAD {
             return;
         }
@@ -111,7 +117,7 @@ impl ChosenFiles {
         if let Some(mut ahead) = ahead
             && ahead.hold(wanted).await.is_ok()
         {
-            self.ahead.replace(Some(ahead));
+            *self.ahead() = Some(ahead);
         }
     }
 }
@@ -137,13 +143,13 @@ impl Store for ChosenFiles {
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         match self.chosen.get(path) {
             Some(ChosenFile::File(file)) => {
                 let reader = FileReaderSync::new().map_err(|_| unavailable(path, NO_READER))?;
                 let last = RefCell::new((0, Uint8Array::new_with_length(0)));
-                let (len, ahead) = (len_of(file), &self.ahead);
-                Ok(Box::new(BrowserFile { file, len, reader, path: path.to_owned(), ahead, last }))
+                let (len, files) = (len_of(file), self);
+                Ok(Box::new(BrowserFile { file, len, reader, path: path.to_owned(), files, last }))
             }
             Some(ChosenFile::Refused(reason)) => Err(unavailable(path, reason)),
             None if self.folders.contains(path) => Err(StoreError::NotAFile { path: path.to_owned() }),
@@ -175,7 +181,7 @@ struct BrowserFile<'a> {
     len: u64,
     reader: FileReaderSync,
     path: String,
-    ahead: &'a RefCell<Option<ReadAhead>>,
+    files: &'a ChosenFiles,
     /// Where the bytes that were read last begin, and the bytes.
     last: RefCell<(u64, Uint8Array)>,
 }
@@ -215,7 +221,7 @@ fn describe(error: &JsValue) -> String {
     }
 }
 
-impl Source for BrowserFile<'_> {
+impl StoreFile for BrowserFile<'_> {
     fn len(&self) -> u64 {
         self.len
     }
@@ -227,7 +233,7 @@ impl Source for BrowserFile<'_> {
             path: self.path.clone(),
             reason: "it ends before the bytes that should be there".to_owned(),
         })?;
-        if self.ahead.borrow().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
+        if self.files.ahead().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
             return Ok(());
         }
         if wanted > READ_LEN {

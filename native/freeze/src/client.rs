@@ -122,7 +122,7 @@ impl<'a> Daemon<'a> {
         let http = Http::new(&record.address).ok_or_else(|| DaemonError::Stranger {
             pid: record.pid,
             address: record.address.clone(),
-            reason: "that is no address".to_owned(),
+            reason: "that is not an address".to_owned(),
         })?;
         let daemon = Self { record, http, key: None, random };
         daemon.check_ping()?;
@@ -140,7 +140,7 @@ impl<'a> Daemon<'a> {
         let answer = self.ask("GET", "/api/ping", None, PROBE_TIMEOUT)?;
         let ping: Option<Ping> = if answer.status == 200 { answer.json() } else { None };
         match ping {
-            None => Err(self.stranger("what answers there is no msgvault daemon")),
+            None => Err(self.stranger("what answers there is not a msgvault daemon")),
             Some(ping) if ping.service != SERVICE => Err(self.stranger("another service answers there")),
             Some(ping) if ping.pid != self.record.pid => {
                 Err(self.stranger(&format!("the daemon of process {} answers there", ping.pid)))
@@ -218,7 +218,7 @@ impl<'a> Daemon<'a> {
         DaemonError::Stranger { pid, address, reason: reason.to_owned() }
     }
 
-    /// What an answer that is no success means.
+    /// What an answer other than success means.
     fn refusal(&self, answer: &Answer) -> DaemonError {
         let pid = self.record.pid;
         match (answer.status, &*answer.code()) {

@@ -70,7 +70,7 @@ pub enum RecordError {
     },
     /// It is not what a daemon writes.
     #[error(
-        "{} is no usable record of the daemon whose process lives: {reason}; remove the file if no daemon runs",
+        "{} is not a usable record of the daemon whose process lives: {reason}; remove the file if no daemon runs",
         path.display()
     )]
     Malformed {
@@ -91,7 +91,7 @@ pub fn live(data_dir: &Path) -> Result<Option<Record>, RecordError> {
     found.into_iter().next().transpose()
 }
 
-/// Every record of a data directory whose process may live; an error where that is no usable one.
+/// Every record of a data directory whose process may live; an error where it is not usable.
 ///
 /// Records of dead processes, of numbers that were given to another process since, and of other services do
 /// not count. Those that stay are claims: a killed container's names a process that nobody here can know.

@@ -13,7 +13,7 @@ pub struct Context<'a> {
     pub observer: SharedObserver<'a>,
     /// The time now.
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
-    /// 128 random bits a call.
+    /// 128 random bits per call.
     pub random: &'a (dyn Fn() -> u128 + Sync),
 }
 

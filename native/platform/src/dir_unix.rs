@@ -11,6 +11,7 @@ use msgvault_verifier::format::path::RelativePath;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::calls_unix::{self, FOLDER};
 use super::{Kind, Name, Stat, is_link, not_a_file};
 
 /// A folder held open. Names are looked up from it and no symbolic link is followed on the way, so that
@@ -20,14 +21,12 @@ pub struct Dir {
     fd: OwnedFd,
 }
 
-const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 const BESIDE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 
 impl Dir {
     /// Opens a folder; links in `path` itself are followed, since whoever names the anchor means it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let fd = fs::open(path, FOLDER, Mode::empty())?;
-        Ok(Self { fd })
+        Ok(Self { fd: calls_unix::open_folder(path)? })
     }
 
     /// Opens a folder unless its last component is a symbolic link.
@@ -86,7 +85,7 @@ impl Dir {
     /// Renames; fails with `AlreadyExists` when the new name is taken.
     pub fn rename_new(&self, from: &RelativePath, to: &RelativePath) -> io::Result<()> {
         match self.move_to(from, to, RenameFlags::NOREPLACE) {
-            Err(error) if lacks_no_replace(&error) => self.rename_by_link(from, to),
+            Err(error) if calls_unix::lacks_no_replace(&error) => self.rename_by_link(from, to),
             result => result,
         }
     }
@@ -167,11 +166,7 @@ impl Dir {
 
     /// Makes the names in the folder durable.
     pub fn sync(&self) -> io::Result<()> {
-        match fs::fsync(&self.fd) {
-            // Some file systems have nothing to make durable in a folder and say so in this way.
-            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        calls_unix::sync_folder(&self.fd)
     }
 
     /// Whether both are the same folder, by whatever names they were opened.
@@ -187,12 +182,12 @@ impl Dir {
 
     /// Whether [`Self::sync_file_system`] makes everything durable here.
     pub fn syncs_as_a_whole(&self) -> bool {
-        super::durable::syncs_as_a_whole(&self.fd)
+        calls_unix::syncs_as_a_whole(&self.fd)
     }
 
     /// Everything written to the folder's file system becomes durable.
     pub fn sync_file_system(&self) -> io::Result<()> {
-        super::durable::sync_file_system(&self.fd)
+        calls_unix::sync_file_system(&self.fd)
     }
 
     /// Holds the folder against others who ask in this way, until it is let go; `false` when somebody else holds
@@ -228,7 +223,7 @@ impl Dir {
         let (to_parent, to_name) = self.parent_of(to)?;
         let (from_parent, to_parent) =
             (from_parent.as_ref().unwrap_or(self), to_parent.as_ref().unwrap_or(self));
-        super::durable::rename_at(from_parent, Path::new(from_name), to_parent, Path::new(to_name), flags)
+        calls_unix::rename_at(from_parent, Path::new(from_name), to_parent, Path::new(to_name), flags)
     }
 
     /// The folder that holds the last component, if that is not this one, and the component.
@@ -257,12 +252,6 @@ impl AsFd for Dir {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Whether the file system cannot rename without replacing.
-pub(super) fn lacks_no_replace(error: &io::Error) -> bool {
-    let code = Errno::from_io_error(error);
-    matches!(code, Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP))
 }
 
 fn modified(seconds: i64, nanos: u32) -> SystemTime {

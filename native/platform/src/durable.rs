@@ -4,6 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+#[cfg(unix)]
+use super::calls_unix;
+
 /// Creates a file, 0600, to write and read; fails when the name is taken, by whatever.
 pub fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -25,7 +28,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Makes the names in a folder durable; does nothing where that cannot be asked for.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    super::Dir::open(path)?.sync()?;
+    calls_unix::sync_folder(calls_unix::open_folder(path)?)?;
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
@@ -49,8 +52,8 @@ pub fn publish_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use rustix::fs::{CWD, RenameFlags};
-        match rename_at(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            Err(error) if super::dir_unix::lacks_no_replace(&error) => {}
+        match calls_unix::rename_at(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(error) if calls_unix::lacks_no_replace(&error) => {}
             result => return result,
         }
     }
@@ -68,59 +71,6 @@ fn publish_by_link(from: &Path, to: &Path) -> io::Result<()> {
             fs::rename(from, to)
         }
         Err(_) => Err(io::ErrorKind::AlreadyExists.into()),
-    }
-}
-
-#[cfg(unix)]
-pub(super) fn rename_at<Fd: std::os::fd::AsFd>(
-    from_folder: Fd,
-    from: &Path,
-    to_folder: Fd,
-    to: &Path,
-    flags: rustix::fs::RenameFlags,
-) -> io::Result<()> {
-    if flags.is_empty() {
-        return Ok(rustix::fs::renameat(from_folder, from, to_folder, to)?);
-    }
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-    return Ok(rustix::fs::renameat_with(from_folder, from, to_folder, to, flags)?);
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-    Err(rustix::io::Errno::NOSYS.into())
-}
-
-/// Whether the whole file system that holds `folder` can be made durable at once.
-///
-/// Only file systems count that are known to do so when asked: others write to their server or daemon (FUSE,
-/// SMB, 9p) and do not ask it to keep what it got.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn syncs_as_a_whole<Fd: std::os::fd::AsFd>(folder: Fd) -> bool {
-    const EXT: u32 = 0xef53;
-    const XFS: u32 = 0x5846_5342;
-    const BTRFS: u32 = 0x9123_683e;
-    const BCACHEFS: u32 = 0xca45_1a4e;
-    const F2FS: u32 = 0xf2f5_2010;
-    const ZFS: u32 = 0x2fc1_2fc1;
-    const TMPFS: u32 = 0x0102_1994;
-    const OVERLAY: u32 = 0x794c_7630;
-    let kind = rustix::fs::fstatfs(folder).ok().and_then(|found| u32::try_from(found.f_type).ok());
-    kind.is_some_and(|kind| [EXT, XFS, BTRFS, BCACHEFS, F2FS, ZFS, TMPFS, OVERLAY].contains(&kind))
-}
-
-/// Whether the whole file system that holds `folder` can be made durable at once.
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-pub(super) fn syncs_as_a_whole<Fd>(_: Fd) -> bool {
-    false
-}
-
-/// Everything written to the file system that holds `folder` becomes durable.
-#[cfg(unix)]
-pub(super) fn sync_file_system<Fd: std::os::fd::AsFd>(folder: Fd) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    return Ok(rustix::fs::syncfs(folder)?);
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        let _ = folder;
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

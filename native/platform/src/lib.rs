@@ -3,6 +3,8 @@
 //! On Unix a [`Dir`] is an open descriptor and every name is looked up from it without following a symbolic
 //! link; elsewhere the same promises are kept by checking each component before it is used.
 
+#[cfg(unix)]
+mod calls_unix;
 pub mod context;
 #[cfg(any(not(unix), test))]
 #[cfg_attr(unix, allow(dead_code, unreachable_pub, reason = "compiled on Unix only to be tested"))]
@@ -86,7 +88,7 @@ fn is_link() -> io::Error {
 }
 
 fn not_a_file() -> io::Error {
-    io::Error::other("it is no regular file")
+    io::Error::other("it is not a regular file")
 }
 
 #[cfg(test)]

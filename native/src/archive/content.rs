@@ -11,14 +11,15 @@ use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 use msgvault_verifier::format::path::{PathError, RelativePath};
-use msgvault_verifier::store::{Source, StoreError};
-use msgvault_verifier::{FrameError, PackError, PackFile};
+use msgvault_verifier::store::{StoreError, StoreFile};
+use msgvault_verifier::{FrameError, Pack, PackError};
 use rusqlite::Connection;
 
 use crate::decompress::Zstd;
 
+use super::content_table::{self, RecordedContent};
 use super::pack_index::{self, IndexFault};
-use super::schema::{self, Reference};
+use super::schema;
 
 /// Packed contents up to this many bytes are decoded in memory; larger ones are checked first and then
 /// decoded again as a stream.
@@ -149,54 +150,54 @@ impl Contents {
     /// Finds a content and opens it: in a pack, at its canonical place, at the recorded path.
     ///
     /// Maintenance may move a content while it is looked for, so the search begins once more before it fails.
-    pub fn read(&self, reference: &Reference) -> Result<Content, ContentError> {
-        let found = match self.search(reference) {
-            Ok(None) => self.search(reference),
+    pub fn read(&self, recorded: &RecordedContent) -> Result<Content, ContentError> {
+        let found = match self.search(recorded) {
+            Ok(None) => self.search(recorded),
             found => found,
         };
         let fault = match found {
             Ok(Some(content)) => return Ok(content),
-            Ok(None) => self.missing(reference),
+            Ok(None) => self.missing(recorded),
             Err(fault) => fault,
         };
-        Err(self.failed(reference, fault))
+        Err(self.failed(recorded, fault))
     }
 
     /// The error for a content whose bytes turned out to be others.
-    pub fn changed(&self, reference: &Reference, found: BlobId) -> ContentError {
-        self.failed(reference, ContentFault::Changed { found })
+    pub fn changed(&self, recorded: &RecordedContent, found: BlobId) -> ContentError {
+        self.failed(recorded, ContentFault::Changed { found })
     }
 
     /// The error for a content that could not be read to its end.
-    pub fn unreadable(&self, reference: &Reference, error: io::Error) -> ContentError {
-        self.failed(reference, ContentFault::Unreadable(error))
+    pub fn unreadable(&self, recorded: &RecordedContent, error: io::Error) -> ContentError {
+        self.failed(recorded, ContentFault::Unreadable(error))
     }
 
-    fn failed(&self, reference: &Reference, fault: ContentFault) -> ContentError {
+    fn failed(&self, recorded: &RecordedContent, fault: ContentFault) -> ContentError {
         // Without the rows the message is still worth having.
-        let rows = schema::rows_of(&self.connection(), &reference.id).unwrap_or_default();
-        ContentError { id: reference.id, path: reference.path.clone(), rows, fault }
+        let rows = schema::rows_of(&self.connection(), &recorded.id).unwrap_or_default();
+        ContentError { id: recorded.id, path: recorded.path.clone(), rows, fault }
     }
 
-    fn missing(&self, reference: &Reference) -> ContentFault {
-        match pack_index::find(&self.connection(), &reference.id) {
+    fn missing(&self, recorded: &RecordedContent) -> ContentFault {
+        match pack_index::find(&self.connection(), &recorded.id) {
             Ok(Some(row)) => ContentFault::MissingPack { pack: row.pack },
             _ => ContentFault::Missing,
         }
     }
 
-    fn search(&self, reference: &Reference) -> Result<Option<Content>, ContentFault> {
-        let packed = pack_index::find(&self.connection(), &reference.id)?;
+    fn search(&self, recorded: &RecordedContent) -> Result<Option<Content>, ContentFault> {
+        let packed = pack_index::find(&self.connection(), &recorded.id)?;
         if let Some(row) = packed
             && let Some(content) = self.packed(&row)?
         {
             return Ok(Some(content));
         }
-        let canonical = schema::canonical_path(&reference.id);
+        let canonical = content_table::canonical_path(&recorded.id);
         if let Some(content) = self.loose(&canonical)? {
             return Ok(Some(content));
         }
-        if reference.path == canonical { Ok(None) } else { self.loose(&reference.path) }
+        if recorded.path == canonical { Ok(None) } else { self.loose(&recorded.path) }
     }
 
     fn loose(&self, path: &str) -> Result<Option<Content>, ContentFault> {
@@ -228,14 +229,14 @@ impl Contents {
         Ok(Some(Content { len: entry.raw_len, reader }))
     }
 
-    fn open_pack(&self, pack: PackId, file: File) -> Result<PackFile<'static>, PackError> {
+    fn open_pack(&self, pack: PackId, file: File) -> Result<Pack<'static>, PackError> {
         let source = Box::new(OpenFile::new(file, pack.path())?);
         let mut footers = lock(&self.footers);
         if let Some((_, entries)) = footers.iter().find(|(id, _)| *id == pack) {
-            return Ok(PackFile::with_footer(source, Arc::clone(entries)));
+            return Ok(Pack::with_footer(source, &Zstd, Arc::clone(entries)));
         }
         drop(footers);
-        let opened = PackFile::from_source(source)?;
+        let opened = Pack::new(source, &Zstd)?;
         footers = lock(&self.footers);
         footers.truncate(FOOTERS - 1);
         footers.push_front((pack, opened.footer()));
@@ -253,15 +254,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The raw bytes of an entry whose stored bytes, length and hash were checked.
-fn decode(
-    pack: &PackFile<'_>,
-    entry: &PackEntry,
-    mut file: File,
-) -> Result<Box<dyn Read + Send>, FrameError> {
+fn decode(pack: &Pack<'_>, entry: &PackEntry, mut file: File) -> Result<Box<dyn Read + Send>, FrameError> {
     if entry.raw_len <= IN_MEMORY {
-        return Ok(Box::new(Cursor::new(pack.read(entry, &Zstd, IN_MEMORY)?)));
+        return Ok(Box::new(Cursor::new(pack.read(entry, IN_MEMORY)?)));
     }
-    pack.stream(entry, &Zstd, &mut |_| ControlFlow::Continue(()))?;
+    pack.stream(entry, &mut |_| ControlFlow::Continue(()))?;
     let again = |error: io::Error| FrameError::Store(unreadable("the pack", &error));
     file.seek(SeekFrom::Start(entry.offset)).map_err(again)?;
     let stored = file.take(entry.stored_len);
@@ -285,7 +282,7 @@ impl OpenFile {
     }
 }
 
-impl Source for OpenFile {
+impl StoreFile for OpenFile {
     fn len(&self) -> u64 {
         self.len
     }

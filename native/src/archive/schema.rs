@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 
-use super::spool::{Spool, SpoolError};
+use super::content_table::{ContentTable, RecordedContent};
+use super::temporary::TemporaryError;
 
 /// The tables that make a database an archive, and the columns that matter.
 const TABLES: [(&str, &[&str]); 6] = [
@@ -21,7 +22,7 @@ const TABLES: [(&str, &[&str]); 6] = [
 
 /// Every content that a row holds: `id`, `hash`, `path`, `size`, and `kind` 0 for contents, 1 for thumbnails.
 ///
-/// A row holds a content when hash and path are there and the path is no web address; `LIKE` ignores ASCII case.
+/// A row holds a content when hash and path are there and the path is not a web address; `LIKE` ignores ASCII case.
 const BEARING: &str = "
     bearing(id, hash, path, size, kind) AS (
         SELECT id, content_hash, storage_path, size, 0 FROM attachments
@@ -32,22 +33,11 @@ const BEARING: &str = "
         WHERE thumbnail_hash <> '' AND thumbnail_path <> ''
           AND thumbnail_path NOT LIKE 'http://%' AND thumbnail_path NOT LIKE 'https://%')";
 
-/// One distinct content that the archive refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
-    /// Its SHA-256.
-    pub id: BlobId,
-    /// The smallest of the paths recorded for it, as recorded.
-    pub path: String,
-    /// The largest size recorded for it, in bytes: a hint that can be wrong.
-    pub size_hint: Option<u64>,
-}
-
 /// Every content that the archive refers to.
 #[derive(Debug)]
-pub struct References {
-    /// Contents by smallest row, then thumbnails that are no contents, likewise.
-    pub contents: Spool,
+pub struct RecordedContents {
+    /// Contents by smallest row, then thumbnails that are not contents, likewise.
+    pub contents: ContentTable,
     /// Rows of `attachments`.
     pub rows: u64,
     /// Whether every path is the canonical one, `<hash[0..2]>/<hash>`.
@@ -59,7 +49,7 @@ pub struct References {
 #[non_exhaustive]
 pub enum SchemaError {
     /// The database is not an archive's.
-    #[error("this database is no msgvault archive: it has no table {missing}")]
+    #[error("this database is not a msgvault archive: it has no table {missing}")]
     NotAnArchive {
         /// Names of the tables that are missing, separated by commas.
         missing: String,
@@ -73,7 +63,9 @@ pub enum SchemaError {
         missing: String,
     },
     /// A hash that cannot be one.
-    #[error("row {row} of attachments has the hash {hash:?}, which is no SHA-256 of 64 lowercase hex digits")]
+    #[error(
+        "row {row} of attachments has the hash {hash:?}, which is not a SHA-256 of 64 lowercase hex digits"
+    )]
     BadHash {
         /// The row's `id`.
         row: i64,
@@ -81,14 +73,14 @@ pub enum SchemaError {
         hash: String,
     },
     /// A path that cannot be one.
-    #[error("row {row} of attachments has the path {path:?}, which is no text")]
+    #[error("row {row} of attachments has the path {path:?}, which is not text")]
     BadPath {
         /// The row's `id`.
         row: i64,
         /// What it holds.
         path: String,
     },
-    /// A path that leads out of the attachments or is no name for every file system.
+    /// A path that leads out of the attachments or is not a name on every file system.
     #[error("attachment {id} cannot be restored: {source}")]
     UnsafePath {
         /// The attachment.
@@ -108,7 +100,7 @@ pub enum SchemaError {
     },
     /// A file where there must be a folder.
     #[error(
-        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is no folder, so that a restore could place only one of them; one of the two paths is wrong"
+        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is not a folder, so that a restore could place only one of them; one of the two paths is wrong"
     )]
     FileAsFolder {
         /// The attachment that is in the way.
@@ -122,7 +114,7 @@ pub enum SchemaError {
     },
     /// What was found cannot be kept.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Temporary(#[from] TemporaryError),
     /// SQLite failed.
     #[error("the archive's database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -186,7 +178,7 @@ fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
 /// Every content that the archive refers to, in the order of the lists.
 ///
 /// Fails when a restore could not put one of them at all of its paths (`docs/format.md` §10).
-pub fn references(connection: &Connection) -> Result<References, SchemaError> {
+pub fn recorded_contents(connection: &Connection) -> Result<RecordedContents, SchemaError> {
     // A thumbnail that is a content too has kind 0 in its group, and only the contents' rows count for it.
     let sql = format!(
         "WITH {BEARING},
@@ -199,7 +191,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([])?;
-    let mut contents = Spool::new()?;
+    let mut contents = ContentTable::new()?;
     while let Some(row) = found.next()? {
         let first = row.get(0)?;
         let size_hint = match row.get_ref(3)? {
@@ -207,7 +199,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
             _ => None,
         };
         let (id, path) = (hash(first, row.get_ref(1)?)?, path(first, row.get_ref(2)?)?);
-        contents.push(&Reference { id, path, size_hint })?;
+        contents.push(&RecordedContent { id, path, size_hint })?;
     }
     let other = format!(
         "WITH {BEARING} SELECT COUNT(*) FROM (
@@ -218,7 +210,7 @@ pub fn references(connection: &Connection) -> Result<References, SchemaError> {
     if !canonical {
         check_recorded_paths(connection)?;
     }
-    Ok(References { contents, rows, canonical })
+    Ok(RecordedContents { contents, rows, canonical })
 }
 
 /// Calls `visit` with every path recorded for every content, grouped by content, after checking all of them
@@ -293,12 +285,6 @@ fn path_of(row: &rusqlite::Row<'_>) -> Result<(BlobId, RelativePath), SchemaErro
     let path = path(first, row.get_ref(2)?)?;
     let path = RelativePath::parse(&path).map_err(|source| SchemaError::UnsafePath { id, source })?;
     Ok((id, path))
-}
-
-/// Where a content is kept when nothing says otherwise.
-pub fn canonical_path(id: &BlobId) -> String {
-    let hex = id.to_string();
-    format!("{}/{hex}", hex.get(..2).unwrap_or_default())
 }
 
 /// The rows that use a content, the first ten, for a message.

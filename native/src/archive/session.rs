@@ -16,7 +16,7 @@ use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::schema::{self, References, SchemaError};
+use super::schema::{self, RecordedContents, SchemaError};
 
 /// Older libraries can corrupt a database when the log is reset while another process writes.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -35,7 +35,7 @@ const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Session {
     writer: Connection,
     reader: Connection,
-    source: Source,
+    database: DatabaseFile,
 }
 
 /// A session that reads one unchanging database file.
@@ -44,7 +44,7 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Pinned {
     reader: Connection,
-    source: Source,
+    database: DatabaseFile,
     page_size: PageSize,
     page_count: u64,
 }
@@ -55,7 +55,7 @@ pub struct Pinned {
 /// opened before SQLite opens the file, and stands last in the structs above: fields are dropped in order, as
 /// long as nobody takes the structs apart.
 #[derive(Debug)]
-struct Source {
+struct DatabaseFile {
     file: File,
     path: PathBuf,
 }
@@ -152,11 +152,11 @@ impl Session {
     /// Opens the database, which must exist, and shortens its log, all without keeping writers out for long.
     pub fn open(database: &Path) -> Result<Self, SessionError> {
         check_library(rusqlite::version_number(), rusqlite::version())?;
-        let source = Source::open(database)?;
-        let writer = source.connect()?;
-        let reader = source.connect()?;
-        source.check(schema::check_tables(&writer))?;
-        let session = Self { writer, reader, source };
+        let database = DatabaseFile::open(database)?;
+        let writer = database.connect()?;
+        let reader = database.connect()?;
+        database.check(schema::check_tables(&writer))?;
+        let session = Self { writer, reader, database };
         // A long log that cannot be truncated now costs time in the window, and nothing else.
         let _ = shorten_log(&session.reader);
         Ok(session)
@@ -164,7 +164,7 @@ impl Session {
 
     /// Pins the database; writers that know the freeze pause meanwhile. `pause` waits.
     pub fn pin(self, observer: &dyn Observer, pause: &dyn Fn(Duration)) -> Result<Pinned, SessionError> {
-        let sqlite = |error| self.source.failed(error);
+        let sqlite = |error| self.database.failed(error);
         // The write lock is held across checkpoint and read mark, since a frame added between the two would
         // keep the reader off the main file, and a later checkpoint would change that file under the scan.
         self.take_write_lock(pause).map_err(sqlite)?;
@@ -179,8 +179,8 @@ impl Session {
         self.reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).map_err(sqlite)?;
         reached(observer, "session.marked")?;
         self.writer.execute_batch("ROLLBACK").map_err(sqlite)?;
-        let (page_size, page_count) = geometry(&self.reader, &self.source)?;
-        Ok(Pinned { reader: self.reader, source: self.source, page_size, page_count })
+        let (page_size, page_count) = geometry(&self.reader, &self.database)?;
+        Ok(Pinned { reader: self.reader, database: self.database, page_size, page_count })
     }
 
     /// Tries often, since the lock is free for moments only beside writers that never rest.
@@ -202,11 +202,11 @@ impl Session {
             if attempt > 0 {
                 pause(CHECKPOINT_PAUSE);
             }
-            if checkpoint(&self.reader, "PASSIVE").map_err(|error| self.source.failed(error))? {
+            if checkpoint(&self.reader, "PASSIVE").map_err(|error| self.database.failed(error))? {
                 return Ok(());
             }
         }
-        Err(SessionError::LogNotCopied { path: self.source.path.clone() })
+        Err(SessionError::LogNotCopied { path: self.database.path.clone() })
     }
 }
 
@@ -214,18 +214,18 @@ impl Pinned {
     /// Checks, after the window, that the path still names the file that is scanned.
     pub fn check_same_file(&self) -> Result<(), SessionError> {
         // A path that leads nowhere names another file too.
-        match platform::still_names(&self.source.path, &self.source.file) {
+        match platform::still_names(&self.database.path, &self.database.file) {
             Ok(true) => Ok(()),
-            _ => Err(SessionError::Replaced { path: self.source.path.clone() }),
+            _ => Err(SessionError::Replaced { path: self.database.path.clone() }),
         }
     }
 
     /// The database file, unchanging until the session is closed.
     pub fn file(&self) -> &File {
-        &self.source.file
+        &self.database.file
     }
 
-    /// Bytes a page.
+    /// Bytes per page.
     pub fn page_size(&self) -> PageSize {
         self.page_size
     }
@@ -237,22 +237,22 @@ impl Pinned {
 
     /// The numbers that the manifest keeps.
     pub fn stats(&self) -> Result<ArchiveStats, SessionError> {
-        self.source.check(schema::stats(&self.reader))
+        self.database.check(schema::stats(&self.reader))
     }
 
     /// Every content that the archive refers to.
-    pub fn references(&self) -> Result<References, SessionError> {
-        self.source.check(schema::references(&self.reader))
+    pub fn recorded_contents(&self) -> Result<RecordedContents, SessionError> {
+        self.database.check(schema::recorded_contents(&self.reader))
     }
 
     /// Ends the transaction, so that the log can be copied again, and then closes the file.
     pub fn close(self) -> Result<(), SessionError> {
-        self.reader.execute_batch("ROLLBACK").map_err(|error| self.source.failed(error))?;
-        self.reader.close().map_err(|(_, error)| self.source.failed(error))
+        self.reader.execute_batch("ROLLBACK").map_err(|error| self.database.failed(error))?;
+        self.reader.close().map_err(|(_, error)| self.database.failed(error))
     }
 }
 
-impl Source {
+impl DatabaseFile {
     fn open(path: &Path) -> Result<Self, SessionError> {
         let unreadable = |source| SessionError::Unreadable { path: path.to_owned(), source };
         // Asked before opening, since opening a pipe would wait for its writer.
@@ -329,15 +329,15 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
     })
 }
 
-fn geometry(reader: &Connection, source: &Source) -> Result<(PageSize, u64), SessionError> {
+fn geometry(reader: &Connection, database: &DatabaseFile) -> Result<(PageSize, u64), SessionError> {
     let ask = |pragma: &str| -> Result<i64, SessionError> {
         reader
             .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
-            .map_err(|error| source.failed(error))
+            .map_err(|error| database.failed(error))
     };
     let size = ask("page_size")?;
     let page_size = u32::try_from(size).ok().and_then(PageSize::new);
-    let bad_size = || SessionError::BadPageSize { path: source.path.clone(), found: size };
+    let bad_size = || SessionError::BadPageSize { path: database.path.clone(), found: size };
     let page_count = u64::try_from(ask("page_count")?).unwrap_or(0);
     Ok((page_size.ok_or_else(bad_size)?, page_count))
 }

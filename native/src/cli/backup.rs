@@ -17,14 +17,12 @@ use msgvault_verifier::store::DirectoryStore;
 use crate::decompress::Zstd;
 use crate::repo::lock::{self, LockError, LockRequest, Shared};
 
-use super::Session;
+use super::Invocation;
 use super::environment::pause;
 use super::failure::Failure;
 
-type OpenRepository = Repository<DirectoryStore, Zstd>;
-
 #[derive(clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum BackupCommand {
     /// Make an empty repository
     Init,
     /// Make a snapshot of the archive
@@ -37,18 +35,18 @@ pub(super) enum Command {
     Restore(restore::RestoreArgs),
 }
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> Result<Exit, Failure> {
+pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result<Exit, Failure> {
     match command {
-        Command::Init => init::run(session),
-        Command::Create(args) => create::run(session, &args),
-        Command::List => list::run(session),
-        Command::Verify(args) => verify::run(session, &args),
-        Command::Restore(args) => restore::run(session, &args),
+        BackupCommand::Init => init::run(invocation),
+        BackupCommand::Create(args) => create::run(invocation, &args),
+        BackupCommand::List => list::run(invocation),
+        BackupCommand::Verify(args) => verify::run(invocation, &args),
+        BackupCommand::Restore(args) => restore::run(invocation, &args),
     }
 }
 
-impl Session<'_> {
-    pub(super) fn open(&self) -> Result<OpenRepository, Failure> {
+impl Invocation<'_> {
+    pub(super) fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }
 }

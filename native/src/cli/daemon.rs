@@ -12,7 +12,7 @@ use msgvault_verifier::text::escape;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Session;
+use super::Invocation;
 use super::environment::{check_randomness, pause, random};
 use super::failure::Failure;
 
@@ -21,7 +21,7 @@ const STOP_TIME: Duration = Duration::from_mins(1);
 const GLANCE: Duration = Duration::from_millis(50);
 
 #[derive(clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum DaemonCommand {
     /// Say whether a daemon runs, what it does, and how scheduled work went
     ///
     /// Ends with 0 when all is well, with 3 when scheduled work last failed or found problems, and with 1 when no
@@ -52,27 +52,27 @@ struct Status {
 }
 
 #[derive(Serialize)]
-struct Stopped {
+struct StopReport {
     pid: u32,
 }
 
-pub(super) fn run(session: &Session<'_>, command: &Command) -> Result<Exit, Failure> {
-    let home = session.home()?;
+pub(super) fn run(invocation: &Invocation<'_>, command: &DaemonCommand) -> Result<Exit, Failure> {
+    let home = invocation.home()?;
     check_randomness()?;
     match command {
-        Command::Status { max_age } => {
+        DaemonCommand::Status { max_age } => {
             let daemon = Daemon::find(&home.data_dir, &home.server.api_key, &random)?;
-            status(session, daemon.as_ref(), *max_age)
+            status(invocation, daemon.as_ref(), *max_age)
         }
-        Command::Stop => {
+        DaemonCommand::Stop => {
             let nobody = || Failure::failed(format!("no daemon runs for {}", home.data_dir.display()));
-            stop(session, &home.data_dir, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
+            stop(invocation, &home.data_dir, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
         }
     }
 }
 
 fn status(
-    session: &Session<'_>,
+    invocation: &Invocation<'_>,
     daemon: Option<&Daemon<'_>>,
     max_age: Option<SignedDuration>,
 ) -> Result<Exit, Failure> {
@@ -88,7 +88,7 @@ fn status(
             scheduled: None,
             problems: Vec::new(),
         };
-        session.output.result(&nothing, || "no daemon runs".to_owned())?;
+        invocation.output.result(&nothing, || "no daemon runs".to_owned())?;
         return Ok(Exit::Failed);
     };
     let record = daemon.record().clone();
@@ -105,7 +105,7 @@ fn status(
         problems: problems(scheduled.as_ref(), max_age, Timestamp::now()),
         scheduled,
     };
-    session.output.result(&status, || text(&status))?;
+    invocation.output.result(&status, || text(&status))?;
     Ok(if status.problems.is_empty() { Exit::Done } else { Exit::Problems })
 }
 
@@ -154,7 +154,7 @@ fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// A time as the clock on the wall shows it; what is none stays as it is.
+/// A time as the clock on the wall shows it; anything else stays as it is.
 fn local(value: &Value) -> String {
     match time(value) {
         Some(time) => time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
@@ -204,7 +204,7 @@ fn job_text(job: &Value) -> String {
     out
 }
 
-fn stop(session: &Session<'_>, data_dir: &Path, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
+fn stop(invocation: &Invocation<'_>, data_dir: &Path, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
     let pid = daemon.record().pid;
     daemon.shut_down().map_err(Failure::failed)?;
     let told = Instant::now();
@@ -218,7 +218,7 @@ fn stop(session: &Session<'_>, data_dir: &Path, daemon: &Daemon<'_>) -> Result<E
         }
         pause(GLANCE);
     }
-    session.output.result(&Stopped { pid }, || format!("stopped the daemon (process {pid})"))?;
+    invocation.output.result(&StopReport { pid }, || format!("stopped the daemon (process {pid})"))?;
     Ok(Exit::Done)
 }
 

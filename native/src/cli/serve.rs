@@ -19,7 +19,7 @@ use msgvault_platform as platform;
 
 use crate::home::{BackupSettings, Home};
 
-use super::Session;
+use super::Invocation;
 use super::environment::{check_randomness, cwd, random};
 use super::failure::Failure;
 
@@ -37,8 +37,8 @@ pub(super) struct ServeArgs {
     port: Option<u16>,
 }
 
-pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failure> {
-    let home = session.home()?;
+pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit, Failure> {
+    let home = invocation.home()?;
     check_archive(&home)?;
     let server = &home.server;
     let bind = args.bind.as_deref().unwrap_or(&server.bind_addr);
@@ -50,16 +50,16 @@ pub(super) fn run(session: &Session<'_>, args: &ServeArgs) -> Result<Exit, Failu
         version: VERSION,
         pid: std::process::id(),
         gate: Gate::new(now.clone()),
-        plan: plan(session, &home.backup)?,
+        plan: plan(invocation, &home.backup)?,
         zone: TimeZone::system(),
         program: std::env::current_exe()?,
-        place: place(session, &home)?,
+        place: place(invocation, &home)?,
         hook_time: home.backup.hook_time,
         page: PAGE.ok_or(NO_PAGE),
     };
     check_randomness()?;
     let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(print) };
-    announce(session, &machine, &settings);
+    announce(invocation, &machine, &settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
     // Nothing that is left may hold up the end.
@@ -81,7 +81,7 @@ fn check_archive(home: &Home) -> Result<(), Failure> {
 }
 
 /// Logs what is scheduled for which repository, and whether that can be reached: now, and not at three at night.
-fn announce(session: &Session<'_>, machine: &DaemonEnvironment, settings: &Settings) {
+fn announce(invocation: &Invocation<'_>, machine: &DaemonEnvironment, settings: &Settings) {
     let Schedule { create, verify, .. } = &settings.plan;
     if create.is_none() {
         machine.log(Level::Warn, "no backups are scheduled", &[]);
@@ -102,7 +102,7 @@ fn announce(session: &Session<'_>, machine: &DaemonEnvironment, settings: &Setti
     if create.is_none() && verify.is_none() {
         return;
     }
-    match session.open() {
+    match invocation.open() {
         Ok(repository) => {
             let fields = [("repository", repository.store().root().display().to_string())];
             machine.log(Level::Info, "the repository can be reached", &fields);
@@ -119,7 +119,7 @@ fn announce(session: &Session<'_>, machine: &DaemonEnvironment, settings: &Setti
 }
 
 /// What the configuration schedules; a schedule without a repository is refused now and not at three at night.
-fn plan(session: &Session<'_>, backup: &BackupSettings) -> Result<Schedule, Failure> {
+fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule, Failure> {
     let cron = |setting: &str, text: &Option<String>| -> Result<Option<Cron>, Failure> {
         let parsed = text.as_deref().map(Cron::parse).transpose();
         parsed.map_err(|error| Failure::failed(format!("[backup] {setting}: {error}")))
@@ -131,23 +131,23 @@ fn plan(session: &Session<'_>, backup: &BackupSettings) -> Result<Schedule, Fail
         on_failure: backup.on_failure.clone(),
     };
     if plan.create.is_some() || plan.verify.is_some() {
-        session.repo()?;
+        invocation.repo()?;
     }
     Ok(plan)
 }
 
 /// The flags that make a child find what this process found.
-fn place(session: &Session<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
+fn place(invocation: &Invocation<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
     let cwd = cwd()?;
     let mut flags = Vec::new();
     let mut flag = |name: &str, path: &Path| {
         flags.extend([OsString::from(name), cwd.join(path).into_os_string()]);
     };
     flag("--home", &home.home);
-    if let Some(config) = session.place.config.as_deref() {
+    if let Some(config) = invocation.place.config.as_deref() {
         flag("--config", config);
     }
-    if let Ok(repo) = session.repo() {
+    if let Ok(repo) = invocation.repo() {
         flag("--repo", &repo);
     }
     Ok(flags)

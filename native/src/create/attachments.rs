@@ -7,12 +7,12 @@ use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::BlobId;
 
 use super::parent::Parent;
-use super::{Capture, CreateError};
+use super::{Capture, CreateError, stop_if_cancelled};
 use crate::archive::content::{ContentError, Contents};
-use crate::archive::schema::Reference;
-use crate::archive::spool::Spool;
+
+use crate::archive::content_table::{ContentTable, RecordedContent};
 use crate::phase;
-use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket};
+use crate::repo::pack_writer::{Fault, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket};
 
 /// The captured attachments.
 pub(super) struct CapturedAttachments {
@@ -30,23 +30,23 @@ pub(super) struct CapturedAttachments {
 
 /// The contents that were handed over: one after another, from the first ticket on.
 #[derive(Default)]
-pub(super) struct HandedOver(Option<(Arc<Contents>, Arc<Spool>, Ticket)>);
+pub(super) struct HandedOverAttachments(Option<(Arc<Contents>, Arc<ContentTable>, Ticket)>);
 
-impl HandedOver {
+impl HandedOverAttachments {
     /// Names the attachment that a fault is about, if it is about one.
     pub(super) fn explain(&self, fault: SourceFault) -> Result<CreateError, SourceFault> {
-        let Some((contents, references, first)) = &self.0 else { return Err(fault) };
+        let Some((contents, table, first)) = &self.0 else { return Err(fault) };
         let Some(position) = fault.ticket.since(*first) else { return Err(fault) };
-        let reference = match references.page(position) {
+        let recorded = match table.page(position) {
             Ok(page) => page.into_iter().next(),
             Err(error) => return Ok(error.into()),
         };
         // Lists and other files come behind the attachments.
-        let Some(reference) = reference else { return Err(fault) };
+        let Some(recorded) = recorded else { return Err(fault) };
         Ok(content_error(match fault.what {
-            Fault::Hash { found, .. } => contents.changed(&reference, found),
-            Fault::Unreadable(error) => contents.unreadable(&reference, error),
-            other => contents.unreadable(&reference, io::Error::other(other.to_string())),
+            Fault::Hash { found, .. } => contents.changed(&recorded, found),
+            Fault::Unreadable(error) => contents.unreadable(&recorded, error),
+            other => contents.unreadable(&recorded, io::Error::other(other.to_string())),
         }))
     }
 }
@@ -58,115 +58,109 @@ fn content_error(error: ContentError) -> CreateError {
 /// A large content, found again whenever it is opened.
 struct LargeContent {
     contents: Arc<Contents>,
-    reference: Reference,
+    recorded: RecordedContent,
 }
 
-impl Content for LargeContent {
+impl StreamedBlob for LargeContent {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        let content = self.contents.read(&self.reference).map_err(|error| io::Error::other(error.fault))?;
+        let content = self.contents.read(&self.recorded).map_err(|error| io::Error::other(error.fault))?;
         Ok(content.reader)
     }
 }
 
-impl Capture<'_> {
-    pub(super) fn capture_attachments(
-        &self,
-        references: Spool,
-        rows: u64,
-        sink: &PackSink<'_, '_>,
-        handed_over: &mut HandedOver,
-    ) -> Result<CapturedAttachments, CreateError> {
-        let home = self.request.home;
-        self.context.observer.begin(phase::ATTACHMENTS, references.hinted_bytes());
-        let contents = Arc::new(Contents::open(&home.attachments, &home.database)?);
-        let references = Arc::new(references);
-        handed_over.0 = Some((Arc::clone(&contents), Arc::clone(&references), sink.next_ticket()));
-        let mut captured = CapturedAttachments {
-            rows,
-            blobs: references.len(),
-            blob_bytes: 0,
-            new_blobs: 0,
-            lists: Vec::new(),
-        };
-        let mut position = 0;
-        let mut last = None;
-        loop {
-            let page = references.page(position)?;
-            if page.is_empty() {
-                break;
-            }
-            let mut attachments = Vec::with_capacity(page.len());
-            for reference in page {
-                self.stop_if_cancelled()?;
-                let (ticket, size) = self.hand_over(&contents, &reference, sink)?;
-                last = Some(ticket);
-                let attachment = Attachment { id: reference.id, size };
-                let is_new = !self.parent.is_some_and(|parent| parent.lists(self.repository, &attachment));
-                captured.blob_bytes = captured.blob_bytes.saturating_add(size);
-                captured.new_blobs += u64::from(is_new);
-                attachments.push((attachment, is_new));
-            }
-            references.note(position, &attachments)?;
-            position += count(attachments.len());
+/// Reads and hashes every content, and hands over what is not known.
+pub(super) fn store(
+    capture: &Capture<'_>,
+    table: ContentTable,
+    rows: u64,
+    sink: &PackSink<'_, '_>,
+    handed_over: &mut HandedOverAttachments,
+) -> Result<CapturedAttachments, CreateError> {
+    let home = capture.request.home;
+    capture.context.observer.begin(phase::ATTACHMENTS, table.hinted_bytes());
+    let contents = Arc::new(Contents::open(&home.attachments, &home.database)?);
+    let table = Arc::new(table);
+    handed_over.0 = Some((Arc::clone(&contents), Arc::clone(&table), sink.next_ticket()));
+    let mut captured =
+        CapturedAttachments { rows, blobs: table.len(), blob_bytes: 0, new_blobs: 0, lists: Vec::new() };
+    let mut position = 0;
+    let mut last = None;
+    loop {
+        let page = table.page(position)?;
+        if page.is_empty() {
+            break;
         }
-        // Every content is what its hash says before a list is written.
-        if let Some(last) = last {
-            sink.wait_for(last)?;
+        let mut attachments = Vec::with_capacity(page.len());
+        for recorded in page {
+            stop_if_cancelled(capture)?;
+            let (ticket, size) = hand_over(capture, &contents, &recorded, sink)?;
+            last = Some(ticket);
+            let attachment = Attachment { id: recorded.id, size };
+            let is_new = !capture.parent.is_some_and(|parent| parent.lists(capture.repository, &attachment));
+            captured.blob_bytes = captured.blob_bytes.saturating_add(size);
+            captured.new_blobs += u64::from(is_new);
+            attachments.push((attachment, is_new));
         }
-        captured.lists = self.write_lists(&references, &captured, sink)?;
-        Ok(captured)
+        table.note(position, &attachments)?;
+        position += count(attachments.len());
     }
+    // Every content is what its hash says before a list is written.
+    if let Some(last) = last {
+        sink.wait_for(last)?;
+    }
+    captured.lists = write_lists(capture, &table, &captured, sink)?;
+    Ok(captured)
+}
 
-    fn hand_over(
-        &self,
-        contents: &Arc<Contents>,
-        reference: &Reference,
-        sink: &PackSink<'_, '_>,
-    ) -> Result<(Ticket, u64), CreateError> {
-        let content = contents.read(reference).map_err(content_error)?;
-        if content.len >= STREAM_FROM {
-            let large = LargeContent { contents: Arc::clone(contents), reference: reference.clone() };
-            let ticket = sink.add_expected_stream(Box::new(large), content.len, reference.id)?;
-            return Ok((ticket, content.len));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(content.len).unwrap_or(0));
-        // One byte more than announced is enough to get another hash.
-        let read = content.reader.take(content.len.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| content_error(contents.unreadable(reference, error)))?;
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.context.observer.advance(size);
-        Ok((sink.add_expected(bytes, reference.id)?, size))
+fn hand_over(
+    capture: &Capture<'_>,
+    contents: &Arc<Contents>,
+    recorded: &RecordedContent,
+    sink: &PackSink<'_, '_>,
+) -> Result<(Ticket, u64), CreateError> {
+    let content = contents.read(recorded).map_err(content_error)?;
+    if content.len >= STREAM_FROM {
+        let large = LargeContent { contents: Arc::clone(contents), recorded: recorded.clone() };
+        let ticket = sink.add_expected_stream(Box::new(large), content.len, recorded.id)?;
+        return Ok((ticket, content.len));
     }
+    let mut bytes = Vec::with_capacity(usize::try_from(content.len).unwrap_or(0));
+    // One byte more than announced is enough to get another hash.
+    let read = content.reader.take(content.len.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| content_error(contents.unreadable(recorded, error)))?;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    capture.context.observer.advance(size);
+    Ok((sink.add_expected(bytes, recorded.id)?, size))
+}
 
-    /// Inherits the parent's lists when nothing was removed and lists what is new; else lists everything.
-    fn write_lists(
-        &self,
-        references: &Arc<Spool>,
-        captured: &CapturedAttachments,
-        sink: &PackSink<'_, '_>,
-    ) -> Result<Vec<BlobId>, CreateError> {
-        let old = self.parent.map_or(0, Parent::listed);
-        let nothing_removed = captured.blobs - captured.new_blobs == old;
-        let (mut lists, only_new, len) = match self.parent.filter(|_| nothing_removed && old > 0) {
-            Some(parent) => (parent.manifest.lists().to_vec(), true, captured.new_blobs),
-            None => (Vec::new(), false, captured.blobs),
+/// Inherits the parent's lists when nothing was removed and lists what is new; else lists everything.
+fn write_lists(
+    capture: &Capture<'_>,
+    table: &Arc<ContentTable>,
+    captured: &CapturedAttachments,
+    sink: &PackSink<'_, '_>,
+) -> Result<Vec<BlobId>, CreateError> {
+    let old = capture.parent.map_or(0, Parent::listed);
+    let nothing_removed = captured.blobs - captured.new_blobs == old;
+    let (mut lists, only_new, len) = match capture.parent.filter(|_| nothing_removed && old > 0) {
+        Some(parent) => (parent.manifest.lists().to_vec(), true, captured.new_blobs),
+        None => (Vec::new(), false, captured.blobs),
+    };
+    if len > 0 {
+        let list = List { table: Arc::clone(table), only_new, count: len };
+        let len = list.encoded_len();
+        let list = if len >= STREAM_FROM {
+            sink.add_stream(Box::new(list), len)?
+        } else {
+            let mut bytes = Vec::new();
+            list.reader()
+                .read_to_end(&mut bytes)
+                .map_err(|error| CreateError::Internal(error.to_string()))?;
+            sink.add(bytes)?
         };
-        if len > 0 {
-            let list = List { references: Arc::clone(references), only_new, count: len };
-            let len = list.encoded_len();
-            let list = if len >= STREAM_FROM {
-                sink.add_stream(Box::new(list), len)?
-            } else {
-                let mut bytes = Vec::new();
-                list.reader()
-                    .read_to_end(&mut bytes)
-                    .map_err(|error| CreateError::Internal(error.to_string()))?;
-                sink.add(bytes)?
-            };
-            lists.push(sink.id_of(list)?);
-        }
-        Ok(lists)
+        lists.push(sink.id_of(list)?);
     }
+    Ok(lists)
 }
 
 fn count(len: usize) -> u64 {
@@ -175,7 +169,7 @@ fn count(len: usize) -> u64 {
 
 /// A list of captured attachments.
 struct List {
-    references: Arc<Spool>,
+    table: Arc<ContentTable>,
     only_new: bool,
     count: u64,
 }
@@ -196,7 +190,7 @@ impl List {
     }
 }
 
-impl Content for List {
+impl StreamedBlob for List {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.reader()))
     }
@@ -227,7 +221,7 @@ impl ListReader<'_> {
     /// Encodes one page more; `false` after the last.
     fn encode_more(&mut self) -> io::Result<bool> {
         let Some(mut encoder) = self.encoder.take() else { return Ok(false) };
-        let page = self.list.references.noted(self.next, self.list.only_new).map_err(io::Error::other)?;
+        let page = self.list.table.noted(self.next, self.list.only_new).map_err(io::Error::other)?;
         for (position, attachment) in &page {
             encoder.push(attachment);
             self.next = position + 1;
@@ -251,12 +245,12 @@ mod tests {
     fn a_list_that_is_streamed_is_the_list_that_is_encoded_whole() {
         let attachment = |n: u16| Attachment { id: BlobId::of(&n.to_le_bytes()), size: n.into() };
         let noted: Vec<(Attachment, bool)> = (0..2500).map(|n| (attachment(n), n % 3 == 0)).collect();
-        let references = Arc::new(Spool::new().unwrap());
-        references.note(0, &noted).unwrap();
+        let table = Arc::new(ContentTable::new().unwrap());
+        table.note(0, &noted).unwrap();
         for only_new in [false, true] {
             let listed: Vec<Attachment> =
                 noted.iter().filter(|(_, is_new)| *is_new || !only_new).map(|(item, _)| *item).collect();
-            let list = List { references: Arc::clone(&references), only_new, count: count(listed.len()) };
+            let list = List { table: Arc::clone(&table), only_new, count: count(listed.len()) };
             let expected = attachment_list::encode(&listed);
             assert_eq!(list.encoded_len(), count(expected.len()));
             // A stream is opened more than once.

@@ -8,54 +8,11 @@ use std::sync::Arc;
 use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::extras::{self, ExtraFile};
 use msgvault_verifier::format::id::BlobId;
-use msgvault_verifier::format::path::{ExtraPath, PathError, RelativePath};
+use msgvault_verifier::format::path::{ExtraPath, RelativePath};
 
-use super::{Capture, CreateError};
+use super::{Capture, CreateError, ExtrasError, stop_if_cancelled};
 use crate::phase;
-use crate::repo::pack_writer::{Content, Fault, PackSink, STREAM_FROM, SourceFault, Ticket, Unnamed};
-
-/// Why another file cannot be captured.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExtrasError {
-    /// A symbolic link; what it leads to would be another file after a restore.
-    #[error("{} is a symbolic link, which a backup cannot hold; replace it by the file itself", path.display())]
-    Link {
-        /// The link.
-        path: PathBuf,
-    },
-    /// A name that the format cannot hold.
-    #[error("{} has a name that is no UTF-8, which a backup cannot hold; rename it", path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A name that not every file system can hold.
-    #[error("{source}, so a restore could fail elsewhere; rename it")]
-    BadPath {
-        /// The rule that is broken.
-        source: PathError,
-    },
-    /// Two names that are one to some file systems.
-    #[error("{first} and {second} are one file to some file systems; rename one")]
-    SamePath {
-        /// One name.
-        first: String,
-        /// The other one.
-        second: String,
-    },
-    /// There is no configuration to be captured.
-    #[error("--include-config asks for the configuration, and none was loaded; name it with --config")]
-    NoConfig,
-    /// It cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
+use crate::repo::pack_writer::{Fault, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket, Unnamed};
 
 /// The captured files.
 pub(super) struct CapturedExtras {
@@ -69,9 +26,9 @@ pub(super) struct CapturedExtras {
 
 /// The files that were handed over, in order.
 #[derive(Default)]
-pub(super) struct HandedOver(Vec<(Ticket, PathBuf)>);
+pub(super) struct HandedOverExtras(Vec<(Ticket, PathBuf)>);
 
-impl HandedOver {
+impl HandedOverExtras {
     /// Names the file that a fault is about, if it is about one.
     pub(super) fn explain(&self, fault: SourceFault) -> Result<ExtrasError, SourceFault> {
         let position = self.0.binary_search_by_key(&fault.ticket, |(ticket, _)| *ticket);
@@ -86,7 +43,7 @@ impl HandedOver {
 }
 
 /// A file to be captured.
-struct Found {
+struct FoundFile {
     dir: Arc<Dir>,
     /// Its path below `dir`.
     source: RelativePath,
@@ -96,89 +53,92 @@ struct Found {
     mode: u32,
 }
 
-impl Content for Found {
+impl StreamedBlob for FoundFile {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.dir.open_file(&self.source)?))
     }
 }
 
-impl Capture<'_> {
-    /// Fails at once over what would fail only after database and attachments were read.
-    ///
-    /// Files come and go meanwhile, so that those to be captured are found anew when their turn comes.
-    pub(super) fn check_extras(&self) -> Result<(), CreateError> {
-        for file in self.find_extras()? {
-            self.stop_if_cancelled()?;
-            file.open().map_err(unreadable(&file.full))?;
-        }
-        Ok(())
+/// Fails at once over what would fail only after database and attachments were read.
+///
+/// Files come and go meanwhile, so that those to be captured are found anew when their turn comes.
+pub(super) fn check(capture: &Capture<'_>) -> Result<(), CreateError> {
+    for file in find(capture)? {
+        stop_if_cancelled(capture)?;
+        file.open().map_err(unreadable(&file.full))?;
     }
+    Ok(())
+}
 
-    pub(super) fn capture_extras(
-        &self,
-        sink: &PackSink<'_, '_>,
-        handed_over: &mut HandedOver,
-    ) -> Result<CapturedExtras, CreateError> {
-        self.context.observer.begin(phase::EXTRAS, 0);
-        let found = self.find_extras()?;
-        let mut files = Vec::with_capacity(found.len());
-        for file in found {
-            self.stop_if_cancelled()?;
-            let (path, mode, full) = (file.target.clone(), file.mode, file.full.clone());
-            let (blob, size) = self.hand_over_extra(file, sink)?;
-            handed_over.0.push((blob.ticket(), full));
-            files.push((blob, path, mode, size));
-        }
-        let files = files
-            .into_iter()
-            .map(|(blob, path, mode, size)| Ok(ExtraFile { path, mode, size, blob: sink.id_of(blob)? }));
-        let files = files.collect::<Result<Vec<_>, CreateError>>()?;
-        let tree = if files.is_empty() {
-            None
-        } else {
-            let tree = sink.add(extras::encode(&files))?;
-            Some(sink.id_of(tree)?)
-        };
-        let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
-        Ok(CapturedExtras { tree, files: u64::try_from(files.len()).unwrap_or(u64::MAX), bytes })
+/// Hands over every file, and the tree that lists them.
+pub(super) fn store(
+    capture: &Capture<'_>,
+    sink: &PackSink<'_, '_>,
+    handed_over: &mut HandedOverExtras,
+) -> Result<CapturedExtras, CreateError> {
+    capture.context.observer.begin(phase::EXTRAS, 0);
+    let found = find(capture)?;
+    let mut files = Vec::with_capacity(found.len());
+    for file in found {
+        stop_if_cancelled(capture)?;
+        let (path, mode, full) = (file.target.clone(), file.mode, file.full.clone());
+        let (blob, size) = hand_over(capture, file, sink)?;
+        handed_over.0.push((blob.ticket(), full));
+        files.push((blob, path, mode, size));
     }
+    let files = files
+        .into_iter()
+        .map(|(blob, path, mode, size)| Ok(ExtraFile { path, mode, size, blob: sink.id_of(blob)? }));
+    let files = files.collect::<Result<Vec<_>, CreateError>>()?;
+    let tree = if files.is_empty() {
+        None
+    } else {
+        let tree = sink.add(extras::encode(&files))?;
+        Some(sink.id_of(tree)?)
+    };
+    let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+    Ok(CapturedExtras { tree, files: u64::try_from(files.len()).unwrap_or(u64::MAX), bytes })
+}
 
-    fn hand_over_extra(&self, file: Found, sink: &PackSink<'_, '_>) -> Result<(Unnamed, u64), CreateError> {
-        let full = file.full.clone();
-        let opened = file.dir.open_file(&file.source).map_err(unreadable(&full))?;
-        let len = opened.metadata().map_err(unreadable(&full))?.len();
-        if len >= STREAM_FROM {
-            return Ok((sink.add_stream(Box::new(file), len)?, len));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-        // What is appended meanwhile belongs to the next snapshot.
-        opened.take(len).read_to_end(&mut bytes).map_err(unreadable(&full))?;
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.context.observer.advance(size);
-        Ok((sink.add(bytes)?, size))
+fn hand_over(
+    capture: &Capture<'_>,
+    file: FoundFile,
+    sink: &PackSink<'_, '_>,
+) -> Result<(Unnamed, u64), CreateError> {
+    let full = file.full.clone();
+    let opened = file.dir.open_file(&file.source).map_err(unreadable(&full))?;
+    let len = opened.metadata().map_err(unreadable(&full))?.len();
+    if len >= STREAM_FROM {
+        return Ok((sink.add_stream(Box::new(file), len)?, len));
     }
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    // What is appended meanwhile belongs to the next snapshot.
+    opened.take(len).read_to_end(&mut bytes).map_err(unreadable(&full))?;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    capture.context.observer.advance(size);
+    Ok((sink.add(bytes)?, size))
+}
 
-    /// Finds everything that is to be captured, sorted by path, no two of which are one file anywhere.
-    fn find_extras(&self) -> Result<Vec<Found>, ExtrasError> {
-        let home = self.request.home;
-        let mut search = Search { root: home.data_dir.clone(), found: Vec::new() };
-        let data_dir = Arc::new(Dir::open(&home.data_dir).map_err(unreadable(&home.data_dir))?);
-        search.folder(&data_dir, "deletions")?;
-        if self.request.include_tokens {
-            search.folder(&data_dir, "tokens")?;
-            search.client_secrets(&data_dir)?;
-        }
-        if self.request.include_config {
-            let config = home.config_file.as_deref().ok_or(ExtrasError::NoConfig)?;
-            search.config(config)?;
-        }
-        search.finish()
+/// Finds everything that is to be captured, sorted by path, no two of which are one file anywhere.
+fn find(capture: &Capture<'_>) -> Result<Vec<FoundFile>, ExtrasError> {
+    let home = capture.request.home;
+    let mut search = Search { root: home.data_dir.clone(), found: Vec::new() };
+    let data_dir = Arc::new(Dir::open(&home.data_dir).map_err(unreadable(&home.data_dir))?);
+    search.folder(&data_dir, "deletions")?;
+    if capture.request.include_tokens {
+        search.folder(&data_dir, "tokens")?;
+        search.client_secrets(&data_dir)?;
     }
+    if capture.request.include_config {
+        let config = home.config_file.as_deref().ok_or(ExtrasError::NoConfig)?;
+        search.config(config)?;
+    }
+    search.finish()
 }
 
 struct Search {
     root: PathBuf,
-    found: Vec<Found>,
+    found: Vec<FoundFile>,
 }
 
 impl Search {
@@ -251,11 +211,11 @@ impl Search {
             Kind::File => {}
         }
         let target = ExtraPath::parse(target).map_err(|source| ExtrasError::BadPath { source })?;
-        self.found.push(Found { dir: Arc::clone(dir), source, full, target, mode: stat.mode & 0o777 });
+        self.found.push(FoundFile { dir: Arc::clone(dir), source, full, target, mode: stat.mode & 0o777 });
         Ok(false)
     }
 
-    fn finish(mut self) -> Result<Vec<Found>, ExtrasError> {
+    fn finish(mut self) -> Result<Vec<FoundFile>, ExtrasError> {
         self.found.sort_by(|a, b| a.target.cmp(&b.target));
         let mut seen: HashMap<String, &str> = HashMap::with_capacity(self.found.len());
         for file in &self.found {

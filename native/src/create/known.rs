@@ -3,17 +3,15 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use msgvault_verifier::PackFile;
 use msgvault_verifier::format::id::{BlobId, PackId};
-
-use super::Repo;
+use msgvault_verifier::repository::Repository;
 
 /// The blobs that the repository really holds: an index names them, their pack is there, and its footer agrees.
 ///
 /// A pack's footer is read once, when the first of its blobs is asked for. One bit a blob is remembered. What was
 /// found damaged is not held, whatever the footer says, so that it is stored again.
 pub(super) struct KnownBlobs<'r> {
-    repository: &'r Repo,
+    repository: &'r Repository,
     state: Mutex<State>,
 }
 
@@ -25,7 +23,7 @@ struct State {
 }
 
 impl<'r> KnownBlobs<'r> {
-    pub(super) fn of(repository: &'r Repo) -> Self {
+    pub(super) fn of(repository: &'r Repository) -> Self {
         Self { repository, state: Mutex::default() }
     }
 
@@ -53,7 +51,7 @@ impl<'r> KnownBlobs<'r> {
     /// Marks every blob for which the pack's footer says what the index says.
     fn confirm(&self, pack: PackId, confirmed: &mut [u64]) {
         let index = self.repository.index();
-        let Ok(file) = PackFile::open(self.repository.store(), pack) else { return };
+        let Ok(file) = self.repository.pack(pack) else { return };
         for entry in file.entries() {
             let Some(position) = index.position(&entry.id) else { continue };
             let agrees = index.at(position).is_some_and(|location| {

@@ -11,7 +11,7 @@ use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::{Observer, Phase};
 use serde::Serialize;
 
-use super::{Capture, Captured, Times};
+use super::{Captured, CreateRequest};
 
 /// What was captured.
 #[derive(Debug, Clone, Serialize)]
@@ -53,7 +53,7 @@ pub struct CreateReport {
 /// The captured database.
 #[derive(Debug, Clone, Serialize)]
 pub struct PageCounts {
-    /// Bytes a page.
+    /// Bytes per page.
     pub page_size: u32,
     /// Pages.
     pub total: u64,
@@ -87,42 +87,47 @@ pub struct ExtraCounts {
     pub bytes: u64,
 }
 
-impl Capture<'_> {
-    pub(super) fn report(&self, manifest: Manifest, captured: &Captured, times: &Times) -> CreateReport {
-        let attachments = &captured.attachments;
-        CreateReport {
-            dry_run: self.request.dry_run,
-            pages: PageCounts {
-                page_size: manifest.db.page_size,
-                total: manifest.db.page_count,
-                changed: captured.pages.changed,
-                bytes: manifest.database_bytes(),
-                map_chain_depth: manifest.db.map_chain_depth,
-            },
-            snapshot_id: Some(manifest.snapshot_id).filter(|_| !self.request.dry_run),
-            parent_id: manifest.parent_id,
-            created_at: manifest.created_at,
-            tag: manifest.options.tag,
-            format_version: manifest.format_version,
-            attachments: AttachmentCounts {
-                rows: attachments.rows,
-                blobs: attachments.blobs,
-                bytes: attachments.blob_bytes,
-                new: attachments.new_blobs,
-            },
-            extras: ExtraCounts { files: captured.extras.files, bytes: captured.extras.bytes },
-            stats: captured.stats.clone(),
-            new_packs: manifest.new_packs.filter(|_| !self.request.dry_run).unwrap_or_default(),
-            new_index: manifest.new_index,
-            bytes_added: manifest.bytes_added,
-            duration_seconds: manifest.duration_seconds,
-            freeze_seconds: seconds(times.began, times.frozen),
-            warnings: Vec::new(),
-        }
+/// Tells of a snapshot by its manifest and what the manifest does not keep.
+pub(super) fn of(
+    request: &CreateRequest<'_>,
+    manifest: Manifest,
+    captured: &Captured,
+    warnings: Vec<String>,
+) -> CreateReport {
+    let attachments = &captured.attachments;
+    CreateReport {
+        dry_run: request.dry_run,
+        pages: PageCounts {
+            page_size: manifest.db.page_size,
+            total: manifest.db.page_count,
+            changed: captured.database.changed,
+            bytes: manifest.database_bytes(),
+            map_chain_depth: manifest.db.map_chain_depth,
+        },
+        snapshot_id: Some(manifest.snapshot_id).filter(|_| !request.dry_run),
+        parent_id: manifest.parent_id,
+        created_at: manifest.created_at,
+        tag: manifest.options.tag,
+        format_version: manifest.format_version,
+        attachments: AttachmentCounts {
+            rows: attachments.rows,
+            blobs: attachments.blobs,
+            bytes: attachments.blob_bytes,
+            new: attachments.new_blobs,
+        },
+        extras: ExtraCounts { files: captured.extras.files, bytes: captured.extras.bytes },
+        stats: captured.stats.clone(),
+        new_packs: manifest.new_packs.filter(|_| !request.dry_run).unwrap_or_default(),
+        new_index: manifest.new_index,
+        bytes_added: manifest.bytes_added,
+        duration_seconds: manifest.duration_seconds,
+        freeze_seconds: seconds(captured.times.began, captured.times.frozen),
+        warnings,
     }
 }
 
-fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+/// Seconds from one time to another; 0 when the clock went back.
+pub(super) fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
 

@@ -29,8 +29,8 @@ pub enum InitError {
         /// The folder.
         path: PathBuf,
     },
-    /// There is something that is no folder.
-    #[error("{} is no folder; give a folder that is empty or does not exist yet", path.display())]
+    /// There is something that is not a folder.
+    #[error("{} is not a folder; give a folder that is empty or does not exist yet", path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
         created_at: context.now_text(),
         page_size: 0,
     };
-    let mut made = Made::default();
+    let mut made = MadeFolders::default();
     made.create_all(root)?;
     for name in FOLDERS {
         made.create(&root.join(name))?;
@@ -90,11 +90,11 @@ fn refuse_used(root: &Path) -> Result<(), InitError> {
 
 /// Folders that were made, outermost first; removed when dropped, as far as they are empty.
 #[derive(Default)]
-struct Made {
+struct MadeFolders {
     folders: Vec<PathBuf>,
 }
 
-impl Made {
+impl MadeFolders {
     fn create(&mut self, folder: &Path) -> Result<(), PublishError> {
         platform::create_folder(folder).map_err(PublishError::io("create", folder))?;
         self.folders.push(folder.to_owned());
@@ -112,7 +112,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for MadeFolders {
     fn drop(&mut self) {
         for folder in self.folders.iter().rev() {
             // What somebody else put there meanwhile stays.

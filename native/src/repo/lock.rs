@@ -4,6 +4,7 @@
 //! fresh by the file's modification time; a lock that is older than [`STALE_AFTER`] belongs to nobody. A lock is
 //! only ever taken away by renaming it first, so that of two who try one succeeds and can look at what it took.
 
+mod file;
 mod folder;
 mod refresh;
 
@@ -20,7 +21,7 @@ use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 pub use refresh::Lock;
 
-/// A lock that was not refreshed for so long is stale.
+/// A lock that was not refreshed for this long is stale.
 pub const STALE_AFTER: Duration = Duration::from_mins(30);
 /// How often a holder refreshes its lock.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
@@ -82,7 +83,7 @@ fn and_others(count: usize) -> String {
 /// Who holds a lock, as far as its file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// What the file says; `None` when it is no lock record.
+    /// What the file says; `None` when it is not a lock record.
     pub record: Option<LockRecord>,
     /// The process ran on this machine and is gone.
     pub is_dead: bool,

@@ -23,7 +23,7 @@ use msgvault_verifier::format::id::{BlobId, PackId};
 
 use super::publish::{PublishError, take_back};
 pub use new_blobs::NewBlobs;
-use queue::{CloseAtEnd, FailAtPanic, Failure, Queue, Task};
+use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
 
 /// Contents of more bytes than this are handed over as streams.
 pub const STREAM_FROM: u64 = 16 << 20;
@@ -153,7 +153,7 @@ impl Unnamed {
 pub struct Stopped;
 
 /// A content that is read in pieces, perhaps more than once.
-pub trait Content: Send {
+pub trait StreamedBlob: Send {
     /// Opens it from its start.
     fn open(&self) -> io::Result<Box<dyn Read + '_>>;
 }
@@ -176,14 +176,14 @@ impl<'env> PackSink<'_, 'env> {
     }
 
     /// Hands over a content of `len` bytes that is read in pieces; with one job, waits until it was read.
-    pub fn add_stream(&self, content: Box<dyn Content + 'env>, len: u64) -> Result<Unnamed, Stopped> {
+    pub fn add_stream(&self, content: Box<dyn StreamedBlob + 'env>, len: u64) -> Result<Unnamed, Stopped> {
         self.stream(content, len, None).map(Unnamed)
     }
 
     /// Like `add_stream`, for a content that must have this ID.
     pub fn add_expected_stream(
         &self,
-        content: Box<dyn Content + 'env>,
+        content: Box<dyn StreamedBlob + 'env>,
         len: u64,
         expected: BlobId,
     ) -> Result<Ticket, Stopped> {
@@ -192,7 +192,7 @@ impl<'env> PackSink<'_, 'env> {
 
     fn stream(
         &self,
-        content: Box<dyn Content + 'env>,
+        content: Box<dyn StreamedBlob + 'env>,
         len: u64,
         expected: Option<BlobId>,
     ) -> Result<Ticket, Stopped> {
@@ -247,7 +247,7 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
         let workers: Vec<_> = match start() {
             Ok(first) => iter::once(first).chain((1..jobs).map_while(|_| start().ok())).collect(),
             Err(error) => {
-                queue.fail(Failure::Threads(error));
+                queue.fail(PackFailure::Threads(error));
                 Vec::new()
             }
         };

@@ -24,7 +24,7 @@ pub enum PublishError {
         source: io::Error,
     },
     /// The folder for unfinished files is something else, which nothing may be removed from.
-    #[error("{} is no folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
+    #[error("{} is not a folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
     ForeignStaging {
         /// The path.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum FileKind {
 
 /// The points where a fault can be injected, in the order in which they are reached.
 #[derive(Debug, Clone, Copy)]
-struct Points {
+struct FaultPoints {
     create: &'static str,
     write: &'static str,
     sync: &'static str,
@@ -76,7 +76,7 @@ struct Points {
 
 macro_rules! points {
     ($kind:literal) => {
-        Points {
+        FaultPoints {
             create: concat!($kind, ".create"),
             write: concat!($kind, ".write"),
             sync: concat!($kind, ".sync"),
@@ -88,7 +88,7 @@ macro_rules! points {
 }
 
 impl FileKind {
-    const fn points(self) -> Points {
+    const fn points(self) -> FaultPoints {
         match self {
             Self::Config => points!("config"),
             Self::Pack => points!("pack"),
@@ -204,7 +204,7 @@ pub fn take_back(path: &Path) {
 
 /// Removes everything in `staging/`; only for the holder of the exclusive lock.
 ///
-/// A link or something that is no folder is refused: what it leads to is not the repository's.
+/// A link or something that is not a folder is refused: what it leads to is not the repository's.
 pub fn clean_staging(root: &Path) -> Result<(), PublishError> {
     let staging = root.join("staging");
     match fs::symlink_metadata(&staging) {

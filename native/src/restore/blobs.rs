@@ -6,14 +6,14 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use msgvault_platform::context::SharedObserver;
-use msgvault_verifier::PackFile;
+use msgvault_verifier::Pack;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::format::path::RelativePath;
-use msgvault_verifier::repository::{BlobError, BlobFault};
+use msgvault_verifier::repository::{BlobError, BlobFault, Repository};
 
+use super::Restore;
 use super::error::RestoreError;
-use super::{Run, Source};
 
 /// The blobs that are wanted of one pack, each with what it is wanted for.
 pub(super) struct PackWork<T> {
@@ -24,7 +24,7 @@ pub(super) struct PackWork<T> {
 
 /// Groups blobs by pack. Fails when no index names one of them.
 pub(super) fn by_pack<T>(
-    repository: &Source,
+    repository: &Repository,
     wanted: impl IntoIterator<Item = (BlobId, T)>,
 ) -> Result<Vec<PackWork<T>>, RestoreError> {
     let index = repository.index();
@@ -48,10 +48,10 @@ pub(super) fn by_pack<T>(
 
 /// Visits the wanted blobs of one pack, each after its footer entry was compared with the index.
 pub(super) fn each_blob<T>(
-    repository: &Source,
+    repository: &Repository,
     observer: SharedObserver<'_>,
     work: &PackWork<T>,
-    mut visit: impl FnMut(&T, &PackFile<'_>, &PackEntry) -> Result<(), RestoreError>,
+    mut visit: impl FnMut(&T, &Pack<'_>, &PackEntry) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     let mut file = None;
     for (position, purpose) in &work.blobs {
@@ -62,7 +62,7 @@ pub(super) fn each_blob<T>(
         let Some(location) = repository.index().at(position) else { continue };
         let failed = |fault: BlobFault| BlobError { blob: location.id, pack: Some(work.pack), fault };
         if file.is_none() {
-            let opened = PackFile::open(repository.store(), work.pack);
+            let opened = repository.pack(work.pack);
             file = Some(opened.map_err(|error| failed(error.into()))?);
         }
         let Some(file) = &file else { continue };
@@ -74,15 +74,15 @@ pub(super) fn each_blob<T>(
 
 /// Writes a blob to a new staged file.
 pub(super) fn stage(
-    run: &Run<'_>,
+    restore: &Restore<'_>,
     name: &RelativePath,
-    pack: &PackFile<'_>,
+    pack: &Pack<'_>,
     entry: &PackEntry,
 ) -> Result<File, RestoreError> {
-    let observer = run.context.observer;
-    let mut file = run.staging.create_file(name)?;
-    stream(run.repository, observer, pack, entry, |piece| {
-        file.write_all(piece).map_err(|source| run.staging.failed("write", name, source))?;
+    let observer = restore.context.observer;
+    let mut file = restore.staging.create_file(name)?;
+    stream(restore.repository, observer, pack, entry, |piece| {
+        file.write_all(piece).map_err(|source| restore.staging.failed("write", name, source))?;
         observer.advance(piece.len() as u64);
         Ok(())
     })?;
@@ -91,14 +91,14 @@ pub(super) fn stage(
 
 /// Hands a blob to `sink`, piece by piece; the pieces are only worth something once this returns `Ok`.
 pub(super) fn stream(
-    repository: &Source,
+    repository: &Repository,
     observer: SharedObserver<'_>,
-    file: &PackFile<'_>,
+    file: &Pack<'_>,
     entry: &PackEntry,
     mut sink: impl FnMut(&[u8]) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     let mut failure = None;
-    let streamed = file.stream(entry, repository.decompressor(), &mut |piece| {
+    let streamed = file.stream(entry, &mut |piece| {
         let taken = if observer.cancelled() { Err(RestoreError::Cancelled) } else { sink(piece) };
         match taken {
             Ok(()) => ControlFlow::Continue(()),

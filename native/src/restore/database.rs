@@ -9,28 +9,28 @@ use msgvault_verifier::snapshot::Maps;
 
 use crate::phase;
 
-use super::Run;
+use super::Restore;
 use super::blobs::{each_blob, stream};
 use super::error::{RestoreError, reached};
 use super::preflight::Plan;
 
 /// Writes the staged database.
-pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
-    let observer = run.context.observer;
-    let staging = run.staging;
-    let len = run.snapshot.manifest.database_bytes();
+pub(super) fn stage(restore: &Restore<'_>, plan: &Plan) -> Result<(), RestoreError> {
+    let observer = restore.context.observer;
+    let staging = restore.staging;
+    let len = restore.snapshot.manifest.database_bytes();
     observer.begin(phase::DATABASE, len);
     let file = staging.create_file(staging.database())?;
     let failed = |source| staging.failed("write", staging.database(), source);
     file.set_len(len).map_err(failed)?;
-    reached(run.context, "restore.database.created")?;
-    run.workers.each(&plan.pages, |work| {
-        each_blob(run.repository, observer, work, |(start, end), pack, entry| {
+    reached(restore.context, "restore.database.created")?;
+    restore.workers.each(&plan.pages, |work| {
+        each_blob(restore.repository, observer, work, |(start, end), pack, entry| {
             let runs = plan.page_runs.get(*start..*end).unwrap_or_default();
-            let mut pages = Pages::new(&run.snapshot.maps, entry.id, runs);
-            stream(run.repository, observer, pack, entry, |piece| {
+            let mut pages = Pages::new(&restore.snapshot.maps, entry.id, runs);
+            stream(restore.repository, observer, pack, entry, |piece| {
                 pages.take(piece, |page, bytes| {
-                    write_page(&file, run, page, bytes)?;
+                    write_page(&file, restore, page, bytes)?;
                     observer.advance(bytes.len() as u64);
                     Ok(())
                 })
@@ -38,13 +38,13 @@ pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
         })
     })?;
     staging.sync_file(staging.database(), &file)?;
-    reached(run.context, "restore.database.written")
+    reached(restore.context, "restore.database.written")
 }
 
-fn write_page(file: &File, run: &Run<'_>, page: u64, bytes: &[u8]) -> Result<(), RestoreError> {
-    let offset = page.saturating_mul(run.snapshot.maps.pages.page_size.bytes());
+fn write_page(file: &File, restore: &Restore<'_>, page: u64, bytes: &[u8]) -> Result<(), RestoreError> {
+    let offset = page.saturating_mul(restore.snapshot.maps.pages.page_size.bytes());
     let written = platform::write_all_at(file, offset, bytes);
-    Ok(written.map_err(|source| run.staging.failed("write", run.staging.database(), source))?)
+    Ok(written.map_err(|source| restore.staging.failed("write", restore.staging.database(), source))?)
 }
 
 /// Cuts a blob that arrives in pieces into the pages of its runs.
@@ -55,7 +55,7 @@ struct Pages<'a> {
     ahead: &'a [PageRun],
     /// Runs that have begun and not ended; several may want the same bytes.
     open: Vec<&'a PageRun>,
-    /// What arrived and is no whole page yet.
+    /// What arrived and is not a whole page yet.
     rest: Vec<u8>,
     /// Where `rest` begins in the blob.
     offset: u64,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use msgvault_freeze::ownership::OwnershipError;
+use msgvault_freeze::record::RecordError;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::repository::{BlobError, OpenError};
@@ -10,10 +12,8 @@ use msgvault_verifier::snapshot::SnapshotError;
 
 use crate::archive::pack_index::IndexFault;
 use crate::archive::schema::SchemaError;
-use crate::archive::spool::SpoolError;
+use crate::archive::temporary::TemporaryError;
 use crate::repo::lock::LockError;
-
-use super::target::TargetError;
 
 /// Why a restore stops. Whatever it says, an old database in the target is as it was, unless it says that
 /// the snapshot is restored.
@@ -60,7 +60,7 @@ pub enum RestoreError {
         /// Its content.
         blob: BlobId,
     },
-    /// The target is no place for a restore.
+    /// The target is not fit for a restore.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The target cannot be written.
@@ -74,7 +74,7 @@ pub enum RestoreError {
     PackIndex(#[from] IndexFault),
     /// The recorded paths cannot be kept.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Temporary(#[from] TemporaryError),
     /// SQLite cannot read the restored database.
     #[error("the restored database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -121,6 +121,83 @@ pub enum RestoreError {
     /// The threads cannot be started.
     #[error("no threads can be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Why a folder is not fit for a restore. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// It is a symbolic link.
+    #[error("the target {} is a symbolic link; name the folder that it leads to", path.display())]
+    Link {
+        /// The target.
+        path: PathBuf,
+    },
+    /// It is a file.
+    #[error("the target {} is not a folder", path.display())]
+    NotAFolder {
+        /// The target.
+        path: PathBuf,
+    },
+    /// There is something in it.
+    #[error(
+        "the target {} is not empty; name another one, or give --overwrite to replace files of the same names and keep the others",
+        path.display()
+    )]
+    NotEmpty {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A daemon uses it.
+    #[error("the target {} is the home of a running daemon; stop the daemon or name another folder", path.display())]
+    LiveHome {
+        /// The target.
+        path: PathBuf,
+    },
+    /// It is the repository or lies in it.
+    #[error("the target {} lies in the repository; name a folder elsewhere", path.display())]
+    InRepository {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The repository lies in it.
+    #[error("the target {} holds the repository; name a folder elsewhere", path.display())]
+    AboveRepository {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A folder, or something else that is not a file, is where a file must go.
+    #[error("{} is not a regular file, and a file of the snapshot must go there; move it away", path.display())]
+    Occupied {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// A link or a file is where a folder must go.
+    #[error("{} is not a folder, and files of the snapshot must go into it; move it away", path.display())]
+    NoFolder {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// Another restore writes to it.
+    #[error("another restore writes to the target {}; wait for it, or name another folder", path.display())]
+    InUse {
+        /// The target.
+        path: PathBuf,
+    },
+    /// It cannot be told whether a daemon uses it.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Somebody works in it.
+    #[error(transparent)]
+    Ownership(#[from] OwnershipError),
+    /// It cannot be looked at.
+    #[error("the target {} cannot be used: {source}", path.display())]
+    Unusable {
+        /// The target.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// A file or folder of the target that cannot be handled.

@@ -7,29 +7,29 @@ use msgvault_platform as platform;
 
 use crate::phase;
 
-use super::Run;
+use super::Restore;
 use super::blobs::{self, each_blob};
 use super::error::{RestoreError, reached};
 use super::preflight::Plan;
 
 /// Writes the staged files and makes the folders that they will be in.
-pub(super) fn stage(run: &Run<'_>, plan: &Plan) -> Result<(), RestoreError> {
-    let observer = run.context.observer;
-    let bytes = run.snapshot.extras.iter().fold(0u64, |sum, extra| sum.saturating_add(extra.size));
+pub(super) fn stage(restore: &Restore<'_>, plan: &Plan) -> Result<(), RestoreError> {
+    let observer = restore.context.observer;
+    let bytes = restore.snapshot.extras.iter().fold(0u64, |sum, extra| sum.saturating_add(extra.size));
     observer.begin(phase::EXTRAS, bytes);
-    run.workers.each(&plan.extras, |work| {
-        each_blob(run.repository, observer, work, |n, pack, entry| {
-            let Some(extra) = run.snapshot.extras.get(*n) else { return Ok(()) };
-            let name = run.staging.file('e', *n)?;
-            let file = blobs::stage(run, &name, pack, entry)?;
+    restore.workers.each(&plan.extras, |work| {
+        each_blob(restore.repository, observer, work, |n, pack, entry| {
+            let Some(extra) = restore.snapshot.extras.get(*n) else { return Ok(()) };
+            let name = restore.staging.file('e', *n)?;
+            let file = blobs::stage(restore, &name, pack, entry)?;
             let path = extra.path.relative();
             set_mode(&file, extra.mode)
-                .map_err(|source| run.staging.failed("set the mode of", path, source))?;
-            run.staging.sync_file(&name, &file)?;
-            Ok(run.staging.create_parent(path)?)
+                .map_err(|source| restore.staging.failed("set the mode of", path, source))?;
+            restore.staging.sync_file(&name, &file)?;
+            Ok(restore.staging.create_parent(path)?)
         })
     })?;
-    reached(run.context, "restore.extras.staged")
+    reached(restore.context, "restore.extras.staged")
 }
 
 /// Gives the permission bits; a file without any would be of no use to anybody.

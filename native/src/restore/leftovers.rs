@@ -1,53 +1,14 @@
-//! The names of what a restore puts into its target for a while, and what an interrupted one left there.
+//! What an interrupted restore left in its target.
 
 use std::collections::BTreeSet;
 use std::io;
 
 use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::id::FileId;
-use msgvault_verifier::format::path::{RESTORE_MARK as MARK, RelativePath};
+use msgvault_verifier::format::path::RelativePath;
 
+use super::names::{SIDECARS, aside, files, id_of, path, staged_database};
 use super::undo;
-
-/// The database.
-pub(super) const DATABASE: &str = "msgvault.db";
-/// The folder of attachments.
-pub(super) const ATTACHMENTS: &str = "attachments";
-/// What SQLite keeps beside a database.
-pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// The folder of files that have no place yet.
-const FILES: &str = "files";
-
-/// The name of the staged database.
-pub(super) fn staged_database(id: FileId) -> String {
-    format!("{DATABASE}{MARK}{id}")
-}
-
-/// The name of an old sidecar that was set aside.
-pub(super) fn aside(sidecar: &str, id: FileId) -> String {
-    format!("{DATABASE}{sidecar}{MARK}{id}")
-}
-
-/// The name of the folder of staged files.
-pub(super) fn files(id: FileId) -> String {
-    format!("{FILES}{MARK}{id}")
-}
-
-/// Whether a restore made this name.
-pub(super) fn is_leftover(name: &str) -> bool {
-    id_of(name).is_some()
-}
-
-fn id_of(name: &str) -> Option<FileId> {
-    let (stem, mut tail) = name.split_once(MARK)?;
-    if stem == DATABASE {
-        // SQLite's own files beside the staged database.
-        tail = SIDECARS.iter().find_map(|sidecar| tail.strip_suffix(sidecar)).unwrap_or(tail);
-    } else if stem != FILES && !SIDECARS.iter().any(|sidecar| stem.strip_prefix(DATABASE) == Some(sidecar)) {
-        return None;
-    }
-    tail.parse().ok()
-}
 
 /// Takes back and removes what interrupted restores left, and says how many names that were.
 pub(super) fn sweep(dir: &Dir) -> io::Result<usize> {
@@ -93,35 +54,11 @@ fn remove(dir: &Dir, name: &RelativePath) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A name that this program made up.
-pub(super) fn path(name: &str) -> io::Result<RelativePath> {
-    RelativePath::parse(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidFilename, error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ID: &str = "01m849xq3wk3s4p8ybcf4313en";
-
-    #[test]
-    fn only_exactly_these_names_are_leftovers() {
-        for name in ["msgvault.db", "msgvault.db-wal", "msgvault.db-shm", "msgvault.db-journal", "files"] {
-            assert!(is_leftover(&format!("{name}.restore-{ID}")), "{name}");
-        }
-        assert!(is_leftover(&format!("msgvault.db.restore-{ID}-wal")));
-        for name in [
-            "msgvault.db".to_owned(),
-            "msgvault.db.restore-".to_owned(),
-            format!("notes.restore-{ID}"),
-            format!("msgvault.db-x.restore-{ID}"),
-            format!("msgvault.db.restore-{}", ID.to_uppercase()),
-            format!("msgvault.db.restore-{ID}.txt"),
-            format!("files.restore-{ID}-wal"),
-        ] {
-            assert!(!is_leftover(&name), "{name}");
-        }
-    }
 
     #[test]
     fn leftovers_are_removed_and_nothing_else() {

@@ -4,11 +4,12 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives};
 use msgvault_verifier::format::page_map::Run as PageRun;
+use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 
+use super::RestoreError;
 use super::blobs::{PackWork, by_pack, each_blob};
 use super::workers::Workers;
-use super::{RestoreError, Source};
 
 /// What must be read, grouped by pack.
 pub(super) struct Plan {
@@ -25,7 +26,7 @@ pub(super) struct Plan {
 /// Resolves every reference through the index and the packs' footers, and compares lengths.
 pub(super) fn plan(
     context: &Context<'_>,
-    repository: &Source,
+    repository: &Repository,
     snapshot: &Snapshot,
     workers: &Workers,
 ) -> Result<Plan, RestoreError> {
@@ -93,7 +94,7 @@ fn check_length(
 
 /// What the snapshot says about texts derived from documents.
 pub(super) fn disclosures(
-    repository: &Source,
+    repository: &Repository,
     snapshot: &Snapshot,
 ) -> Result<Vec<DocumentDerivatives>, RestoreError> {
     let mut found = Vec::new();

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::archive::{pack_index, schema};
 use crate::phase;
 
-use super::Run;
+use super::Restore;
 use super::error::{RestoreError, reached};
 
 /// How many of SQLite's findings are told.
@@ -19,12 +19,12 @@ const OUTSIDE_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').rem
 
 /// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
 /// not restored. Returns whether there was anything to empty.
-pub(super) fn prove(run: &Run<'_>, integrity_check: bool) -> Result<bool, RestoreError> {
-    run.context.observer.begin(phase::PROOF, 0);
-    let database = open(run)?;
+pub(super) fn prove(restore: &Restore<'_>, integrity_check: bool) -> Result<bool, RestoreError> {
+    restore.context.observer.begin(phase::PROOF, 0);
+    let database = open(restore)?;
     schema::check_tables(&database)?;
     let found = schema::stats(&database)?.to_json();
-    let expected = run.snapshot.manifest.stats_json();
+    let expected = restore.snapshot.manifest.stats_json();
     if found != expected {
         return Err(RestoreError::Proof { expected, found });
     }
@@ -34,30 +34,30 @@ pub(super) fn prove(run: &Run<'_>, integrity_check: bool) -> Result<bool, Restor
     let names_packs = pack_index::names_packs(&database)?;
     drop(database);
     if names_packs {
-        empty_pack_tables(run)?;
+        empty_pack_tables(restore)?;
     }
-    reached(run.context, "restore.proven")?;
+    reached(restore.context, "restore.proven")?;
     Ok(names_packs)
 }
 
 /// Opens the staged database as a file that never changes, so that not a byte is written beside or into it.
-pub(super) fn open(run: &Run<'_>) -> Result<Connection, RestoreError> {
-    let path = run.staging.database_path();
+pub(super) fn open(restore: &Restore<'_>) -> Result<Connection, RestoreError> {
+    let path = restore.staging.database_path();
     let path = percent_encode(path.as_os_str().as_encoded_bytes(), OUTSIDE_PATHS);
     let uri = format!("file:{path}?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect(Path::new(&uri), flags)
 }
 
-fn empty_pack_tables(run: &Run<'_>) -> Result<(), RestoreError> {
-    let mut database = connect(&run.staging.database_path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+fn empty_pack_tables(restore: &Restore<'_>) -> Result<(), RestoreError> {
+    let mut database = connect(&restore.staging.database_path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Nobody else knows the file, and so no shared memory is made beside it.
     database.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     pack_index::empty(&mut database)?;
     database.close().map_err(|(_, error)| RestoreError::Sqlite(error))?;
-    let name = run.staging.database();
-    let synced = run.staging.dir().open_file_to_change(name).and_then(|file| file.sync_all());
-    Ok(synced.map_err(|source| run.staging.failed("make durable", name, source))?)
+    let name = restore.staging.database();
+    let synced = restore.staging.dir().open_file_to_change(name).and_then(|file| file.sync_all());
+    Ok(synced.map_err(|source| restore.staging.failed("make durable", name, source))?)
 }
 
 /// The database comes from a repository, and its schema could be written to do harm: no trigger, view or

@@ -10,11 +10,11 @@ use msgvault_verifier::format::path::RelativePath;
 use msgvault_verifier::repository::BlobSet;
 use rusqlite::Connection;
 
-use crate::archive::schema;
-use crate::archive::spool::{SpoolError, temporary};
+use crate::archive::temporary::{self, TemporaryError};
+use crate::archive::{content_table, schema};
 
 use super::error::{RestoreError, WriteError};
-use super::{Run, leftovers, proof};
+use super::{Restore, names, proof};
 
 /// Paths come ordered by hash, as the positions are.
 const TABLE: &str =
@@ -30,23 +30,23 @@ pub(super) struct Recorded {
 }
 
 /// Reads the recorded paths, and checks that the database refers to exactly the attachments of the snapshot.
-pub(super) fn read(run: &Run<'_>) -> Result<Recorded, RestoreError> {
-    let (index, attachments) = (run.repository.index(), &run.snapshot.attachments);
+pub(super) fn read(restore: &Restore<'_>) -> Result<Recorded, RestoreError> {
+    let (index, attachments) = (restore.repository.index(), &restore.snapshot.attachments);
     let positions = || (0..attachments.len()).filter_map(|n| attachments.position(n)?.try_into().ok());
     let mut listed = BlobSet::new(index);
     positions().for_each(|position| {
         listed.insert(position);
     });
-    let connection = temporary(TABLE)?;
+    let connection = temporary::open(TABLE)?;
     let (mut canonical, mut other) = (BlobSet::new(index), BlobSet::new(index));
-    schema::recorded_paths(&proof::open(run)?, |id, path| {
+    schema::recorded_paths(&proof::open(restore)?, |id, path| {
         let position = index.position(&id).filter(|position| listed.contains(*position));
         let position = position.ok_or(RestoreError::NotListed { id })?;
-        if path.as_str() == schema::canonical_path(&id) {
+        if path.as_str() == content_table::canonical_path(&id) {
             canonical.insert(position);
         } else {
             other.insert(position);
-            keep(&connection, position, &path).map_err(SpoolError::from)?;
+            keep(&connection, position, &path).map_err(TemporaryError::from)?;
         }
         Ok::<_, RestoreError>(())
     })?;
@@ -69,18 +69,22 @@ fn key(position: usize) -> i64 {
 
 impl Recorded {
     /// The paths of an attachment in the target.
-    pub(super) fn paths(&self, run: &Run<'_>, id: &BlobId) -> Result<Vec<RelativePath>, RestoreError> {
-        let position = run.repository.index().position(id).unwrap_or(usize::MAX);
+    pub(super) fn paths(
+        &self,
+        restore: &Restore<'_>,
+        id: &BlobId,
+    ) -> Result<Vec<RelativePath>, RestoreError> {
+        let position = restore.repository.index().position(id).unwrap_or(usize::MAX);
         let mut paths = Vec::new();
         if self.canonical.contains(position) {
-            paths.push(schema::canonical_path(id));
+            paths.push(content_table::canonical_path(id));
         }
         if self.other.contains(position) {
-            paths.extend(self.others(position).map_err(SpoolError::from)?);
+            paths.extend(self.others(position).map_err(TemporaryError::from)?);
         }
         let below = |path: String| {
-            let path = format!("{}/{path}", leftovers::ATTACHMENTS);
-            leftovers::path(&path).map_err(|source| WriteError::new("name", Path::new(&path), source).into())
+            let path = format!("{}/{path}", names::ATTACHMENTS);
+            names::path(&path).map_err(|source| WriteError::new("name", Path::new(&path), source).into())
         };
         paths.into_iter().map(below).collect()
     }

@@ -11,8 +11,8 @@ use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::path::RelativePath;
 
 use super::error::WriteError;
-use super::leftovers;
 use super::target::Target;
+use super::{leftovers, names};
 
 /// The staged database and files of one restore; what is still staged when this is dropped is removed.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Staging {
         let (unix_ms, random) = context.ulid_parts();
         let id = FileId::from_parts(unix_ms, random);
         let failed = |source| WriteError::new("make a folder in", &target.path, source);
-        let database = leftovers::path(&leftovers::staged_database(id)).map_err(failed)?;
-        let files = leftovers::path(&leftovers::files(id)).map_err(failed)?;
+        let database = names::path(&names::staged_database(id)).map_err(failed)?;
+        let files = names::path(&names::files(id)).map_err(failed)?;
         target.dir.create_dirs(&files).map_err(failed)?;
         let syncs_as_a_whole = target.dir.syncs_as_a_whole();
         Ok(Self { target, id, database, files, syncs_as_a_whole, kept: AtomicBool::new(false) })
@@ -68,7 +68,7 @@ impl Staging {
     /// The name of a staged file: a letter for its kind, and a number.
     pub(super) fn file(&self, kind: char, number: usize) -> Result<RelativePath, WriteError> {
         let name = format!("{}/{kind}{number}", self.files);
-        leftovers::path(&name).map_err(|source| WriteError::new("name", Path::new(&name), source))
+        names::path(&name).map_err(|source| WriteError::new("name", Path::new(&name), source))
     }
 
     /// Creates a staged file.
@@ -98,7 +98,7 @@ impl Staging {
     /// Makes the folders above a file.
     pub(super) fn create_parent(&self, of: &RelativePath) -> Result<(), WriteError> {
         let Some((parent, _)) = of.as_str().rsplit_once('/') else { return Ok(()) };
-        let made = leftovers::path(parent).and_then(|parent| self.dir().create_dirs(&parent));
+        let made = names::path(parent).and_then(|parent| self.dir().create_dirs(&parent));
         made.map_err(|source| self.failed("make a folder for", of, source))
     }
 

@@ -4,104 +4,27 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use msgvault_freeze::ownership::{OwnershipError, PresentLocks};
-use msgvault_freeze::record::{self, RecordError};
+use msgvault_freeze::ownership::PresentLocks;
+use msgvault_freeze::record;
 use msgvault_platform::context::Context;
 use msgvault_platform::{self as platform, Dir, Kind};
 use msgvault_verifier::format::extras::ExtraFile;
 
-use super::RestoreRequest;
-use super::error::{RestoreError, WriteError, reached};
-use super::leftovers::{self, ATTACHMENTS, DATABASE};
-
-/// Why a folder is no place for a restore. Nothing in it was changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TargetError {
-    /// It is a symbolic link.
-    #[error("the target {} is a symbolic link; name the folder that it leads to", path.display())]
-    Link {
-        /// The target.
-        path: PathBuf,
-    },
-    /// It is a file.
-    #[error("the target {} is no folder", path.display())]
-    NotAFolder {
-        /// The target.
-        path: PathBuf,
-    },
-    /// There is something in it.
-    #[error(
-        "the target {} is not empty; name another one, or give --overwrite to replace files of the same names and keep the others",
-        path.display()
-    )]
-    NotEmpty {
-        /// The target.
-        path: PathBuf,
-    },
-    /// A daemon uses it.
-    #[error("the target {} is the home of a running daemon; stop the daemon or name another folder", path.display())]
-    LiveHome {
-        /// The target.
-        path: PathBuf,
-    },
-    /// It is the repository or lies in it.
-    #[error("the target {} lies in the repository; name a folder elsewhere", path.display())]
-    InRepository {
-        /// The target.
-        path: PathBuf,
-    },
-    /// The repository lies in it.
-    #[error("the target {} holds the repository; name a folder elsewhere", path.display())]
-    AboveRepository {
-        /// The target.
-        path: PathBuf,
-    },
-    /// A folder, or something else that is no file, is where a file must go.
-    #[error("{} is no regular file, and a file of the snapshot must go there; move it away", path.display())]
-    Occupied {
-        /// What is in the way.
-        path: PathBuf,
-    },
-    /// A link or a file is where a folder must go.
-    #[error("{} is no folder, and files of the snapshot must go into it; move it away", path.display())]
-    NoFolder {
-        /// What is in the way.
-        path: PathBuf,
-    },
-    /// Another restore writes to it.
-    #[error("another restore writes to the target {}; wait for it, or name another folder", path.display())]
-    InUse {
-        /// The target.
-        path: PathBuf,
-    },
-    /// It cannot be told whether a daemon uses it.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Somebody works in it.
-    #[error(transparent)]
-    Ownership(#[from] OwnershipError),
-    /// It cannot be looked at.
-    #[error("the target {} cannot be used: {source}", path.display())]
-    Unusable {
-        /// The target.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
+use super::error::{RestoreError, TargetError, WriteError, reached};
+use super::names::{ATTACHMENTS, DATABASE};
+use super::{RestoreRequest, leftovers, names};
 
 /// A folder that is held until this is dropped, so that no other restore sweeps away what this one stages.
 #[derive(Debug)]
-pub(super) struct Held(Dir);
+pub(super) struct HeldDir(Dir);
 
-impl Held {
+impl HeldDir {
     fn hold(dir: Dir, path: &Path) -> Result<Self, TargetError> {
         if dir.try_hold() { Ok(Self(dir)) } else { Err(TargetError::InUse { path: path.to_owned() }) }
     }
 }
 
-impl Deref for Held {
+impl Deref for HeldDir {
     type Target = Dir;
 
     fn deref(&self) -> &Dir {
@@ -109,23 +32,23 @@ impl Deref for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldDir {
     fn drop(&mut self) {
         self.0.let_go();
     }
 }
 
 /// A target that was looked at and not changed.
-pub(super) struct Place {
+pub(super) struct UntouchedTarget {
     path: PathBuf,
-    existing: Option<Held>,
+    existing: Option<HeldDir>,
     locks: Option<PresentLocks>,
 }
 
 /// A target that is held.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) dir: Held,
+    pub(super) dir: HeldDir,
     /// Its path, without symbolic links.
     pub(super) path: PathBuf,
     /// Keeps daemons and writers out, if there ever were any.
@@ -133,7 +56,7 @@ pub(super) struct Target {
 }
 
 /// Looks at the target and refuses it before anything is changed.
-pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError> {
+pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<UntouchedTarget, TargetError> {
     // Without a slash or dot at the end, behind which a link would be followed.
     let path: PathBuf = request.target.components().collect();
     let unusable = |source| TargetError::Unusable { path: path.clone(), source };
@@ -145,14 +68,14 @@ pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<Place, TargetError
         Ok(_) => Some(Dir::open_no_follow(&path).map_err(unusable)?),
     };
     check_relations(&path, request)?;
-    let Some(dir) = existing else { return Ok(Place { path, existing: None, locks: None }) };
+    let Some(dir) = existing else { return Ok(UntouchedTarget { path, existing: None, locks: None }) };
     if record::live(&path)?.is_some() {
         return Err(TargetError::LiveHome { path });
     }
     let locks = PresentLocks::take(&path)?;
-    let dir = Held::hold(dir, &path)?;
+    let dir = HeldDir::hold(dir, &path)?;
     check_content(&dir, &path, request.overwrite)?;
-    Ok(Place { path, existing: Some(dir), locks: Some(locks) })
+    Ok(UntouchedTarget { path, existing: Some(dir), locks: Some(locks) })
 }
 
 /// Compares the target with the repository and with live homes, as objects of the file system.
@@ -177,9 +100,9 @@ fn check_relations(path: &Path, request: &RestoreRequest<'_>) -> Result<(), Targ
 
 fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<(), TargetError> {
     let unusable = |source| TargetError::Unusable { path: path.to_owned(), source };
-    let names = dir.entries().map_err(unusable)?;
-    let is_ours = |text: Option<&str>| text.is_some_and(leftovers::is_leftover);
-    if !overwrite && names.iter().any(|name| !is_ours(name.text.as_deref())) {
+    let entries = dir.entries().map_err(unusable)?;
+    let is_ours = |text: Option<&str>| text.is_some_and(names::is_leftover);
+    if !overwrite && entries.iter().any(|entry| !is_ours(entry.text.as_deref())) {
         return Err(TargetError::NotEmpty { path: path.to_owned() });
     }
     check_folder(dir, path, ATTACHMENTS)?;
@@ -188,7 +111,7 @@ fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<(), TargetEr
 
 /// Files can be put into a folder, or into one that is still to be made.
 fn check_folder(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
-    let blocked = match leftovers::path(name).and_then(|name| dir.stat(&name)) {
+    let blocked = match names::path(name).and_then(|name| dir.stat(&name)) {
         Ok(stat) => stat.kind != Kind::Folder,
         Err(_) => false,
     };
@@ -197,7 +120,7 @@ fn check_folder(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
 
 /// A file or a link can be replaced; a folder cannot.
 fn check_free(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
-    let occupied = match leftovers::path(name).and_then(|name| dir.stat(&name)) {
+    let occupied = match names::path(name).and_then(|name| dir.stat(&name)) {
         Ok(stat) => !matches!(stat.kind, Kind::File | Kind::Link),
         // Whatever hinders the look hinders the staging too, which is in time.
         Err(_) => false,
@@ -205,7 +128,7 @@ fn check_free(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
     if occupied { Err(TargetError::Occupied { path: path.join(name) }) } else { Ok(()) }
 }
 
-impl Place {
+impl UntouchedTarget {
     /// Checks that nothing is in the way of the other files.
     pub(super) fn check_extras(&self, extras: &[ExtraFile]) -> Result<(), TargetError> {
         let Some(dir) = &self.existing else { return Ok(()) };
@@ -247,12 +170,12 @@ impl Place {
 impl Target {
     /// A folder that nobody else knows.
     pub(super) fn scratch(dir: Dir, path: PathBuf) -> Self {
-        Self { dir: Held(dir), path, _locks: None }
+        Self { dir: HeldDir(dir), path, _locks: None }
     }
 }
 
 /// Creates a folder and those above it, durably, and holds it.
-fn create(path: &Path) -> Result<Held, RestoreError> {
+fn create(path: &Path) -> Result<HeldDir, RestoreError> {
     let failed = |source| WriteError::new("create", path, source);
     let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
     while let Some(folder) = missing.pop() {
@@ -261,7 +184,7 @@ fn create(path: &Path) -> Result<Held, RestoreError> {
         platform::sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
     let dir = Dir::open_no_follow(path).map_err(failed)?;
-    Ok(Held::hold(dir, path)?)
+    Ok(HeldDir::hold(dir, path)?)
 }
 
 /// The folder above the first component of a relative path is the working directory.

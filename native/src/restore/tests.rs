@@ -6,16 +6,19 @@ mod tiny;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use msgvault_platform::Dir;
 use msgvault_platform::context::SharedObserver;
 use msgvault_testing::FailAt;
 use msgvault_verifier::Observer;
+use msgvault_verifier::format::id::SnapshotId;
 use tempfile::TempDir;
 
 use super::*;
+use crate::repo::lock::LockRequest;
 
 /// Restores with the given observer.
 fn restore<'a>(

@@ -3,7 +3,7 @@
 //! Before the first rename the paths of the other files are noted beside the staged ones. From the note, and
 //! from which of the names are there, follows what was renamed.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::time::SystemTime;
 
 use msgvault_platform::{Dir, Kind};
@@ -11,40 +11,34 @@ use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::path::RelativePath;
 
-use super::error::WriteError;
-use super::leftovers::{self, DATABASE, SIDECARS};
-use super::staging::Staging;
+use super::names::{self, DATABASE, SIDECARS};
 
 /// The note among the staged files.
 const NOTE: &str = "paths";
 
-/// Notes where the staged files go, in order.
-pub(super) fn note(staging: &Staging, extras: &[ExtraFile]) -> Result<(), WriteError> {
-    let name = note_name(staging.id()).map_err(|source| WriteError::new("name", staging.path(), source))?;
+/// The name and the content of the note: where the staged files go, in order.
+pub(super) fn note(id: FileId, extras: &[ExtraFile]) -> io::Result<(RelativePath, Vec<u8>)> {
     let paths: Vec<&str> = extras.iter().map(|extra| extra.path.relative().as_str()).collect();
-    let mut file = staging.create_file(&name)?;
-    let written = serde_json::to_vec(&paths).map_err(io::Error::from).and_then(|json| file.write_all(&json));
-    written.map_err(|source| staging.failed("write", &name, source))?;
-    staging.sync_file(&name, &file)
+    Ok((note_name(id)?, serde_json::to_vec(&paths)?))
 }
 
 /// Gives the old files and the old database's log their names back, as long as the staged database has not
 /// taken the old one's place. What was written since the note belongs to somebody else and stays.
 pub(super) fn take_back(dir: &Dir, id: FileId) -> io::Result<()> {
-    let staged_database = leftovers::path(&leftovers::staged_database(id))?;
+    let staged_database = names::path(&names::staged_database(id))?;
     let Some((paths, noted)) = read_note(dir, id)? else { return Ok(()) };
     if modified(dir, &staged_database)?.is_none() {
         return Ok(());
     }
     for (n, path) in paths.iter().enumerate() {
-        let staged = |kind: char| leftovers::path(&format!("{}/{kind}{n}", leftovers::files(id)));
+        let staged = |kind: char| names::path(&format!("{}/{kind}{n}", names::files(id)));
         take_back_file(dir, path, &staged('e')?, &staged('o')?, noted)?;
     }
     // A log fits only the database that it was set aside from.
-    let is_used = modified(dir, &leftovers::path(DATABASE)?)?.is_some_and(|time| time > noted);
+    let is_used = modified(dir, &names::path(DATABASE)?)?.is_some_and(|time| time > noted);
     for sidecar in SIDECARS.iter().filter(|_| !is_used) {
-        let aside = leftovers::path(&leftovers::aside(sidecar, id))?;
-        put_back(dir, &aside, &leftovers::path(&format!("{DATABASE}{sidecar}"))?)?;
+        let aside = names::path(&names::aside(sidecar, id))?;
+        put_back(dir, &aside, &names::path(&format!("{DATABASE}{sidecar}"))?)?;
     }
     dir.sync()
 }
@@ -84,7 +78,7 @@ fn modified(dir: &Dir, path: &RelativePath) -> io::Result<Option<SystemTime>> {
     }
 }
 
-/// The noted paths and when they were noted; none when there is no whole note, and so no rename was made.
+/// The noted paths and when they were noted; none when there is not a whole note, and so no rename was made.
 fn read_note(dir: &Dir, id: FileId) -> io::Result<Option<(Vec<RelativePath>, SystemTime)>> {
     let mut file = match dir.open_file(&note_name(id)?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -94,10 +88,10 @@ fn read_note(dir: &Dir, id: FileId) -> io::Result<Option<(Vec<RelativePath>, Sys
     let mut json = Vec::new();
     file.read_to_end(&mut json)?;
     let Ok(paths) = serde_json::from_slice::<Vec<String>>(&json) else { return Ok(None) };
-    let paths = paths.iter().map(|path| leftovers::path(path)).collect::<io::Result<Vec<_>>>();
+    let paths = paths.iter().map(|path| names::path(path)).collect::<io::Result<Vec<_>>>();
     Ok(paths.ok().map(|paths| (paths, noted)))
 }
 
 fn note_name(id: FileId) -> io::Result<RelativePath> {
-    leftovers::path(&format!("{}/{NOTE}", leftovers::files(id)))
+    names::path(&format!("{}/{NOTE}", names::files(id)))
 }

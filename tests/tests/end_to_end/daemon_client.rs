@@ -135,8 +135,8 @@ fn what_is_not_a_daemon_is_never_passed_over() {
         (Fault::Silent, "no answer within 0.5 s"),
         (Fault::Endless, "does not answer"),
         (Fault::HangsUp, "does not answer"),
-        (Fault::Page, "is no msgvault daemon"),
-        (Fault::Redirect, "is no msgvault daemon"),
+        (Fault::Page, "is not a msgvault daemon"),
+        (Fault::Redirect, "is not a msgvault daemon"),
         (Fault::OtherService, "another service answers there"),
         (Fault::OtherProcess, "the daemon of process"),
         (Fault::WrongProof, "cannot prove that the record is its own"),
@@ -231,8 +231,8 @@ fn records_decide_who_is_asked() {
             "cannot prove that the record is its own",
         ),
         (|record| record["metadata"]["startup_phase"] = "opening archive".into(), "still starting"),
-        (|record| record["address"] = "user@host".into(), "no address"),
-        (|record| record["pid"] = 1.into(), "no usable record"),
+        (|record| record["address"] = "user@host".into(), "not an address"),
+        (|record| record["pid"] = 1.into(), "not a usable record"),
     ];
     for (change, part) in refused {
         let home = home();

@@ -1,7 +1,9 @@
-//! Stories of users, told by the programs as users run them: one program of tests, so that one is linked.
+//! What users do, done with the programs as users run them. All in one test program, so that only one is
+//! linked.
 //!
 //! `memory` is a program of its own, because what it counts is the heap of a whole process.
 
+mod architecture;
 mod bad_input;
 mod crash;
 mod daemon_backup;

@@ -1,4 +1,5 @@
-//! Repositories that the Go program wrote, restored by the library: what it reports, and what stands in the target.
+//! Repositories that the Go program wrote, restored by the library: what it reports, and what is in the
+//! target.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,7 @@ fn snapshots(fixture: &Fixture) -> Vec<SnapshotId> {
     fixture.snapshots().iter().map(|id| id.parse().unwrap()).collect()
 }
 
-/// Restores with a clock that stands still.
+/// Restores with a clock that does not move.
 fn restore<'a>(
     root: &'a Path,
     snapshot: &'a SnapshotId,
@@ -93,7 +94,7 @@ fn a_disclosure_of_the_go_program_is_reported() {
 }
 
 #[test]
-fn overwriting_keeps_what_was_never_captured() {
+fn overwriting_keeps_files_that_were_never_captured() {
     for fixture in fixtures::all() {
         let (copy, name) = (copy(&fixture), &fixture.name);
         let (root, target) = (copy.path().join("repo"), copy.path().join("home"));

@@ -47,8 +47,6 @@ enum Command {
     },
 }
 
-type Opened = Repository<DirectoryStore, Ruzstd>;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -116,6 +114,6 @@ fn write_page(output: &Output, file: &Path) -> Exit {
     }
 }
 
-fn open(folder: PathBuf) -> Result<Opened, VerifyError> {
+fn open(folder: PathBuf) -> Result<Repository, VerifyError> {
     Ok(Repository::open(DirectoryStore::new(folder), Ruzstd)?)
 }

@@ -5,9 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use msgvault_verifier::Decompressor;
 use msgvault_verifier::repository::{OpenError, Repository, SelectError};
-use msgvault_verifier::store::Store;
 use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
@@ -76,10 +74,7 @@ impl VerifyError {
 }
 
 /// Finds the snapshots that the options mean.
-pub fn resolve_scope<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    args: &VerifyArgs,
-) -> Result<Scope, SelectError> {
+pub fn resolve_scope(repository: &Repository, args: &VerifyArgs) -> Result<Scope, SelectError> {
     if args.all {
         return Ok(Scope::All);
     }
@@ -94,16 +89,12 @@ pub fn with_jobs<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> Resul
 }
 
 /// Verifies a scope on all threads of the current pool.
-pub fn check_all<S, D>(
-    repository: &Repository<S, D>,
+pub fn check_all(
+    repository: &Repository,
     scope: &Scope,
     depth: Depth,
     observer: &(dyn Observer + Sync),
-) -> Report
-where
-    S: Store + Sync,
-    D: Decompressor + Sync,
-{
+) -> Report {
     let plan = plan(repository, scope, depth, observer);
     observer.begin(Phase::CHECK, plan.bytes());
     let findings = Mutex::new(Findings::new(repository.index()));

@@ -2,12 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::decompress::Decompressor;
 use crate::format::attachment_list::{self, Attachment};
 use crate::format::id::BlobId;
 use crate::format::manifest::Manifest;
 use crate::repository::{BlobIndex, BlobSet, Repository};
-use crate::store::Store;
 
 use super::SnapshotError;
 
@@ -101,9 +99,9 @@ pub struct AttachmentReader {
 impl AttachmentReader {
     /// The attachments of a snapshot in first-seen order, checked against each other and the manifest, and how many
     /// of them, from the first on, are those of the last snapshot.
-    pub fn load_shared<S: Store, D: Decompressor>(
+    pub fn load_shared(
         &mut self,
-        repository: &Repository<S, D>,
+        repository: &Repository,
         manifest: &Manifest,
     ) -> Result<(&Attachments, usize), SnapshotError> {
         // Put back when all went well: half of a snapshot's lists is nothing to build on.
@@ -132,10 +130,7 @@ impl AttachmentReader {
 }
 
 /// Loads the attachment lists and checks them against each other and the manifest.
-pub fn load_attachments<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    manifest: &Manifest,
-) -> Result<Attachments, SnapshotError> {
+pub fn load_attachments(repository: &Repository, manifest: &Manifest) -> Result<Attachments, SnapshotError> {
     let mut reader = AttachmentReader::default();
     reader.load_shared(repository, manifest)?;
     Ok(reader.attachments)
@@ -144,8 +139,8 @@ pub fn load_attachments<S: Store, D: Decompressor>(
 /// Reads the attachment lists of one snapshot, which need not be in memory whole, and checks them against the
 /// manifest. `visit` says whether an attachment is met for the first time; what it was told is worth nothing unless
 /// this returns `Ok`.
-pub fn visit_attachments<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+pub fn visit_attachments(
+    repository: &Repository,
     manifest: &Manifest,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
@@ -162,8 +157,8 @@ pub fn visit_attachments<S: Store, D: Decompressor>(
 }
 
 /// Reads a list of at most `left` attachments. Fails when `visit` says of one that it was met before.
-fn visit_list<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+fn visit_list(
+    repository: &Repository,
     list: &BlobId,
     left: u64,
     visit: &mut dyn FnMut(Attachment) -> bool,

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{BlobId, SnapshotId};
 use crate::format::manifest::{Database, Manifest};
 use crate::format::page_hash::{self, PageHashObject};
 use crate::format::page_map::{self, MapKind};
 use crate::repository::Repository;
-use crate::store::Store;
 
 use super::{Maps, SnapshotError, check_maps, load_manifest, object};
 
@@ -39,19 +37,15 @@ impl Link {
 
 impl ChainReader {
     /// The maps of a snapshot, complete and of the geometry that the manifest states.
-    pub fn load<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        manifest: &Manifest,
-    ) -> Result<Maps, SnapshotError> {
+    pub fn load(&mut self, repository: &Repository, manifest: &Manifest) -> Result<Maps, SnapshotError> {
         self.load_shared(repository, manifest)?;
         self.last.take().map(|(_, maps)| maps).ok_or(SnapshotError::Logical)
     }
 
     /// Like `load`, and keeps the maps for the next snapshot.
-    pub fn load_shared<S: Store, D: Decompressor>(
+    pub fn load_shared(
         &mut self,
-        repository: &Repository<S, D>,
+        repository: &Repository,
         manifest: &Manifest,
     ) -> Result<&Maps, SnapshotError> {
         let mut chain = self.chain(repository, manifest)?;
@@ -71,9 +65,9 @@ impl ChainReader {
     }
 
     /// The map objects that a snapshot's chain consists of, newest first.
-    pub fn objects<S: Store, D: Decompressor>(
+    pub fn objects(
         &mut self,
-        repository: &Repository<S, D>,
+        repository: &Repository,
         manifest: &Manifest,
     ) -> Result<Vec<(SnapshotId, BlobId, BlobId)>, SnapshotError> {
         let chain = self.chain(repository, manifest)?;
@@ -85,11 +79,7 @@ impl ChainReader {
     }
 
     /// The snapshot and its ancestors down to the keyframe.
-    fn chain<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        manifest: &Manifest,
-    ) -> Result<Vec<Link>, SnapshotError> {
+    fn chain(&mut self, repository: &Repository, manifest: &Manifest) -> Result<Vec<Link>, SnapshotError> {
         let broken = |reason: String| SnapshotError::Chain { reason };
         let mut chain: Vec<Link> = Vec::new();
         let mut next = Link::of(manifest);
@@ -112,11 +102,7 @@ impl ChainReader {
         Ok(chain)
     }
 
-    fn link<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        id: &SnapshotId,
-    ) -> Result<Link, SnapshotError> {
+    fn link(&mut self, repository: &Repository, id: &SnapshotId) -> Result<Link, SnapshotError> {
         if let Some(link) = self.links.get(id) {
             return Ok(link.clone());
         }
@@ -127,18 +113,14 @@ impl ChainReader {
 }
 
 /// The map objects that a snapshot's chain consists of, newest first.
-pub fn chain_objects<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+pub fn chain_objects(
+    repository: &Repository,
     manifest: &Manifest,
 ) -> Result<Vec<(SnapshotId, BlobId, BlobId)>, SnapshotError> {
     ChainReader::default().objects(repository, manifest)
 }
 
-fn extend<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    base: Option<Maps>,
-    link: &Link,
-) -> Result<Maps, SnapshotError> {
+fn extend(repository: &Repository, base: Option<Maps>, link: &Link) -> Result<Maps, SnapshotError> {
     let (Some(map_blob), Some(hash_blob)) = (link.db.page_map, link.db.page_hash_map) else {
         return Err(SnapshotError::Logical);
     };

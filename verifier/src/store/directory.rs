@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Source, Store, StoreError};
+use super::{Entry, Store, StoreError, StoreFile};
 
 /// Reads below a folder.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Store for DirectoryStore {
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         let full = self.root.join(path);
         let failed = |error: io::Error| failure(path, &error);
         // Asked before opening, since opening a pipe would wait for its writer.
@@ -66,7 +66,7 @@ struct OpenFile {
     path: String,
 }
 
-impl Source for OpenFile {
+impl StoreFile for OpenFile {
     fn len(&self) -> u64 {
         self.len
     }

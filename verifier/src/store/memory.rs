@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, Source, Store, StoreError};
+use super::{Entry, Store, StoreError, StoreFile};
 
 /// Files by path.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +67,7 @@ impl Store for MemoryStore {
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         match self.files.get(path) {
             Some(bytes) => Ok(Box::new(Bytes { bytes, path: path.to_owned() })),
             None => Err(StoreError::Missing { path: path.to_owned() }),
@@ -80,7 +80,7 @@ struct Bytes<'a> {
     path: String,
 }
 
-impl Source for Bytes<'_> {
+impl StoreFile for Bytes<'_> {
     fn len(&self) -> u64 {
         self.bytes.len() as u64
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack_file::{FrameError, PackError};
+use crate::pack::{FrameError, PackError};
 use crate::repository::BlobFault;
 use crate::store::StoreError;
 

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::decompress::Decompressor;
 use crate::format::id::{BlobId, PackId, PageHash, SnapshotId};
 use crate::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives, Manifest};
 use crate::format::page_map::Run;
@@ -12,7 +11,6 @@ use crate::format::stats::ArchiveStats;
 use crate::observer::Observer;
 use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
 use crate::snapshot::{Maps, SnapshotError};
-use crate::store::Store;
 
 use super::check::PackResult;
 use super::fault::Fault;
@@ -23,12 +21,7 @@ use super::report::{NotChecked, Report, Totals};
 use super::walk::{Readers, Role, walk};
 
 /// Joins what the checks of a plan's tasks found to a report.
-pub fn merge<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    plan: Plan,
-    findings: Findings,
-    observer: &dyn Observer,
-) -> Report {
+pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: &dyn Observer) -> Report {
     let mut complete = !plan.cancelled && !findings.cut_short && findings.done.len() == plan.tasks.len();
     let totals = Totals { packs: plan.tasks.len(), ..findings.totals };
     drop(plan.tasks);
@@ -341,7 +334,7 @@ impl<'f> Judge<'f> {
     }
 
     /// Checks what the manifest says about itself, and the one artifact whose shape is known.
-    fn manifest<S: Store, D: Decompressor>(&mut self, repository: &Repository<S, D>, manifest: &Manifest) {
+    fn manifest(&mut self, repository: &Repository, manifest: &Manifest) {
         let stats = ArchiveStats::from_json(manifest.stats.get());
         if let Some(stats) = stats.filter(|stats| stats.attachment_blobs != manifest.attachments.blobs) {
             let detail = format!(

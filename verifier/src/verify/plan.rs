@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
 use crate::repository::{BlobError, BlobFault, BlobIndex, IndexError, Location, Repository};
 use crate::snapshot::SnapshotError;
-use crate::store::Store;
 
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::NotChecked;
@@ -93,12 +91,7 @@ impl Wanted {
 }
 
 /// Finds out what must be read to verify `scope`.
-pub fn plan<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    scope: &Scope,
-    depth: Depth,
-    observer: &dyn Observer,
-) -> Plan {
+pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn Observer) -> Plan {
     observer.begin(Phase::PLAN, 0);
     let (mut problems, mut doubts, mut not_checked) = (Vec::new(), Vec::new(), Vec::new());
     let snapshots = match scope {
@@ -158,10 +151,7 @@ fn is_not_indexed(error: &SnapshotError) -> bool {
     matches!(error, SnapshotError::Blob { error: BlobError { fault: BlobFault::NotIndexed, .. }, .. })
 }
 
-fn list_all<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    problems: &mut Vec<Problem>,
-) -> Vec<SnapshotId> {
+fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {
     match repository.listing() {
         Ok(listing) => {
             for name in listing.misnamed {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::format::DecodeError;
 use crate::format::id::{BlobId, PackId, SnapshotId};
 use crate::format::manifest::ManifestError;
-use crate::pack_file::{FrameError, PackError};
+use crate::pack::{FrameError, PackError};
 use crate::repository::{BlobError, BlobFault, LoadError};
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;

@@ -1,13 +1,11 @@
 //! What a snapshot refers to, in a fixed order.
 
-use crate::decompress::Decompressor;
 use crate::format::id::BlobId;
 use crate::format::manifest::Manifest;
 use crate::format::page_map::Run;
 use crate::format::page_size::PageSize;
 use crate::repository::Repository;
 use crate::snapshot::{AttachmentReader, ChainReader, Maps, SnapshotError, load_extras};
-use crate::store::Store;
 
 /// What a blob is to a snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +58,8 @@ pub(super) struct Readers {
 /// Calls `visit` for every reference of a snapshot, and `fail` for everything that keeps references from being known.
 ///
 /// `visit` says whether the same attachment needs no visit in the next snapshot: most attachments are in all of them.
-pub(super) fn walk<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+pub(super) fn walk(
+    repository: &Repository,
     manifest: &Manifest,
     readers: &mut Readers,
     visit: &mut dyn FnMut(&BlobId, Role<'_>) -> bool,

@@ -115,7 +115,10 @@ fn a_blob_twice_in_a_pack_is_found_where_the_index_says() {
     let bytes = forge.store.file(&path).unwrap().to_vec();
     let footer_len = u32::from_le_bytes(bytes[bytes.len() - 40..][..4].try_into().unwrap());
     let frames = bytes.len() - 40 - usize::try_from(footer_len).unwrap();
-    let file = msgvault_verifier::PackFile::open(&forge.store, PackId::from_parts(1, 0)).unwrap();
+    let repository =
+        msgvault_verifier::repository::Repository::open(forge.store.clone(), msgvault_verifier::Ruzstd)
+            .unwrap();
+    let file = repository.pack(PackId::from_parts(1, 0)).unwrap();
     // Every entry once more, with the same bytes behind the first ones.
     let copies =
         file.entries().iter().map(|entry| PackEntry { offset: entry.offset + frames as u64 - 6, ..*entry });

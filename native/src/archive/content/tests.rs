@@ -8,24 +8,24 @@ use super::super::samples::{attach, database};
 use super::*;
 
 /// An archive home with one row for `content`, recorded at `path`, and nothing stored yet.
-struct Archive {
+struct ContentArchive {
     home: TempDir,
     db: Connection,
     content: Vec<u8>,
-    reference: Reference,
+    recorded: RecordedContent,
 }
 
-impl Archive {
+impl ContentArchive {
     fn new(content: &[u8], path: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let db = database(&home.path().join("msgvault.db"), "wal");
         let id = BlobId::of(content);
-        let path = path.replace("{canonical}", &schema::canonical_path(&id));
+        let path = path.replace("{canonical}", &content_table::canonical_path(&id));
         attach(&db, 7, (&id.to_string(), &path), None);
         attach(&db, 9, (&id.to_string(), &path), None);
         fs::create_dir(home.path().join("attachments")).unwrap();
-        let reference = Reference { id, path, size_hint: None };
-        Self { home, db, content: content.to_owned(), reference }
+        let recorded = RecordedContent { id, path, size_hint: None };
+        Self { home, db, content: content.to_owned(), recorded }
     }
 
     fn open(&self) -> Contents {
@@ -33,7 +33,7 @@ impl Archive {
     }
 
     fn read(&self) -> Result<Vec<u8>, ContentError> {
-        let mut content = self.open().read(&self.reference)?;
+        let mut content = self.open().read(&self.recorded)?;
         let mut bytes = Vec::new();
         content.reader.read_to_end(&mut bytes).unwrap();
         assert_eq!(content.len, bytes.len() as u64);
@@ -43,7 +43,7 @@ impl Archive {
     fn fault(&self) -> ContentFault {
         let error = self.read().unwrap_err();
         assert!(error.to_string().contains("used by rows 7, 9"), "{error}");
-        assert!(error.to_string().contains(&self.reference.id.to_string()), "{error}");
+        assert!(error.to_string().contains(&self.recorded.id.to_string()), "{error}");
         error.fault
     }
 
@@ -80,7 +80,7 @@ impl Archive {
             crc32c: crc32c::crc32c(b"other"),
         };
         let entry = PackEntry {
-            id: self.reference.id,
+            id: self.recorded.id,
             offset: pack::HEADER_LEN + 5,
             stored_len: stored.len() as u64,
             raw_len: self.content.len() as u64,
@@ -108,10 +108,10 @@ impl Archive {
 
 #[test]
 fn a_loose_file_is_read_at_its_canonical_place_then_at_the_recorded_one() {
-    let archive = Archive::new(b"hello", "mail/one.bin");
+    let archive = ContentArchive::new(b"hello", "mail/one.bin");
     fs::write(archive.file("mail/one.bin"), "recorded").unwrap();
     assert_eq!(archive.read().unwrap(), b"recorded");
-    fs::write(archive.file(&schema::canonical_path(&archive.reference.id)), "canonical").unwrap();
+    fs::write(archive.file(&content_table::canonical_path(&archive.recorded.id)), "canonical").unwrap();
     assert_eq!(archive.read().unwrap(), b"canonical");
 }
 
@@ -121,10 +121,10 @@ fn a_packed_content_is_found_first() {
     assert!(large.len() as u64 > IN_MEMORY);
     for content in [&b"small"[..], b"", &large] {
         for encoding in [Encoding::Raw, Encoding::Zstd] {
-            let archive = Archive::new(content, "{canonical}");
+            let archive = ContentArchive::new(content, "{canonical}");
             archive.create_tables();
             archive.pack(encoding);
-            fs::write(archive.file(&archive.reference.path), "older").unwrap();
+            fs::write(archive.file(&archive.recorded.path), "older").unwrap();
             assert!(archive.read().unwrap() == content, "{} bytes, {encoding:?}", content.len());
         }
     }
@@ -132,34 +132,34 @@ fn a_packed_content_is_found_first() {
 
 #[test]
 fn what_maintenance_moves_meanwhile_is_found_at_the_second_look() {
-    let archive = Archive::new(b"hello", "{canonical}");
+    let archive = ContentArchive::new(b"hello", "{canonical}");
     let contents = archive.open();
     // Neither packed nor loose at the first look: it is packed in between.
-    assert!(contents.search(&archive.reference).unwrap().is_none());
+    assert!(contents.search(&archive.recorded).unwrap().is_none());
     archive.create_tables();
     let pack = archive.pack(Encoding::Raw);
-    assert_eq!(contents.read(&archive.reference).unwrap().len, 5);
+    assert_eq!(contents.read(&archive.recorded).unwrap().len, 5);
     // And taken out again, with the row of the tables still there.
     fs::remove_file(pack).unwrap();
-    fs::write(archive.file(&archive.reference.path), "hello").unwrap();
-    assert_eq!(contents.read(&archive.reference).unwrap().len, 5);
+    fs::write(archive.file(&archive.recorded.path), "hello").unwrap();
+    assert_eq!(contents.read(&archive.recorded).unwrap().len, 5);
 }
 
 #[test]
 fn what_is_gone_names_hash_path_and_rows() {
-    let archive = Archive::new(b"hello", "mail/one.bin");
+    let archive = ContentArchive::new(b"hello", "mail/one.bin");
     assert!(matches!(archive.fault(), ContentFault::Missing));
     fs::remove_dir(archive.home.path().join("attachments")).unwrap();
     assert!(matches!(archive.fault(), ContentFault::Missing));
 
-    let changed = archive.open().changed(&archive.reference, BlobId::of(b"x"));
+    let changed = archive.open().changed(&archive.recorded, BlobId::of(b"x"));
     assert!(matches!(changed.fault, ContentFault::Changed { .. }));
     assert_eq!(changed.rows, [7, 9]);
 }
 
 #[test]
 fn a_pack_that_is_gone_is_named() {
-    let archive = Archive::new(b"hello", "{canonical}");
+    let archive = ContentArchive::new(b"hello", "{canonical}");
     archive.create_tables();
     fs::remove_file(archive.pack(Encoding::Raw)).unwrap();
     let ContentFault::MissingPack { pack } = archive.fault() else { panic!("its pack is gone") };
@@ -169,10 +169,10 @@ fn a_pack_that_is_gone_is_named() {
 #[test]
 fn a_path_never_leads_out_of_the_attachments() {
     for path in ["../secret", "/etc/passwd", "a/../../secret"] {
-        let archive = Archive::new(b"hello", path);
+        let archive = ContentArchive::new(b"hello", path);
         assert!(matches!(archive.fault(), ContentFault::UnsafePath(_)), "{path}");
     }
-    let archive = Archive::new(b"hello", "mail/one.bin");
+    let archive = ContentArchive::new(b"hello", "mail/one.bin");
     fs::write(archive.home.path().join("secret"), "x").unwrap();
     std::os::unix::fs::symlink(archive.home.path().join("secret"), archive.file("mail/one.bin")).unwrap();
     assert!(matches!(archive.fault(), ContentFault::Unreadable(_)));
@@ -183,7 +183,7 @@ fn a_path_never_leads_out_of_the_attachments() {
 
 #[test]
 fn every_flipped_bit_of_a_packed_content_is_noticed() {
-    let archive = Archive::new(b"hello", "{canonical}");
+    let archive = ContentArchive::new(b"hello", "{canonical}");
     archive.create_tables();
     let file = archive.pack(Encoding::Raw);
     let good = fs::read(&file).unwrap();
@@ -213,7 +213,7 @@ fn tables_that_disagree_with_the_pack_are_not_believed() {
         ("DROP TABLE attachment_packs", "Index"),
     ];
     for (damage, expected) in table {
-        let archive = Archive::new(b"hello", "{canonical}");
+        let archive = ContentArchive::new(b"hello", "{canonical}");
         archive.create_tables();
         archive.pack(Encoding::Raw);
         archive.db.execute_batch(damage).unwrap();
@@ -228,7 +228,7 @@ fn tables_that_disagree_with_the_pack_are_not_believed() {
 
 #[test]
 fn emptied_tables_name_no_pack() {
-    let mut archive = Archive::new(b"hello", "{canonical}");
+    let mut archive = ContentArchive::new(b"hello", "{canonical}");
     assert!(!pack_index::names_packs(&archive.db).unwrap());
     archive.create_tables();
     assert!(!pack_index::names_packs(&archive.db).unwrap());

@@ -11,12 +11,12 @@ fn canonical(digits: &str) -> String {
     format!("{digits}/{}", hash(digits))
 }
 
-fn contents(references: &References) -> Vec<Reference> {
-    references.contents.page(0).unwrap()
+fn contents(recorded: &RecordedContents) -> Vec<RecordedContent> {
+    recorded.contents.page(0).unwrap()
 }
 
 #[test]
-fn references_come_in_the_order_of_the_lists() {
+fn contents_come_in_the_order_of_the_lists() {
     let (_dir, db) = archive();
     attach(&db, 1, (&hash("cc"), &canonical("cc")), Some(5));
     attach(&db, 2, (&hash("aa"), "z/last"), None);
@@ -27,7 +27,7 @@ fn references_come_in_the_order_of_the_lists() {
     thumbnail(&db, 1, (&hash("03"), &canonical("03")));
     thumbnail(&db, 2, (&hash("bb"), "thumbnail/of/b"));
 
-    let found = references(&db).unwrap();
+    let found = recorded_contents(&db).unwrap();
     let told: Vec<_> = contents(&found)
         .iter()
         .map(|one| (one.id.to_string()[..2].to_owned(), one.path.clone(), one.size_hint))
@@ -55,12 +55,12 @@ fn only_rows_with_hash_and_local_path_hold_content() {
         attach(&db, i64::try_from(id).unwrap(), (hash, path), None);
     }
     db.execute_batch("INSERT INTO attachments (id) VALUES (50)").unwrap();
-    let found = references(&db).unwrap();
+    let found = recorded_contents(&db).unwrap();
     assert_eq!((contents(&found), found.rows, found.canonical), (vec![], 6, true));
     assert_eq!(stats(&db).unwrap().attachment_blobs, 0);
 
     attach(&db, 60, (&hash("aa"), "http:/local"), None);
-    let found = references(&db).unwrap();
+    let found = recorded_contents(&db).unwrap();
     assert_eq!((found.contents.len(), found.canonical), (1, false));
 }
 
@@ -69,10 +69,10 @@ fn one_thumbnail_elsewhere_is_not_canonical() {
     let (_dir, db) = archive();
     attach(&db, 1, (&hash("aa"), &canonical("aa")), None);
     thumbnail(&db, 1, (&hash("bb"), &canonical("bb")));
-    assert!(references(&db).unwrap().canonical);
+    assert!(recorded_contents(&db).unwrap().canonical);
     attach(&db, 2, (&hash("cc"), &canonical("cc")), None);
     thumbnail(&db, 2, (&hash("bb"), "t/b"));
-    assert!(!references(&db).unwrap().canonical);
+    assert!(!recorded_contents(&db).unwrap().canonical);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_hash_that_is_none_names_its_row() {
     for bad in [hash("AA"), "ab".to_owned(), hash("zz"), format!("{} ", hash("aa"))] {
         let (_dir, db) = archive();
         attach(&db, 7, (&bad, "some/path"), None);
-        let error = references(&db).unwrap_err();
+        let error = recorded_contents(&db).unwrap_err();
         assert!(matches!(error, SchemaError::BadHash { row: 7, .. }), "{error}");
     }
 }
@@ -152,7 +152,7 @@ fn hashes_and_paths_that_are_no_text_name_their_row() {
             let columns = format!("id, {hash_column}, {path_column}");
             db.execute_batch(&format!("INSERT INTO attachments ({columns}) VALUES (8, {hash}, {path})"))
                 .unwrap();
-            let captured = references(&db).unwrap_err().to_string();
+            let captured = recorded_contents(&db).unwrap_err().to_string();
             assert!(captured.starts_with(expected), "{hash}, {path}: {captured}");
             let restored = recorded_paths::<SchemaError>(&db, |_, _| panic!("visited")).unwrap_err();
             assert_eq!(restored.to_string(), captured);

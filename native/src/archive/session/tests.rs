@@ -84,7 +84,7 @@ fn the_scanned_file_stands_still_while_a_writer_writes_and_checkpoints() {
     assert_eq!(scan(&pinned), before);
     assert_eq!(messages_in(&before), 1);
     assert_eq!(pinned.stats().unwrap().messages, 1);
-    assert!(pinned.references().unwrap().contents.is_empty());
+    assert!(pinned.recorded_contents().unwrap().contents.is_empty());
 
     // Once it is closed, the live log can be copied again.
     pinned.close().unwrap();

@@ -9,7 +9,7 @@ use msgvault_freeze as freeze;
 use msgvault_platform as platform;
 use msgvault_verifier::text::{count, escape, human_bytes};
 
-use crate::cli::Session;
+use crate::cli::Invocation;
 use crate::cli::environment::pause;
 use crate::cli::failure::Failure;
 use crate::create::{self, CreateError, CreateReport, CreateRequest};
@@ -45,9 +45,9 @@ pub(in crate::cli) struct CreateArgs {
     dry_run: bool,
 }
 
-pub(super) fn run(session: &Session<'_>, args: &CreateArgs) -> Result<Exit, Failure> {
-    let home = session.home()?;
-    let repo = session.repo()?;
+pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit, Failure> {
+    let home = invocation.home()?;
+    let repo = invocation.repo()?;
     home.refuse_inside(&repo)?;
     let host = platform::host_name();
     let request = CreateRequest {
@@ -72,12 +72,13 @@ pub(super) fn run(session: &Session<'_>, args: &CreateArgs) -> Result<Exit, Fail
         patience: Duration::from_secs(args.freeze_wait),
         pause: &pause,
     };
-    let created = session.machine.with_context(&session.output, |context| -> Result<_, CreateError> {
-        let mut freezer = freeze::acquire(context, &freeze)?;
-        create::run(context, &request, freezer.as_mut())
-    })?;
-    let report = created.map_err(|error| session.machine.failure(error))?;
-    session.output.result(&report, || text(&report))?;
+    let created =
+        invocation.machine.with_context(&invocation.output, |context| -> Result<_, CreateError> {
+            let mut freezer = freeze::acquire(context, &freeze)?;
+            create::run(context, &request, freezer.as_mut())
+        })?;
+    let report = created.map_err(|error| invocation.machine.failure(error))?;
+    invocation.output.result(&report, || text(&report))?;
     Ok(Exit::Done)
 }
 

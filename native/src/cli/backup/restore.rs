@@ -11,7 +11,7 @@ use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 
 use crate::cli::failure::Failure;
-use crate::cli::{Session, environment};
+use crate::cli::{Invocation, environment};
 use crate::home::{Flags, Home};
 use crate::restore::{self, RestoreReport, RestoreRequest};
 
@@ -33,10 +33,10 @@ pub(in crate::cli) struct RestoreArgs {
     threads: JobsArgs,
 }
 
-pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
-    let (root, snapshot) = choose(session, args.snapshot.as_deref().unwrap_or("latest"))?;
+pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let (root, snapshot) = choose(invocation, args.snapshot.as_deref().unwrap_or("latest"))?;
     let host = platform::host_name();
-    let live_homes = live_homes(session, &args.target)?;
+    let live_homes = live_homes(invocation, &args.target)?;
     let request = RestoreRequest {
         lock: super::lock_request(&root, "restore", &host),
         snapshot: &snapshot,
@@ -47,25 +47,25 @@ pub(super) fn run(session: &Session<'_>, args: &RestoreArgs) -> Result<Exit, Fai
         live_homes: &live_homes,
     };
     let restored =
-        session.machine.with_context(&session.output, |context| restore::run(context, &request))?;
-    let report = restored.map_err(|error| session.machine.failure(error))?;
-    session.output.result(&report, || text(&report))?;
+        invocation.machine.with_context(&invocation.output, |context| restore::run(context, &request))?;
+    let report = restored.map_err(|error| invocation.machine.failure(error))?;
+    invocation.output.result(&report, || text(&report))?;
     Ok(Exit::Done)
 }
 
 /// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
-fn choose(session: &Session<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
-    let repository = session.open()?;
-    Ok((repository.store().root().to_owned(), repository.select(snapshot)?))
+fn choose(invocation: &Invocation<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
+    let repository = invocation.open()?;
+    Ok((invocation.repo()?.clone(), repository.select(snapshot)?))
 }
 
 /// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.
-fn live_homes(session: &Session<'_>, target: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn live_homes(invocation: &Invocation<'_>, target: &Path) -> Result<Vec<PathBuf>, Failure> {
     let at_target = Flags { home: Some(target.to_owned()), config: None };
     let at_target = Home::resolve(&at_target, &environment::home_environment(), &environment::cwd()?);
     let mut folders = Vec::new();
     // Whoever restores onto a new machine has no home, or a broken one.
-    for home in [session.home().ok(), at_target.ok()].into_iter().flatten() {
+    for home in [invocation.home().ok(), at_target.ok()].into_iter().flatten() {
         if home.data_dir.is_dir() && record::live(&home.data_dir).map_err(Failure::failed)?.is_some() {
             let database = home.database.parent().map(Path::to_owned);
             folders.extend([home.home, home.data_dir].into_iter().chain(database));

@@ -2,12 +2,11 @@
 
 use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
 use msgvault_platform::context::Context;
-use msgvault_verifier::repository::read_config;
+use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 
-use super::OpenRepository;
-use crate::cli::Session;
+use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 use crate::restore::{self, RestoreError};
 
@@ -20,19 +19,20 @@ pub(in crate::cli) struct Args {
     restore_check: bool,
 }
 
-pub(super) fn run(session: &Session<'_>, args: &Args) -> Result<Exit, Failure> {
-    let work = |context: &Context<'_>| with_jobs(args.verify.threads.jobs, || verify(session, args, context));
-    let report = session.machine.with_context(&session.output, work)???;
-    let exit = print_report(&session.output, &report)?;
-    Ok(session.machine.interrupted().unwrap_or(exit))
+pub(super) fn run(invocation: &Invocation<'_>, args: &Args) -> Result<Exit, Failure> {
+    let work =
+        |context: &Context<'_>| with_jobs(args.verify.threads.jobs, || verify(invocation, args, context));
+    let report = invocation.machine.with_context(&invocation.output, work)???;
+    let exit = print_report(&invocation.output, &report)?;
+    Ok(invocation.machine.interrupted().unwrap_or(exit))
 }
 
-fn verify(session: &Session<'_>, args: &Args, context: &Context<'_>) -> Result<Report, Failure> {
-    let root = session.repo()?;
+fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Result<Report, Failure> {
+    let root = invocation.repo()?;
     // A folder that is no repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
     let _lock = super::lock_shared(context, &root, "verify")?;
-    let repository = session.open()?;
+    let repository = invocation.open()?;
     let scope = resolve_scope(&repository, &args.verify)?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
     if args.restore_check {
@@ -43,7 +43,7 @@ fn verify(session: &Session<'_>, args: &Args, context: &Context<'_>) -> Result<R
 
 /// Restores the database of every snapshot that is intact so far, and adds what that brings to light.
 fn rehearse(
-    repository: &OpenRepository,
+    repository: &Repository,
     report: &mut Report,
     jobs: usize,
     context: &Context<'_>,

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use msgvault_cli::check_all;
 use msgvault_platform::context::SharedObserver;
@@ -15,7 +16,7 @@ use rusqlite::Connection;
 
 use super::super::*;
 use crate::archive::samples;
-use crate::home::{Environment, Flags};
+use crate::home::{Environment, Flags, Home};
 use crate::repo::publish::tests::Fixture;
 
 /// An archive home, a repository, and a clock that stands still between snapshots.
@@ -167,7 +168,7 @@ impl Archive {
         run(&self.fixture.context(observer), &request, freezer)
     }
 
-    pub(super) fn repository(&self) -> Repository<DirectoryStore, Ruzstd> {
+    pub(super) fn repository(&self) -> Repository {
         Repository::open(DirectoryStore::new(&self.root), Ruzstd).unwrap()
     }
 
@@ -245,7 +246,7 @@ impl Archive {
 }
 
 /// The database that a map describes.
-fn database(repository: &Repository<DirectoryStore, Ruzstd>, map: &PageMap) -> Vec<u8> {
+fn database(repository: &Repository, map: &PageMap) -> Vec<u8> {
     let mut blobs = std::collections::HashMap::new();
     let mut bytes = Vec::new();
     for run in &map.runs {

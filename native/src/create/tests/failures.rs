@@ -10,9 +10,12 @@ use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
 use msgvault_verifier::format::index::{self, IndexEntry};
 use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::repository::OpenError;
 
 use super::archive::{Archive, noise};
 use super::*;
+use crate::archive::session::SessionError;
+use crate::repo::lock::LockError;
 
 /// Every point of a run where it can be stopped, in order.
 const POINTS: [&str; 20] = [

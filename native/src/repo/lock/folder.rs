@@ -1,7 +1,6 @@
 //! `locks/` of a repository: looking at locks, creating them, taking them away.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +10,10 @@ use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::lock::{LockName, LockRecord};
 use msgvault_verifier::format::path::RelativePath;
 
+use super::file::{put_back, record_of, relative};
 use super::{Holder, Lock, LockError, LockRequest, STALE_AFTER};
 
 pub(super) const EXCLUSIVE: &str = "exclusive.json";
-/// No lock record is longer, in bytes.
-const MAX_RECORD_LEN: u64 = 1 << 16;
 
 /// `locks/`, held open.
 pub(super) struct LockFolder<'a> {
@@ -26,7 +24,7 @@ pub(super) struct LockFolder<'a> {
 
 /// A lock that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundLock {
     pub(super) record: Option<LockRecord>,
     modified: SystemTime,
 }
@@ -77,7 +75,7 @@ impl<'a> LockFolder<'a> {
     }
 
     /// The readers that must be waited for; stale ones are taken away.
-    pub(super) fn readers(&self) -> Result<Vec<Found>, LockError> {
+    pub(super) fn readers(&self) -> Result<Vec<FoundLock>, LockError> {
         let mut fresh = Vec::new();
         for name in self.names(LockName::Shared)? {
             match self.look(&name)? {
@@ -133,7 +131,7 @@ impl<'a> LockFolder<'a> {
         }
     }
 
-    fn look(&self, name: &str) -> Result<Option<Found>, LockError> {
+    fn look(&self, name: &str) -> Result<Option<FoundLock>, LockError> {
         relative(name).and_then(|path| look(&self.dir, &path)).map_err(self.failed("look at", name))
     }
 
@@ -149,11 +147,11 @@ impl<'a> LockFolder<'a> {
         relative(&name).map_err(self.failed("name", &name))
     }
 
-    fn may_break(&self, found: &Found) -> bool {
+    fn may_break(&self, found: &FoundLock) -> bool {
         self.request.force || self.is_stale(found)
     }
 
-    fn is_stale(&self, found: &Found) -> bool {
+    fn is_stale(&self, found: &FoundLock) -> bool {
         // A time in the future is not old.
         let age = self.now().duration_since(found.modified).unwrap_or(Duration::ZERO);
         age > STALE_AFTER
@@ -163,7 +161,7 @@ impl<'a> LockFolder<'a> {
         SystemTime::try_from((self.context.now)()).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    fn held(&self, found: Found) -> LockError {
+    fn held(&self, found: FoundLock) -> LockError {
         LockError::Held { holder: Holder::of(found.record, self.request.host) }
     }
 
@@ -178,84 +176,18 @@ impl<'a> LockFolder<'a> {
 }
 
 /// What there is under a name, if anything; a link is not followed.
-fn look(dir: &Dir, path: &RelativePath) -> io::Result<Option<Found>> {
+fn look(dir: &Dir, path: &RelativePath) -> io::Result<Option<FoundLock>> {
     let stat = match dir.stat(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         stat => stat?,
     };
     let record = if stat.kind == Kind::File { read_record(dir, path)? } else { None };
-    Ok(Some(Found { record, modified: stat.modified }))
+    Ok(Some(FoundLock { record, modified: stat.modified }))
 }
 
 fn read_record(dir: &Dir, path: &RelativePath) -> io::Result<Option<LockRecord>> {
     match dir.open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => record_of(&opened?),
-    }
-}
-
-pub(super) fn record_of(file: &File) -> io::Result<Option<LockRecord>> {
-    let mut json = Vec::new();
-    file.take(MAX_RECORD_LEN).read_to_end(&mut json)?;
-    Ok(LockRecord::decode(&json))
-}
-
-/// Gives a claimed lock its name back unless the name is taken; then its holder has lost it, and will notice.
-pub(super) fn put_back(dir: &Dir, claim: &RelativePath, path: &RelativePath) -> io::Result<()> {
-    match dir.link(claim, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(_) => copy_back(dir, claim, path)?,
-    }
-    dir.remove_file(claim)
-}
-
-/// The way without hard links.
-fn copy_back(dir: &Dir, claim: &RelativePath, path: &RelativePath) -> io::Result<()> {
-    let claimed = dir.open_file(claim)?;
-    let modified = claimed.metadata()?.modified()?;
-    let mut bytes = Vec::new();
-    claimed.take(MAX_RECORD_LEN).read_to_end(&mut bytes)?;
-    match dir.create_file(path) {
-        Ok(mut file) => {
-            file.write_all(&bytes)?;
-            file.set_modified(modified)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn relative(name: &str) -> io::Result<RelativePath> {
-    RelativePath::parse(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidFilename, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_is_put_back_without_clobbering() {
-        type PutBack = fn(&Dir, &RelativePath, &RelativePath) -> io::Result<()>;
-        let ways: [PutBack; 2] = [put_back, copy_back];
-        for way in ways {
-            let folder = tempfile::tempdir().unwrap();
-            let dir = Dir::open(folder.path()).unwrap();
-            let (claim, path) = (relative("claim").unwrap(), relative("lock").unwrap());
-            let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-            let write = |at: &RelativePath, text: &str| {
-                let mut file = dir.create_file(at).unwrap();
-                file.write_all(text.as_bytes()).unwrap();
-                file.set_modified(old).unwrap();
-            };
-            let read = || std::fs::read_to_string(folder.path().join("lock")).unwrap();
-            write(&claim, "first");
-            way(&dir, &claim, &path).unwrap();
-            assert_eq!((read().as_str(), dir.stat(&path).unwrap().modified), ("first", old));
-            let _ = dir.remove_file(&claim);
-            write(&claim, "second");
-            way(&dir, &claim, &path).unwrap();
-            assert_eq!(read(), "first");
-        }
     }
 }

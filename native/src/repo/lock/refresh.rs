@@ -10,7 +10,7 @@ use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::lock::LockRecord;
 use msgvault_verifier::format::path::RelativePath;
 
-use super::folder::{put_back, record_of};
+use super::file::{put_back, record_of};
 use super::{LockError, REFRESH_EVERY};
 
 /// A lock that is held. A thread keeps it fresh; dropping it releases it.

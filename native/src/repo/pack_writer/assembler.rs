@@ -8,7 +8,7 @@ use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
 
 use super::PackOptions;
-use super::queue::{FailAtPanic, Failure, Outcome, Piece, Queue, Stored};
+use super::queue::{FailAtPanic, Outcome, PackFailure, Piece, Queue, Stored};
 use crate::repo::publish::{FileKind, PublishError, Staged};
 
 /// Bytes that are written at once.
@@ -41,7 +41,7 @@ fn seal_all(queue: &Queue<'_>, packs: Receiver<OpenPack<'_>>) -> Vec<PackId> {
         let id = pack.id;
         match pack.seal() {
             Ok(()) => sealed.push(id),
-            Err(error) => queue.fail(Failure::Publish(error)),
+            Err(error) => queue.fail(PackFailure::Publish(error)),
         }
     }
     sealed
@@ -59,7 +59,7 @@ struct Assembler<'a, 'env> {
 type Appended = (BlobId, Option<(PackId, PackEntry)>);
 
 impl<'a> Assembler<'a, '_> {
-    fn run(mut self) -> Result<(), Failure> {
+    fn run(mut self) -> Result<(), PackFailure> {
         for number in 0.. {
             let Some(outcome) = self.queue.next_outcome(number) else { break };
             let (id, stored) = match outcome {
@@ -67,7 +67,7 @@ impl<'a> Assembler<'a, '_> {
                 Outcome::Stored { blob, .. } if self.queue.has_stored(&blob.id) => (blob.id, None),
                 Outcome::Stored { blob, bytes } => {
                     let pack = self.pack()?;
-                    pack.append(&bytes).map_err(Failure::Publish)?;
+                    pack.append(&bytes).map_err(PackFailure::Publish)?;
                     (blob.id, Some((pack.id, pack.end_blob(blob))))
                 }
                 Outcome::Streamed(pieces) => match self.append_stream(&pieces)? {
@@ -90,21 +90,21 @@ impl<'a> Assembler<'a, '_> {
         }
     }
 
-    fn send(&self, pack: OpenPack<'a>) -> Result<(), Failure> {
-        self.full.send(pack).map_err(|_| Failure::Elsewhere)
+    fn send(&self, pack: OpenPack<'a>) -> Result<(), PackFailure> {
+        self.full.send(pack).map_err(|_| PackFailure::Elsewhere)
     }
 
     /// Appends a blob that comes in pieces; `None` when its worker failed.
-    fn append_stream(&mut self, pieces: &Receiver<Piece>) -> Result<Option<Appended>, Failure> {
+    fn append_stream(&mut self, pieces: &Receiver<Piece>) -> Result<Option<Appended>, PackFailure> {
         let queue = self.queue;
         let start = self.pack()?.len;
         for piece in pieces {
             let pack = self.pack()?;
             match piece {
-                Piece::Bytes(bytes) => pack.append(&bytes).map_err(Failure::Publish)?,
-                Piece::Restart => pack.rewind(start).map_err(Failure::Publish)?,
+                Piece::Bytes(bytes) => pack.append(&bytes).map_err(PackFailure::Publish)?,
+                Piece::Restart => pack.rewind(start).map_err(PackFailure::Publish)?,
                 Piece::End(blob) if queue.has_stored(&blob.id) => {
-                    pack.rewind(start).map_err(Failure::Publish)?;
+                    pack.rewind(start).map_err(PackFailure::Publish)?;
                     return Ok(Some((blob.id, None)));
                 }
                 Piece::End(blob) => return Ok(Some((blob.id, Some((pack.id, pack.end_blob(blob)))))),
@@ -113,10 +113,10 @@ impl<'a> Assembler<'a, '_> {
         Ok(None)
     }
 
-    fn pack(&mut self) -> Result<&mut OpenPack<'a>, Failure> {
+    fn pack(&mut self) -> Result<&mut OpenPack<'a>, PackFailure> {
         let open = match self.open.take() {
             Some(open) => open,
-            None => OpenPack::create(self.context, self.options).map_err(Failure::Publish)?,
+            None => OpenPack::create(self.context, self.options).map_err(PackFailure::Publish)?,
         };
         Ok(self.open.insert(open))
     }

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 use zstd::stream::write::Encoder;
 
-use super::queue::{Failure, Job, Outcome, Piece, Queue, Stored, Task};
-use super::{Content, Fault, Ticket};
+use super::queue::{Job, Outcome, PackFailure, Piece, Queue, Stored, Task};
+use super::{Fault, StreamedBlob, Ticket};
 
 /// Bytes that are read, and sent on, at once.
 const PIECE: usize = 256 << 10;
@@ -24,7 +24,7 @@ type Known<'a> = &'a (dyn Fn(&BlobId) -> bool + Sync);
 pub(super) fn work(queue: &Queue<'_>, level: i32, known: Known<'_>) {
     let mut worker = match Compressor::new(level) {
         Ok(compressor) => Worker { queue, level, known, compressor },
-        Err(error) => return queue.fail(Failure::Compress(error)),
+        Err(error) => return queue.fail(PackFailure::Compress(error)),
     };
     while let Some(Job { ticket, task }) = queue.next_job() {
         let done = match task {
@@ -45,10 +45,10 @@ struct Worker<'w, 'env> {
 }
 
 impl Worker<'_, '_> {
-    fn encode(&mut self, ticket: Ticket, raw: Vec<u8>, expected: Option<BlobId>) -> Result<(), Failure> {
+    fn encode(&mut self, ticket: Ticket, raw: Vec<u8>, expected: Option<BlobId>) -> Result<(), PackFailure> {
         let raw_len = length(raw.len());
         if raw_len > MAX_RAW_LEN {
-            return Err(Failure::source(ticket, Fault::TooLarge { len: raw_len }));
+            return Err(PackFailure::source(ticket, Fault::TooLarge { len: raw_len }));
         }
         let id = BlobId::of(&raw);
         check_hash(ticket, id, expected)?;
@@ -56,7 +56,7 @@ impl Worker<'_, '_> {
             self.queue.finish(ticket, Outcome::Known(id));
             return Ok(());
         }
-        let (encoding, bytes) = self.compress(raw).map_err(Failure::Compress)?;
+        let (encoding, bytes) = self.compress(raw).map_err(PackFailure::Compress)?;
         let blob = Stored { id, raw_len, encoding, crc32c: crc32c::crc32c(&bytes) };
         self.queue.finish(ticket, Outcome::Stored { blob, bytes });
         Ok(())
@@ -82,12 +82,12 @@ impl Worker<'_, '_> {
     fn stream(
         &self,
         ticket: Ticket,
-        content: &dyn Content,
+        content: &dyn StreamedBlob,
         len: u64,
         expected: Option<BlobId>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), PackFailure> {
         if len > MAX_RAW_LEN {
-            return Err(Failure::source(ticket, Fault::TooLarge { len }));
+            return Err(PackFailure::source(ticket, Fault::TooLarge { len }));
         }
         let reader = Reading { queue: self.queue, ticket, content, len };
         let id = match expected {
@@ -120,10 +120,10 @@ impl Worker<'_, '_> {
         reader: &Reading<'_, '_>,
         id: BlobId,
         pieces: PieceWriter,
-    ) -> Result<PieceWriter, Failure> {
-        let mut encoder = Encoder::new(pieces, self.level).map_err(Failure::Compress)?;
+    ) -> Result<PieceWriter, PackFailure> {
+        let mut encoder = Encoder::new(pieces, self.level).map_err(PackFailure::Compress)?;
         // Stated in the frame, and it bounds the window.
-        encoder.set_pledged_src_size(Some(reader.len)).map_err(Failure::Compress)?;
+        encoder.set_pledged_src_size(Some(reader.len)).map_err(PackFailure::Compress)?;
         let found = reader.pass(true, |bytes| encoder.write_all(bytes))?;
         check_hash(reader.ticket, found, Some(id))?;
         encoder.finish().map_err(compress_failure)
@@ -135,19 +135,25 @@ impl Worker<'_, '_> {
 }
 
 /// A pipe without a reader is what another thread's failure leaves.
-fn compress_failure(error: io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::BrokenPipe { Failure::Elsewhere } else { Failure::Compress(error) }
+fn compress_failure(error: io::Error) -> PackFailure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        PackFailure::Elsewhere
+    } else {
+        PackFailure::Compress(error)
+    }
 }
 
-fn store_raw(reader: &Reading<'_, '_>, id: BlobId, mut pieces: PieceWriter) -> Result<(), Failure> {
+fn store_raw(reader: &Reading<'_, '_>, id: BlobId, mut pieces: PieceWriter) -> Result<(), PackFailure> {
     let found = reader.pass(false, |bytes| pieces.write_all(bytes))?;
     check_hash(reader.ticket, found, Some(id))?;
     pieces.end(id, reader.len, Encoding::Raw)
 }
 
-fn check_hash(ticket: Ticket, found: BlobId, expected: Option<BlobId>) -> Result<(), Failure> {
+fn check_hash(ticket: Ticket, found: BlobId, expected: Option<BlobId>) -> Result<(), PackFailure> {
     match expected {
-        Some(expected) if expected != found => Err(Failure::source(ticket, Fault::Hash { expected, found })),
+        Some(expected) if expected != found => {
+            Err(PackFailure::source(ticket, Fault::Hash { expected, found }))
+        }
         _ => Ok(()),
     }
 }
@@ -156,7 +162,7 @@ fn check_hash(ticket: Ticket, found: BlobId, expected: Option<BlobId>) -> Result
 struct Reading<'r, 'env> {
     queue: &'r Queue<'env>,
     ticket: Ticket,
-    content: &'r dyn Content,
+    content: &'r dyn StreamedBlob,
     len: u64,
 }
 
@@ -166,8 +172,8 @@ impl Reading<'_, '_> {
         &self,
         shows_progress: bool,
         mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<BlobId, Failure> {
-        let unreadable = |error| Failure::source(self.ticket, Fault::Unreadable(error));
+    ) -> Result<BlobId, PackFailure> {
+        let unreadable = |error| PackFailure::source(self.ticket, Fault::Unreadable(error));
         let mut source = self.content.open().map_err(unreadable)?;
         let mut hash = Sha256::new();
         let mut total = 0u64;
@@ -177,7 +183,7 @@ impl Reading<'_, '_> {
             let bytes = buffer.get(..count).unwrap_or_default();
             total = total.saturating_add(length(count));
             if total > self.len || (count < PIECE && total != self.len) {
-                return Err(Failure::source(self.ticket, Fault::Length { expected: self.len }));
+                return Err(PackFailure::source(self.ticket, Fault::Length { expected: self.len }));
             }
             hash.update(bytes);
             each(bytes).map_err(compress_failure)?;
@@ -185,7 +191,7 @@ impl Reading<'_, '_> {
                 self.queue.observer.advance(length(count));
             }
             if self.queue.has_failed() {
-                return Err(Failure::Elsewhere);
+                return Err(PackFailure::Elsewhere);
             }
             if count < PIECE {
                 return Ok(BlobId::from_bytes(hash.finalize().into()));
@@ -221,12 +227,12 @@ impl PieceWriter {
         (Self { sender, written: 0, crc32c: 0 }, receiver)
     }
 
-    fn restart(self) -> Result<Self, Failure> {
+    fn restart(self) -> Result<Self, PackFailure> {
         self.send(Piece::Restart).map_err(compress_failure)?;
         Ok(Self { written: 0, crc32c: 0, ..self })
     }
 
-    fn end(self, id: BlobId, raw_len: u64, encoding: Encoding) -> Result<(), Failure> {
+    fn end(self, id: BlobId, raw_len: u64, encoding: Encoding) -> Result<(), PackFailure> {
         let stored = Stored { id, raw_len, encoding, crc32c: self.crc32c };
         self.send(Piece::End(stored)).map_err(compress_failure)
     }

@@ -9,14 +9,14 @@ use msgvault_verifier::format::pack::{Encoding, PackEntry};
 /// The blobs of new packs, by ID; about 90 bytes each, and the only thing that a run keeps about every one.
 #[derive(Debug, Default)]
 pub struct NewBlobs {
-    places: BTreeMap<BlobId, Place>,
+    places: BTreeMap<BlobId, BlobPlace>,
     /// The packs, in the order in which they were begun.
     packs: Vec<PackId>,
     stored_bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct BlobPlace {
     /// A position in `packs`.
     pack: u32,
     encoding: Encoding,
@@ -32,7 +32,7 @@ impl NewBlobs {
         }
         let PackEntry { id, offset, stored_len, encoding, .. } = *entry;
         let pack = u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX);
-        self.places.insert(id, Place { pack, encoding, offset, stored_len });
+        self.places.insert(id, BlobPlace { pack, encoding, offset, stored_len });
         self.stored_bytes = self.stored_bytes.saturating_add(stored_len);
     }
 
@@ -59,7 +59,7 @@ impl NewBlobs {
     /// What the index says about them, by ascending ID.
     pub fn entries(&self) -> impl Iterator<Item = IndexEntry> {
         self.places.iter().filter_map(|(id, place)| {
-            let Place { pack, encoding, offset, stored_len } = *place;
+            let BlobPlace { pack, encoding, offset, stored_len } = *place;
             let pack = *self.packs.get(usize::try_from(pack).ok()?)?;
             Some(IndexEntry { id: *id, pack, offset, stored_len, encoding })
         })

@@ -11,7 +11,7 @@ use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 
-use super::{Content, Fault, NewBlobs, PackError, SourceFault, Stopped, Ticket};
+use super::{Fault, NewBlobs, PackError, SourceFault, Stopped, StreamedBlob, Ticket};
 use crate::repo::publish::PublishError;
 
 /// What a task occupies beside its bytes.
@@ -20,7 +20,7 @@ const TASK_BYTES: u64 = 256;
 /// A content to be hashed and, unless it is known, stored.
 pub(super) enum Task<'env> {
     Bytes { raw: Vec<u8>, expected: Option<BlobId> },
-    Stream { content: Box<dyn Content + 'env>, len: u64, expected: Option<BlobId> },
+    Stream { content: Box<dyn StreamedBlob + 'env>, len: u64, expected: Option<BlobId> },
 }
 
 pub(super) struct Job<'env> {
@@ -57,7 +57,7 @@ pub(super) enum Piece {
 
 /// Why everything stops.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum PackFailure {
     /// The caller knows.
     Producer,
     /// Whoever stopped this thread says why.
@@ -70,7 +70,7 @@ pub(super) enum Failure {
     Cancelled,
 }
 
-impl Failure {
+impl PackFailure {
     pub(super) fn source(ticket: Ticket, what: Fault) -> Self {
         Self::Source(SourceFault { ticket, what })
     }
@@ -90,7 +90,7 @@ impl Failure {
 pub(super) struct Queue<'env> {
     pub(super) observer: SharedObserver<'env>,
     budget: u64,
-    state: Mutex<State<'env>>,
+    state: Mutex<QueueState<'env>>,
     /// There is a task for a worker.
     has_task: Condvar,
     /// There is an outcome for the assembler.
@@ -100,7 +100,7 @@ pub(super) struct Queue<'env> {
 }
 
 #[derive(Default)]
-struct State<'env> {
+struct QueueState<'env> {
     waiting: VecDeque<Job<'env>>,
     outcomes: BTreeMap<u64, Outcome>,
     /// The tasks that are not appended yet, in order.
@@ -114,7 +114,7 @@ struct State<'env> {
     submitted: u64,
     appended: u64,
     closed: bool,
-    failure: Option<Failure>,
+    failure: Option<PackFailure>,
 }
 
 struct UnderWay {
@@ -178,7 +178,7 @@ impl<'env> Queue<'env> {
         self.lock_once_appended(ticket)?.ids.get(&ticket.0).copied().ok_or(Stopped)
     }
 
-    fn lock_once_appended(&self, ticket: Ticket) -> Result<MutexGuard<'_, State<'env>>, Stopped> {
+    fn lock_once_appended(&self, ticket: Ticket) -> Result<MutexGuard<'_, QueueState<'env>>, Stopped> {
         let state =
             self.wait_while(&self.has_room, |state| state.failure.is_none() && state.appended <= ticket.0);
         if state.failure.is_some() { Err(Stopped) } else { Ok(state) }
@@ -235,8 +235,8 @@ impl<'env> Queue<'env> {
     }
 
     /// Stops everything; the first failure is the one that is reported.
-    pub(super) fn fail(&self, failure: Failure) {
-        if matches!(failure, Failure::Elsewhere) {
+    pub(super) fn fail(&self, failure: PackFailure) {
+        if matches!(failure, PackFailure::Elsewhere) {
             return;
         }
         let mut state = self.lock();
@@ -253,22 +253,22 @@ impl<'env> Queue<'env> {
     }
 
     /// What was stored, and the failure that the caller does not know already.
-    pub(super) fn into_parts(self) -> (NewBlobs, Option<Failure>) {
+    pub(super) fn into_parts(self) -> (NewBlobs, Option<PackFailure>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (state.stored, state.failure.filter(|failure| !matches!(failure, Failure::Producer)))
+        (state.stored, state.failure.filter(|failure| !matches!(failure, PackFailure::Producer)))
     }
 
     fn stop_if_cancelled(&self) {
         if self.observer.cancelled() {
-            self.fail(Failure::Cancelled);
+            self.fail(PackFailure::Cancelled);
         }
     }
 
     fn wait_while<'q>(
         &'q self,
         change: &Condvar,
-        condition: impl Fn(&State<'env>) -> bool,
-    ) -> MutexGuard<'q, State<'env>> {
+        condition: impl Fn(&QueueState<'env>) -> bool,
+    ) -> MutexGuard<'q, QueueState<'env>> {
         change.wait_while(self.lock(), |state| condition(state)).unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -278,7 +278,7 @@ impl<'env> Queue<'env> {
         self.has_room.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<'env>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<'env>> {
         // A panic elsewhere is reported by its own guard; the state is whole between statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -299,7 +299,7 @@ impl<'q, 'env> CloseAtEnd<'q, 'env> {
 impl Drop for CloseAtEnd<'_, '_> {
     fn drop(&mut self) {
         if !self.is_complete {
-            self.queue.fail(Failure::Producer);
+            self.queue.fail(PackFailure::Producer);
         }
         self.queue.lock().closed = true;
         self.queue.wake_all();
@@ -312,7 +312,7 @@ pub(super) struct FailAtPanic<'q, 'env>(pub(super) &'q Queue<'env>);
 impl Drop for FailAtPanic<'_, '_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.fail(Failure::Panicked);
+            self.0.fail(PackFailure::Panicked);
         }
     }
 }

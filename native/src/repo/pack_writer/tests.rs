@@ -8,7 +8,7 @@ use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
 use msgvault_verifier::store::DirectoryStore;
-use msgvault_verifier::{Observer, PackFile, Ruzstd};
+use msgvault_verifier::{Observer, PackReader, Ruzstd};
 
 use super::super::publish::tests::Fixture;
 use super::*;
@@ -36,7 +36,7 @@ fn words(seed: u64, len: usize) -> Vec<u8> {
 
 struct InMemory(Vec<u8>);
 
-impl Content for InMemory {
+impl StreamedBlob for InMemory {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(Cursor::new(&self.0)))
     }
@@ -87,11 +87,11 @@ fn write(fixture: &Fixture, root: &Path, jobs: usize, blobs: &[Blob]) -> Packed 
 
 /// Reads every blob back, checking that frames keep to the rules for writers.
 fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u8>)> {
-    let store = DirectoryStore::new(root);
+    let reader = PackReader::new(DirectoryStore::new(root), Ruzstd);
     let mut blobs = BTreeMap::new();
     for pack in &packed.packs {
         let bytes = fs::read(root.join(pack.path())).unwrap();
-        let file = PackFile::open(&store, *pack).unwrap();
+        let file = reader.open(*pack).unwrap();
         for entry in file.entries() {
             if entry.encoding == Encoding::Zstd {
                 let frame = &bytes[usize::try_from(entry.offset).unwrap()..];
@@ -99,7 +99,7 @@ fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u
                 assert_eq!(header.content_size, Some(entry.raw_len));
                 assert!(header.window <= entry.raw_len.max(1024), "{header:?}");
             }
-            let raw = file.read(entry, &Ruzstd, u64::MAX).unwrap();
+            let raw = file.read(entry, u64::MAX).unwrap();
             assert!(blobs.insert(entry.id, (*entry, raw)).is_none(), "stored twice");
         }
     }
@@ -201,7 +201,7 @@ type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
 #[test]
 fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
     struct Broken;
-    impl Content for Broken {
+    impl StreamedBlob for Broken {
         fn open(&self) -> io::Result<Box<dyn Read + '_>> {
             Err(io::Error::other("the disk is gone"))
         }

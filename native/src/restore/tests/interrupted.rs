@@ -48,9 +48,9 @@ fn without_attachments(home: &Path) -> Files {
 
 /// Collects the points that are reached.
 #[derive(Default)]
-struct Points(Mutex<BTreeSet<&'static str>>);
+struct PointsReached(Mutex<BTreeSet<&'static str>>);
 
-impl Observer for Points {
+impl Observer for PointsReached {
     fn reached(&self, point: &'static str) -> io::Result<()> {
         self.0.lock().unwrap().insert(point);
         Ok(())
@@ -103,7 +103,7 @@ fn all_points_are_tried() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     let snapshot = Tiny::sample().write(&root);
-    let points = Points::default();
+    let points = PointsReached::default();
     let home = old_home(folder.path());
     restore(&points, &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
     let mut reached = points.0.into_inner().unwrap();

@@ -10,7 +10,7 @@ use msgvault_verifier::format::page_size::PageSize;
 use rusqlite::Connection;
 use serde_json::value::RawValue;
 
-use crate::archive::{samples, schema};
+use crate::archive::{content_table, samples, schema};
 
 use super::*;
 
@@ -59,9 +59,9 @@ impl Tiny {
         let contents = [b"first".to_vec(), b"second".to_vec()];
         let [first, second] = contents.each_ref().map(|content| BlobId::of(content));
         let mut tiny = Self::new("wal", |db| {
-            samples::attach(db, 1, (&first.to_string(), &schema::canonical_path(&first)), None);
+            samples::attach(db, 1, (&first.to_string(), &content_table::canonical_path(&first)), None);
             samples::attach(db, 2, (&first.to_string(), "mail/first.txt"), None);
-            samples::attach(db, 3, (&second.to_string(), &schema::canonical_path(&second)), None);
+            samples::attach(db, 3, (&second.to_string(), &content_table::canonical_path(&second)), None);
             db.execute_batch("INSERT INTO messages (sent_at) VALUES ('2026-01-01')").unwrap();
         });
         tiny.attachments = contents.to_vec();

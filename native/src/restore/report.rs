@@ -1,0 +1,33 @@
+//! What a restore tells its caller.
+
+use std::path::PathBuf;
+
+use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::format::manifest::DocumentDerivatives;
+use serde::Serialize;
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreReport {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Where it is now.
+    pub target: PathBuf,
+    /// Bytes of the database.
+    pub database_bytes: u64,
+    /// Distinct attachments.
+    pub attachments: u64,
+    /// Files that hold them; one attachment can be at several paths.
+    pub attachment_files: u64,
+    /// Bytes of the distinct attachments.
+    pub attachment_bytes: u64,
+    /// Other files.
+    pub extras: u64,
+    /// Whether SQLite checked the database from end to end.
+    pub integrity_checked: bool,
+    /// Whether the database differs from the captured one, in that its tables of packed attachments are
+    /// empty: every attachment is a file of its own now.
+    pub pack_tables_emptied: bool,
+    /// What the snapshot says about texts derived from documents; they are not restored.
+    pub disclosures: Vec<DocumentDerivatives>,
+}

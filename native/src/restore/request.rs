@@ -1,0 +1,26 @@
+//! What is asked of `restore`.
+
+use std::path::{Path, PathBuf};
+
+use msgvault_verifier::format::id::SnapshotId;
+
+use crate::repo::lock::LockRequest;
+
+/// What to restore, and where to.
+#[derive(Clone, Copy)]
+pub struct RestoreRequest<'a> {
+    /// The repository, and who locks it.
+    pub lock: LockRequest<'a>,
+    /// The snapshot.
+    pub snapshot: &'a SnapshotId,
+    /// The folder that becomes an archive home.
+    pub target: &'a Path,
+    /// Whether a target that is not empty is merged with the snapshot.
+    pub overwrite: bool,
+    /// Whether SQLite checks the restored database from end to end.
+    pub integrity_check: bool,
+    /// How many threads read and write; 0 means one per processor.
+    pub jobs: usize,
+    /// Homes and data directories that a live daemon owns.
+    pub live_homes: &'a [PathBuf],
+}
