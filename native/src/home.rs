@@ -1,5 +1,7 @@
 //! The archive home: where the database, the attachments and the settings of an archive are.
 
+mod keys;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -314,7 +316,13 @@ fn load(given: Option<&Path>, home: &Path) -> Result<(Config, Option<PathBuf>), 
         Err(source) => return Err(HomeError::Unreadable { path, source }),
     };
     match toml::from_str(&text) {
-        Ok(config) => Ok((config, Some(path))),
+        Ok(config) => match keys::unknown(&text) {
+            None => Ok((config, Some(path))),
+            Some((at, reason)) => {
+                let (line, column) = position(&text, at);
+                Err(HomeError::Malformed { path, line, column, reason })
+            }
+        },
         Err(error) => {
             let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
             Err(HomeError::Malformed { path, line, column, reason: error.message().to_owned() })

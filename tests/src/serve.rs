@@ -18,7 +18,7 @@ pub const BEGIN: &str = "/api/v1/backup/freeze/begin";
 /// Where it ends.
 pub const END: &str = "/api/v1/backup/freeze/end";
 
-/// A home without an archive, which is all that a daemon needs.
+/// A home whose database is empty, which is all that a daemon needs.
 ///
 /// # Panics
 ///
@@ -26,6 +26,7 @@ pub const END: &str = "/api/v1/backup/freeze/end";
 pub fn home(config: &str) -> TempDir {
     let home = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(home.path().join("config.toml"), config).expect("a configuration");
+    std::fs::write(home.path().join("msgvault.db"), "").expect("a database");
     home
 }
 

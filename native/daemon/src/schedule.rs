@@ -17,7 +17,7 @@ use super::gate::{Gate, Rank};
 use super::log::Level;
 
 pub use state::StateFile;
-use state::{JobState, ScheduleState};
+use state::{History, JobState, ScheduleState};
 
 /// The clock is looked at so often at least: it can be set, and a machine can sleep.
 const GLANCE: Duration = Duration::from_mins(1);
@@ -146,7 +146,8 @@ struct JobStatus {
     schedule: String,
     next_at: Option<Timestamp>,
     running_since: Option<Timestamp>,
-    last: Option<RunResult>,
+    #[serde(flatten)]
+    history: History,
 }
 
 /// Runs what is due, for as long as it is polled.
@@ -206,7 +207,7 @@ impl Board {
             schedule: cron.text().to_owned(),
             next_at: shown.next.iter().find(|next| next.0 == job).map(|next| next.1),
             running_since: shown.running.filter(|running| running.job == job).map(|running| running.since),
-            last: shown.state.of(job).and_then(|state| state.last.clone()),
+            history: shown.state.of(job).map(|state| state.history.clone()).unwrap_or_default(),
         };
         Status { jobs: shown.plan.jobs().into_iter().map(job_status).collect() }
     }
@@ -255,8 +256,8 @@ impl<R: Runner> Scheduler<R> {
             for (job, cron) in jobs {
                 let (schedule, before) = (cron.text().to_owned(), shown.state.of(job));
                 if before.is_none_or(|state| state.schedule != schedule) {
-                    let last = before.and_then(|state| state.last.clone());
-                    shown.state.set(job, JobState { schedule, handled_until: now, last });
+                    let history = before.map(|state| state.history.clone()).unwrap_or_default();
+                    shown.state.set(job, JobState { schedule, handled_until: now, history });
                 }
             }
             shown.state.clone()
@@ -333,7 +334,7 @@ impl<R: Runner> Scheduler<R> {
             if result.verdict != JobVerdict::Interrupted {
                 state.handled_until = result.started_at.max(result.due_at);
             }
-            state.last = Some(result.clone());
+            state.history.note(result);
             shown.state.set(job, state);
             shown.state.clone()
         };

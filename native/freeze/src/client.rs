@@ -5,6 +5,7 @@
 
 mod error;
 mod http;
+mod shutdown;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::identity::{self, Challenge};
+use super::ownership;
 use super::record::{self, Record, SERVICE};
 use super::{FreezeError, Freezer};
 
@@ -60,7 +62,7 @@ pub struct Operation {
 }
 
 impl<'a> Daemon<'a> {
-    /// Finds the daemon of a data directory; `None` when no process that lives claims to be one.
+    /// Finds the daemon of a data directory; `None` when nobody answers for one and its lock is free.
     ///
     /// `key` is the configured API key, empty when there is none.
     pub fn find(
@@ -76,17 +78,16 @@ impl<'a> Daemon<'a> {
 
     /// Finds the daemon of a data directory, of whatever age and key: enough to end it.
     pub fn find_any(data_dir: &Path, random: &'a dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
-        let mut doubt = None;
-        for record in record::all_live(data_dir)? {
-            // Asked before the daemon is, which may end in between.
-            let reused = record.is_older_than_its_process();
-            match Self::prove(record, random) {
+        let mut doubt: Option<FreezeError> = None;
+        for candidate in record::candidates(data_dir)? {
+            let proven = candidate.map_err(FreezeError::from);
+            match proven.and_then(|record| Ok(Self::prove(record, random)?)) {
                 Ok(daemon) => return Ok(Some(daemon)),
-                Err(error) if reused && error.is_of_a_stranger() => {}
                 Err(error) => doubt = doubt.or(Some(error)),
             }
         }
-        doubt.map_or(Ok(None), |error| Err(error.into()))
+        // Where the lock is free that a daemon holds as long as it lives, what nobody answers for was left behind.
+        doubt.filter(|_| !ownership::is_free(data_dir)).map_or(Ok(None), Err)
     }
 
     /// The daemon's record.

@@ -5,6 +5,7 @@
 pub mod client;
 pub mod identity;
 pub mod ownership;
+pub mod process;
 pub mod record;
 
 use std::path::{Path, PathBuf};

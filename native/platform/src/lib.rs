@@ -27,7 +27,7 @@ pub use durable::{
     create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use positioned::{read_exact_at, write_all_at};
-pub use process::{ProcessState, hang_up, host_name, process_lives, process_scope, process_state, terminate};
+pub use process::{ProcessState, hang_up, host_name, process_lives, process_scope, process_state};
 
 /// What a name stands for; a symbolic link stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -80,22 +80,6 @@ fn is_own_view(status: &str, pid: u32) -> bool {
     numbers.is_some_and(|numbers| numbers.trim() == pid.to_string())
 }
 
-/// Asks a process to end in order; fails where that cannot be done.
-pub fn terminate(pid: u32) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Pid, Signal, kill_process};
-        let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
-        Ok(kill_process(pid, Signal::TERM)?)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = pid;
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
-}
-
 /// The signal that tells of a terminal or a connection that is gone; none where there is no such signal, and none
 /// for who was started to outlive it, as by `nohup`.
 ///

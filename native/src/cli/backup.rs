@@ -48,7 +48,7 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
 }
 
 impl Invocation<'_> {
-    fn open(&self) -> Result<Repository, Failure> {
+    pub(super) fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }
 }

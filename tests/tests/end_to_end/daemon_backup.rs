@@ -254,13 +254,24 @@ fn scheduled(scene: &Scene, key: &str) -> (Value, Value) {
             break status;
         }
     };
-    let command = |word: &str| {
+    let command = |words: &[&str]| {
         let mut command = msgvault();
-        run(command.args(["daemon", word, "--json", "--home"]).arg(scene.home())).done().json()
+        run(command.arg("daemon").args(words).args(["--json", "--home"]).arg(scene.home()))
     };
-    fits_file(&command("status"), "daemon-status");
-    fits_file(&command("stop"), "daemon-stop");
+    let went_well = status["last"]["verdict"] == "ok";
+    let told = command(&["status"]);
+    assert_eq!(told.code, if went_well { 0 } else { 3 }, "{told:?}");
+    fits_file(&told.json(), "daemon-status");
+    let old = command(&["status", "--max-age", "0s"]);
+    assert_eq!(old.code, 3, "{old:?}");
+    let young = command(&["status", "--max-age", "26h"]);
+    assert_eq!(young.code == 0, went_well && key == "schedule", "{young:?}");
+    fits_file(&command(&["stop"]).done().json(), "daemon-stop");
     assert!(daemon.wait().success(), "{:?}", daemon.log());
+    let log = daemon.log().join("\n");
+    let reached =
+        if went_well { "the repository can be reached" } else { "the repository cannot be reached" };
+    assert!(log.contains("msg=scheduled job=") && log.contains(reached), "{log}");
     (document, status)
 }
 
@@ -329,6 +340,7 @@ fn a_malformed_schedule_is_refused_at_the_start() {
     for (config, part) in [
         (format!("{}schedule = \"at three\"\n", configured(&scene)), "is no schedule"),
         ("[backup]\nverify_schedule = \"@daily\"\n".to_owned(), "no repository is named"),
+        ("[backup]\nschedul = \"@daily\"\n".to_owned(), "did you mean \"schedule\"?"),
     ] {
         fs::write(scene.home().join("config.toml"), config).unwrap();
         let mut command = msgvault();

@@ -8,6 +8,7 @@ mod bad_input;
 mod crash;
 mod daemon_backup;
 mod daemon_client;
+mod daemon_containers;
 mod daemon_hosts;
 mod daemon_life;
 mod daemon_requests;

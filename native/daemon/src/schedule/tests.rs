@@ -157,6 +157,8 @@ async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night
         ]
     );
     assert_eq!(life.status["jobs"][0]["last"]["hook"]["message"], "it hung");
+    assert_eq!(life.status["jobs"][0]["last_failure"]["at"], "2026-11-21T02:10:00Z");
+    assert_eq!(life.status["jobs"][0]["last_success_at"], "2026-11-22T02:10:00Z");
     assert!(life.log.lines().iter().any(|line| line.contains("the hook failed")));
 
     world.verdicts = vec![JobVerdict::Problems];
@@ -220,7 +222,10 @@ fn a_state_file_that_cannot_be_read_is_an_empty_one_and_replaced() {
     assert!(state == ScheduleState::default() && complaint.unwrap().contains("is not used"));
     let mut state = ScheduleState::default();
     let handled_until = Timestamp::UNIX_EPOCH;
-    state.set(ScheduledJob::Verify, JobState { schedule: "@daily".to_owned(), handled_until, last: None });
+    state.set(
+        ScheduledJob::Verify,
+        JobState { schedule: "@daily".to_owned(), handled_until, history: History::default() },
+    );
     file.save(&state).unwrap();
     assert_eq!(file.load(), (state, None));
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);

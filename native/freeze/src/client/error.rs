@@ -78,6 +78,14 @@ pub enum DaemonError {
         /// Its process.
         pid: u32,
     },
+    /// It does not end on request.
+    #[error(
+        "the daemon (process {pid}) does not let itself be ended by a request: end it where it runs, with its service manager or by SIGTERM"
+    )]
+    NoShutdown {
+        /// Its process, as it is counted where it runs.
+        pid: u32,
+    },
     /// Another backup is in its window.
     #[error("another backup has frozen the archive (daemon process {pid}): try again when it is done")]
     Active {
@@ -132,11 +140,6 @@ pub enum DaemonError {
 }
 
 impl DaemonError {
-    /// Whether nothing shows that the process of the record is a daemon at all.
-    pub(super) fn is_of_a_stranger(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Stranger { .. })
-    }
-
     /// What happened, without the sentence around it.
     pub(super) fn reason(self) -> String {
         match self {
