@@ -6,6 +6,7 @@ use std::io::{self, Seek};
 use crate::phase;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use msgvault_platform::FileError;
 use msgvault_verifier::format::path::RelativePath;
 
 use super::blobs::{each_blob, stage};
@@ -41,7 +42,7 @@ fn place(
     staged: &RelativePath,
     mut file: File,
     paths: &[RelativePath],
-    copy_name: impl Fn() -> Result<RelativePath, super::WriteError>,
+    copy_name: impl Fn() -> Result<RelativePath, FileError>,
 ) -> Result<u64, RestoreError> {
     let Some((first, others)) = paths.split_first() else { return Ok(0) };
     for path in others {

@@ -5,13 +5,13 @@
 
 use std::io::{self, Write};
 
-use msgvault_platform::Kind;
+use msgvault_platform::{FileError, Kind};
 use msgvault_verifier::format::path::RelativePath;
 
 use crate::phase;
 
 use super::Restore;
-use super::error::{RestoreError, WriteError, reached};
+use super::error::{RestoreError, reached};
 use super::names::{self, DATABASE, SIDECARS};
 use super::staging::Staging;
 use super::undo;
@@ -43,10 +43,10 @@ pub(super) fn publish(restore: &Restore<'_>) -> Result<(), RestoreError> {
 }
 
 /// Notes where the staged files go, so that the renames can be taken back.
-fn write_note(restore: &Restore<'_>) -> Result<(), WriteError> {
+fn write_note(restore: &Restore<'_>) -> Result<(), FileError> {
     let staging = restore.staging;
     let noted = undo::note(staging.id(), &restore.snapshot.extras);
-    let (name, note) = noted.map_err(|source| WriteError::new("name", staging.path(), source))?;
+    let (name, note) = noted.map_err(|source| FileError::new("name", staging.path(), source))?;
     let mut file = staging.create_file(&name)?;
     file.write_all(&note).map_err(|source| staging.failed("write", &name, source))?;
     staging.sync_file(&name, &file)
@@ -84,12 +84,12 @@ fn rename_all(restore: &Restore<'_>) -> Result<Vec<RelativePath>, RestoreError> 
     Ok(aside)
 }
 
-fn rename(staging: &Staging, from: &RelativePath, to: &RelativePath) -> Result<(), WriteError> {
+fn rename(staging: &Staging, from: &RelativePath, to: &RelativePath) -> Result<(), FileError> {
     staging.dir().rename(from, to).map_err(|source| staging.failed("replace", to, source))
 }
 
 /// Whether there is a file or a link to replace.
-fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, WriteError> {
+fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, FileError> {
     match staging.dir().stat(path) {
         Ok(stat) if matches!(stat.kind, Kind::File | Kind::Link) => Ok(true),
         Ok(_) => Err(staging.failed("replace", path, io::Error::other("it is not a regular file"))),
@@ -98,6 +98,6 @@ fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, WriteError> 
     }
 }
 
-fn name(staging: &Staging, text: &str) -> Result<RelativePath, WriteError> {
-    names::path(text).map_err(|source| WriteError::new("name", staging.path(), source))
+fn name(staging: &Staging, text: &str) -> Result<RelativePath, FileError> {
+    names::path(text).map_err(|source| FileError::new("name", staging.path(), source))
 }
