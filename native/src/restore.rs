@@ -34,7 +34,7 @@ use msgvault_verifier::store::DirectoryStore;
 use crate::decompress::Zstd;
 use crate::repo::lock::{self, Shared};
 
-pub use error::{RestoreError, TargetError, WriteError};
+pub use error::{RestoreError, TargetError};
 pub use rehearsal::rehearse;
 pub use report::RestoreReport;
 pub use request::RestoreRequest;

@@ -12,6 +12,8 @@ mod dir_portable;
 #[cfg(unix)]
 mod dir_unix;
 mod durable;
+mod file_error;
+pub mod length;
 mod positioned;
 mod process;
 
@@ -26,6 +28,7 @@ pub use dir_unix::Dir;
 pub use durable::{
     create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
+pub use file_error::FileError;
 pub use positioned::{read_exact_at, write_all_at};
 pub use process::{ProcessState, hang_up, host_name, process_lives, process_scope, process_state};
 

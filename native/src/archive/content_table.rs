@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use msgvault_platform::length::to_unsigned;
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::BlobId;
 use rusqlite::{Connection, Row};
@@ -131,7 +132,7 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<BlobId> {
 fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     // Only natural numbers were written.
-    Ok(u64::try_from(number).unwrap_or(0))
+    Ok(to_unsigned(number))
 }
 
 /// A number as SQLite has them; larger ones are neither a position nor the size of a file.

@@ -1,5 +1,6 @@
 //! What the archive's tables are asked, at capture and again when a restore proves itself.
 
+use msgvault_platform::length::to_unsigned;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::format::stats::ArchiveStats;
@@ -163,7 +164,7 @@ pub fn stats(connection: &Connection) -> Result<ArchiveStats, SchemaError> {
 fn count(connection: &Connection, sql: &str) -> Result<u64, SchemaError> {
     let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
     // Counts are never negative.
-    Ok(u64::try_from(count).unwrap_or(0))
+    Ok(to_unsigned(count))
 }
 
 fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {

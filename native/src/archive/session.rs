@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use msgvault_platform as platform;
+use msgvault_platform::length::to_unsigned;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
@@ -338,7 +339,7 @@ fn geometry(reader: &Connection, database: &DatabaseFile) -> Result<(PageSize, u
     let size = ask("page_size")?;
     let page_size = u32::try_from(size).ok().and_then(PageSize::new);
     let bad_size = || SessionError::BadPageSize { path: database.path.clone(), found: size };
-    let page_count = u64::try_from(ask("page_count")?).unwrap_or(0);
+    let page_count = to_unsigned(ask("page_count")?);
     Ok((page_size.ok_or_else(bad_size)?, page_count))
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
+use msgvault_platform::length::{to_u32, to_u64, to_usize};
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::BlobId;
 
@@ -102,7 +103,7 @@ pub(super) fn store(
             attachments.push((attachment, is_new));
         }
         table.note(position, &attachments)?;
-        position += count(attachments.len());
+        position += to_u64(attachments.len());
     }
     // Every content is what its hash says before a list is written.
     if let Some(last) = last {
@@ -124,11 +125,11 @@ fn hand_over(
         let ticket = sink.add_expected_stream(Box::new(large), content.len, recorded.id)?;
         return Ok((ticket, content.len));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(content.len).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(to_usize(content.len));
     // One byte more than announced is enough to get another hash.
     let read = content.reader.take(content.len.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| content_error(contents.unreadable(recorded, error)))?;
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let size = to_u64(bytes.len());
     capture.context.observer.advance(size);
     Ok((sink.add_expected(bytes, recorded.id)?, size))
 }
@@ -163,10 +164,6 @@ fn write_lists(
     Ok(lists)
 }
 
-fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
-}
-
 /// A list of captured attachments.
 struct List {
     table: Arc<ContentTable>,
@@ -180,7 +177,7 @@ impl List {
     }
 
     fn reader(&self) -> ListReader<'_> {
-        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        let count = to_u32(self.count);
         ListReader {
             list: self,
             next: 0,
@@ -250,9 +247,9 @@ mod tests {
         for only_new in [false, true] {
             let listed: Vec<Attachment> =
                 noted.iter().filter(|(_, is_new)| *is_new || !only_new).map(|(item, _)| *item).collect();
-            let list = List { table: Arc::clone(&table), only_new, count: count(listed.len()) };
+            let list = List { table: Arc::clone(&table), only_new, count: to_u64(listed.len()) };
             let expected = attachment_list::encode(&listed);
-            assert_eq!(list.encoded_len(), count(expected.len()));
+            assert_eq!(list.encoded_len(), to_u64(expected.len()));
             // A stream is opened more than once.
             for _ in 0..2 {
                 let mut streamed = Vec::new();

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use msgvault_platform as platform;
+use msgvault_platform::length::to_u32;
 use msgvault_verifier::format::config::RepoId;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
@@ -50,7 +51,7 @@ pub(super) fn write(
     }
     let id = snapshot.as_str().as_bytes();
     let mut file = platform::create_new(&unfinished)?;
-    file.write_all(&u32::try_from(id.len()).unwrap_or(u32::MAX).to_le_bytes())?;
+    file.write_all(&to_u32(id.len()).to_le_bytes())?;
     file.write_all(id)?;
     file.write_all(&hashes.encode())?;
     drop(file);

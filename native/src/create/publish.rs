@@ -1,5 +1,6 @@
 //! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md` §12).
 
+use msgvault_platform::length::to_u32;
 use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::Manifest;
@@ -38,7 +39,7 @@ fn publish_index(capture: &Capture<'_>, packed: &Packed) -> Result<Option<IndexI
         stop_if_cancelled(capture)?;
         let mut file = Staged::create(capture.context, capture.request.repo, FileKind::Index)?;
         // More blobs than an index has room for do not fit into memory either.
-        let mut encoder = index::IndexEncoder::new(u32::try_from(packed.blobs.len()).unwrap_or(u32::MAX));
+        let mut encoder = index::IndexEncoder::new(to_u32(packed.blobs.len()));
         for entry in packed.blobs.entries() {
             encoder.push(&entry);
             if encoder.pending() >= PIECE {

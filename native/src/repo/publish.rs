@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use msgvault_platform as platform;
 use msgvault_platform::context::Context;
+use msgvault_platform::{self as platform, FileError};
 use msgvault_verifier::format::id::FileId;
 
 /// Why a repository could not be written.
@@ -14,15 +14,8 @@ use msgvault_verifier::format::id::FileId;
 #[non_exhaustive]
 pub enum PublishError {
     /// The system refused a step.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-    Io {
-        /// What was being done.
-        action: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("{}{}", .0, .0.advice())]
+    File(#[from] FileError),
     /// The folder for unfinished files is something else, which nothing may be removed from.
     #[error("{} is not a folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
     ForeignStaging {
@@ -35,18 +28,7 @@ impl PublishError {
     /// Joins an action and a path to what the system said.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
-    }
-}
-
-/// What a person can do about it.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space on the repository's disk and run again, nothing that was there is lost"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "; mount the repository's disk for writing",
-        _ => "",
+        move |source| Self::File(FileError { action, path, source })
     }
 }
 

@@ -8,13 +8,14 @@ use std::io::{self, Seek};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use msgvault_platform::FileError;
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::format::path::RelativePath;
 
 use crate::phase;
 
 use super::blobs::{each_blob, stage};
-use super::error::{RestoreError, WriteError, reached};
+use super::error::{RestoreError, reached};
 use super::preflight::Plan;
 use super::publish::is_there;
 use super::undo::Destination;
@@ -52,9 +53,9 @@ fn place_all(
     entry: &PackEntry,
     (staged, mut file): (&RelativePath, File),
     paths: &[RelativePath],
-    copy_name: impl Fn() -> Result<RelativePath, WriteError>,
+    copy_name: impl Fn() -> Result<RelativePath, FileError>,
     waiting: &Waiting,
-) -> Result<(), WriteError> {
+) -> Result<(), FileError> {
     let Some((first, others)) = paths.split_first() else { return Ok(()) };
     for path in others {
         let name = copy_name()?;
@@ -74,7 +75,7 @@ fn place(
     staged: &RelativePath,
     path: &RelativePath,
     waiting: &Waiting,
-) -> Result<(), WriteError> {
+) -> Result<(), FileError> {
     let staging = restore.staging;
     if staging.place(staged, path)? {
         return Ok(());

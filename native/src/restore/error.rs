@@ -1,10 +1,11 @@
 //! Why a restore stops.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use msgvault_freeze::ownership::OwnershipError;
 use msgvault_freeze::record::RecordError;
+use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::repository::{BlobError, OpenError};
@@ -64,8 +65,8 @@ pub enum RestoreError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The target cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    #[error("{}{}", .0, .0.advice())]
+    Write(#[from] FileError),
     /// The restored database does not answer as an archive does.
     #[error("the restored database: {0}")]
     Schema(#[from] SchemaError),
@@ -198,35 +199,6 @@ pub enum TargetError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// A file or folder of the target that cannot be handled.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-pub struct WriteError {
-    /// What was being done.
-    pub action: &'static str,
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl WriteError {
-    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { action, path: path.to_owned(), source }
-    }
-}
-
-/// What a person can do about it.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::CrossesDevices => {
-            "; a part of the target is a file system of its own: restore into an empty folder and move the files from there"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there and run again",
-        _ => "",
-    }
 }
 
 /// Tells the observer, which may inject a fault.

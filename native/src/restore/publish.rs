@@ -5,13 +5,13 @@
 
 use std::io;
 
-use msgvault_platform::Kind;
+use msgvault_platform::{FileError, Kind};
 use msgvault_verifier::format::path::RelativePath;
 
 use crate::phase;
 
 use super::Restore;
-use super::error::{RestoreError, WriteError, reached};
+use super::error::{RestoreError, reached};
 use super::names::{self, DATABASE, SIDECARS};
 use super::staging::Staging;
 use super::undo::{self, Destination};
@@ -26,7 +26,7 @@ pub(super) fn publish(restore: &Restore<'_>, replacing: Vec<Destination>) -> Res
     let destinations: Vec<Destination> = extras.chain(replacing).collect();
     let staging = restore.staging;
     let noted = undo::write_note(staging.dir(), staging.id(), destinations.iter());
-    let is_noted = noted.map_err(|source| WriteError::new("note the steps in", staging.path(), source))?;
+    let is_noted = noted.map_err(|source| FileError::new("note the steps in", staging.path(), source))?;
     restore.staging.sync()?;
     reached(restore.context, "restore.synced")?;
     if restore.context.observer.cancelled() {
@@ -47,7 +47,7 @@ pub(super) fn publish(restore: &Restore<'_>, replacing: Vec<Destination>) -> Res
     restore.staging.remove();
     let cleared = unfinished::clear(restore.staging.dir());
     cleared.map_err(|source| {
-        WriteError::new("remove the mark of an unfinished restore in", staging.path(), source)
+        FileError::new("remove the mark of an unfinished restore in", staging.path(), source)
     })?;
     restore.staging.sync()?;
     reached(restore.context, "restore.durable")
@@ -91,7 +91,7 @@ fn rename_all(
     Ok(aside)
 }
 
-fn rename(staging: &Staging, from: &RelativePath, to: &RelativePath) -> Result<(), WriteError> {
+fn rename(staging: &Staging, from: &RelativePath, to: &RelativePath) -> Result<(), FileError> {
     staging.dir().rename(from, to).map_err(|source| staging.failed("replace", to, source))
 }
 
@@ -101,7 +101,7 @@ fn set_aside(
     from: &RelativePath,
     to: &RelativePath,
     is_noted: bool,
-) -> Result<(), WriteError> {
+) -> Result<(), FileError> {
     if is_noted {
         return rename(staging, from, to);
     }
@@ -110,7 +110,7 @@ fn set_aside(
 }
 
 /// Whether there is a file or a link to replace.
-pub(super) fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, WriteError> {
+pub(super) fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, FileError> {
     match staging.dir().stat(path) {
         Ok(stat) if matches!(stat.kind, Kind::File | Kind::Link) => Ok(true),
         Ok(_) => Err(staging.failed("replace", path, io::Error::other("it is not a regular file"))),
@@ -119,6 +119,6 @@ pub(super) fn is_there(staging: &Staging, path: &RelativePath) -> Result<bool, W
     }
 }
 
-fn name(staging: &Staging, text: &str) -> Result<RelativePath, WriteError> {
-    names::path(text).map_err(|source| WriteError::new("name", staging.path(), source))
+fn name(staging: &Staging, text: &str) -> Result<RelativePath, FileError> {
+    names::path(text).map_err(|source| FileError::new("name", staging.path(), source))
 }

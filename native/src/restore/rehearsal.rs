@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use msgvault_platform::Dir;
 use msgvault_platform::context::Context;
+use msgvault_platform::{Dir, FileError};
 use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::repository::Repository;
@@ -12,7 +12,7 @@ use msgvault_verifier::snapshot::Snapshot;
 use super::staging::Staging;
 use super::target::Target;
 use super::workers::Workers;
-use super::{Restore, RestoreError, WriteError, database, preflight, proof, recorded, space};
+use super::{Restore, RestoreError, database, preflight, proof, recorded, space};
 
 /// Writes a snapshot's database into an empty scratch folder, proves it as a restore does, and removes it.
 pub fn rehearse(
@@ -28,7 +28,7 @@ pub fn rehearse(
     let plan = preflight::plan(context, repository, &snapshot, &workers)?;
     space::check(scratch, snapshot.manifest.database_bytes())?;
     let opened = Dir::open(scratch).and_then(|dir| Ok((dir, scratch.canonicalize()?)));
-    let (dir, path) = opened.map_err(|error| WriteError::new("open", scratch, error))?;
+    let (dir, path) = opened.map_err(|error| FileError::new("open", scratch, error))?;
     let staging = Staging::create(context, Target::scratch(dir, path))?;
     let restore = Restore { context, repository, snapshot: &snapshot, workers: &workers, staging: &staging };
     database::stage(&restore, &plan)?;

@@ -3,10 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use msgvault_platform::Dir;
+use msgvault_platform::{Dir, FileError};
 use msgvault_verifier::snapshot::Snapshot;
-
-use super::error::WriteError;
 
 const MEGABYTE: u64 = 1_000_000;
 
@@ -18,18 +16,18 @@ pub(super) fn needed(snapshot: &Snapshot, is_empty: bool) -> u64 {
 }
 
 /// Asks the file system on which the folder is, or will be. One that does not say is tried.
-pub(super) fn check(path: &Path, needed: u64) -> Result<(), WriteError> {
+pub(super) fn check(path: &Path, needed: u64) -> Result<(), FileError> {
     let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let nearest = from.ancestors().find_map(|ancestor| Dir::open(ancestor).ok());
     compare(path, needed, nearest.and_then(|dir| dir.free_bytes()))
 }
 
-fn compare(path: &Path, needed: u64, free: Option<u64>) -> Result<(), WriteError> {
+fn compare(path: &Path, needed: u64, free: Option<u64>) -> Result<(), FileError> {
     match free {
         Some(free) if free < needed => {
             let (needed, free) = (needed.div_ceil(MEGABYTE), free / MEGABYTE);
             let text = format!("{needed} MB are needed and {free} MB are free");
-            Err(WriteError::new("restore into", path, io::Error::new(io::ErrorKind::StorageFull, text)))
+            Err(FileError::new("restore into", path, io::Error::new(io::ErrorKind::StorageFull, text)))
         }
         _ => Ok(()),
     }

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use msgvault_platform::context::Context;
-use msgvault_platform::{self as platform, Dir};
+use msgvault_platform::{self as platform, Dir, FileError};
 use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::path::RelativePath;
 
-use super::error::WriteError;
 use super::target::Target;
 use super::{leftovers, names, unfinished};
 
@@ -29,10 +28,10 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes the folder of staged files.
-    pub(super) fn create(context: &Context<'_>, target: Target) -> Result<Self, WriteError> {
+    pub(super) fn create(context: &Context<'_>, target: Target) -> Result<Self, FileError> {
         let (unix_ms, random) = context.ulid_parts();
         let id = FileId::from_parts(unix_ms, random);
-        let failed = |source| WriteError::new("make a folder in", &target.path, source);
+        let failed = |source| FileError::new("make a folder in", &target.path, source);
         let database = names::path(&names::staged_database(id)).map_err(failed)?;
         let files = names::path(&names::files(id)).map_err(failed)?;
         target.dir.create_dirs(&files).map_err(failed)?;
@@ -66,18 +65,18 @@ impl Staging {
     }
 
     /// The name of a staged file: a letter for its kind, and a number.
-    pub(super) fn file(&self, kind: char, number: usize) -> Result<RelativePath, WriteError> {
+    pub(super) fn file(&self, kind: char, number: usize) -> Result<RelativePath, FileError> {
         let name = format!("{}/{kind}{number}", self.files);
-        names::path(&name).map_err(|source| WriteError::new("name", Path::new(&name), source))
+        names::path(&name).map_err(|source| FileError::new("name", Path::new(&name), source))
     }
 
     /// Creates a staged file.
-    pub(super) fn create_file(&self, name: &RelativePath) -> Result<File, WriteError> {
+    pub(super) fn create_file(&self, name: &RelativePath) -> Result<File, FileError> {
         self.dir().create_file(name).map_err(|source| self.failed("create", name, source))
     }
 
     /// Makes a file durable where the whole file system cannot be made so later.
-    pub(super) fn sync_file(&self, name: &RelativePath, file: &File) -> Result<(), WriteError> {
+    pub(super) fn sync_file(&self, name: &RelativePath, file: &File) -> Result<(), FileError> {
         if self.syncs_as_a_whole {
             return Ok(());
         }
@@ -85,7 +84,7 @@ impl Staging {
     }
 
     /// Renames a file into place, if the place is free, and makes the folders above it. Says whether it was free.
-    pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<bool, WriteError> {
+    pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<bool, FileError> {
         let renamed = match self.dir().rename_new(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_parent(to)?;
@@ -100,26 +99,26 @@ impl Staging {
     }
 
     /// Makes the folders above a file.
-    pub(super) fn create_parent(&self, of: &RelativePath) -> Result<(), WriteError> {
+    pub(super) fn create_parent(&self, of: &RelativePath) -> Result<(), FileError> {
         let Some((parent, _)) = of.as_str().rsplit_once('/') else { return Ok(()) };
         let made = names::path(parent).and_then(|parent| self.dir().create_dirs(&parent));
         made.map_err(|source| self.failed("make a folder for", of, source))
     }
 
     /// Makes everything in the target durable: files, names, folders.
-    pub(super) fn sync(&self) -> Result<(), WriteError> {
+    pub(super) fn sync(&self) -> Result<(), FileError> {
         let synced =
             if self.syncs_as_a_whole { self.dir().sync_file_system() } else { sync_folders(self.dir()) };
-        synced.map_err(|source| WriteError::new("make durable", self.path(), source))
+        synced.map_err(|source| FileError::new("make durable", self.path(), source))
     }
 
     /// Makes the names in the target itself durable.
-    pub(super) fn sync_names(&self) -> Result<(), WriteError> {
-        self.dir().sync().map_err(|source| WriteError::new("make durable", self.path(), source))
+    pub(super) fn sync_names(&self) -> Result<(), FileError> {
+        self.dir().sync().map_err(|source| FileError::new("make durable", self.path(), source))
     }
 
-    pub(super) fn failed(&self, action: &'static str, name: &RelativePath, source: io::Error) -> WriteError {
-        WriteError { action, path: self.path().join(name.as_str()), source }
+    pub(super) fn failed(&self, action: &'static str, name: &RelativePath, source: io::Error) -> FileError {
+        FileError { action, path: self.path().join(name.as_str()), source }
     }
 
     /// Leaves what is staged where it is, since something of the old archive is among it.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use msgvault_freeze::ownership::PresentLocks;
 use msgvault_freeze::record;
 use msgvault_platform::context::Context;
-use msgvault_platform::{self as platform, Dir, Kind};
+use msgvault_platform::{self as platform, Dir, FileError, Kind};
 use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::SnapshotId;
 
-use super::error::{RestoreError, TargetError, WriteError, reached};
+use super::error::{RestoreError, TargetError, reached};
 use super::names::{ATTACHMENTS, DATABASE};
 use super::{RestoreRequest, leftovers, names, unfinished};
 
@@ -180,7 +180,7 @@ impl UntouchedTarget {
         reached(context, "restore.target")?;
         let failed = |action| {
             let path = path.clone();
-            move |source| WriteError { action, path, source }
+            move |source| FileError { action, path, source }
         };
         let swept = leftovers::sweep(&dir).map_err(failed("clean up after an earlier restore in"))?;
         if let Some(warning) = swept.warning(&path) {
@@ -234,7 +234,7 @@ fn going_on(path: &Path, begun: &SnapshotId, wanted: &SnapshotId) -> String {
 
 /// Creates a folder and those above it, durably, and holds it.
 fn create(path: &Path) -> Result<HeldDir, RestoreError> {
-    let failed = |source| WriteError::new("create", path, source);
+    let failed = |source| FileError::new("create", path, source);
     let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
     while let Some(folder) = missing.pop() {
         platform::create_folder(folder).map_err(failed)?;

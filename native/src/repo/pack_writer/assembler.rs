@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use msgvault_platform::context::Context;
+use msgvault_platform::length::to_u64;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
 
@@ -164,7 +165,7 @@ impl<'a> OpenPack<'a> {
         } else {
             self.buffer.extend_from_slice(bytes);
         }
-        self.len = self.len.saturating_add(length(bytes.len()));
+        self.len = self.len.saturating_add(to_u64(bytes.len()));
         Ok(())
     }
 
@@ -206,8 +207,4 @@ impl<'a> OpenPack<'a> {
         self.buffer.clear();
         Ok(())
     }
-}
-
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use msgvault_platform::length::to_u32;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
@@ -31,7 +32,7 @@ impl NewBlobs {
             self.packs.push(pack);
         }
         let PackEntry { id, offset, stored_len, encoding, .. } = *entry;
-        let pack = u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX);
+        let pack = to_u32(self.packs.len() - 1);
         self.places.insert(id, BlobPlace { pack, encoding, offset, stored_len });
         self.stored_bytes = self.stored_bytes.saturating_add(stored_len);
     }

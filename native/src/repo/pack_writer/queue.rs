@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use msgvault_platform::context::SharedObserver;
+use msgvault_platform::length::to_u64;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 
@@ -139,9 +140,7 @@ impl<'env> Queue<'env> {
     /// Hands over a task; waits for room. One task always fits.
     pub(super) fn submit(&self, task: Task<'env>) -> Result<Ticket, Stopped> {
         let (bytes, is_named) = match &task {
-            Task::Bytes { raw, expected } => {
-                (u64::try_from(raw.len()).unwrap_or(u64::MAX), expected.is_some())
-            }
+            Task::Bytes { raw, expected } => (to_u64(raw.len()), expected.is_some()),
             Task::Stream { expected, .. } => (0, expected.is_some()),
         };
         let size = bytes.saturating_add(TASK_BYTES);

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use msgvault_platform::length::to_u64;
 use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
@@ -66,7 +67,7 @@ fn write_as(
             Blob::Whole(raw) => sink.add(raw.clone()).map(|added| (added.ticket(), Some(added))),
             Blob::Stream(raw) => {
                 let stream = Box::new(InMemory(raw.clone()));
-                let ticket = sink.add_expected_stream(stream, raw.len() as u64, BlobId::of(raw))?;
+                let ticket = sink.add_expected_stream(stream, to_u64(raw.len()), BlobId::of(raw))?;
                 Ok((ticket, None))
             }
         };
@@ -151,7 +152,7 @@ fn packs_hold_the_same_bytes_whatever_the_number_of_jobs() {
     };
     let (alone, many) = (packs(1), packs(4));
     assert!(alone.len() > 1 && alone == many);
-    assert!(alone.iter().rev().skip(1).all(|pack| pack.len() as u64 >= SEAL_LEN));
+    assert!(alone.iter().rev().skip(1).all(|pack| to_u64(pack.len()) >= SEAL_LEN));
 }
 
 #[test]
