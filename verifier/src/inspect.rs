@@ -45,7 +45,7 @@ pub struct LockSummary {
     pub file: String,
     /// Whether it keeps everybody else out.
     pub exclusive: bool,
-    /// `create`, `verify` or `restore`; none when the file is no lock record.
+    /// `create`, `verify` or `restore`; none when the file is not a lock record.
     pub operation: Option<String>,
     /// The holder's host.
     pub hostname: Option<String>,
@@ -169,7 +169,7 @@ pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreErro
     let mut unreadable: BTreeMap<String, String> = listing
         .misnamed
         .into_iter()
-        .map(|name| (name, "its file name is no snapshot ID".to_owned()))
+        .map(|name| (name, "its file name is not a snapshot ID".to_owned()))
         .collect();
     let mut snapshots = Vec::with_capacity(listing.snapshots.len());
     for id in listing.snapshots {

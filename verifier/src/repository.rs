@@ -49,7 +49,7 @@ pub enum OpenError {
     #[error("there is no repository: {0}; check the path, or make one with `msgvault backup init`")]
     Missing(StoreError),
     /// The folder holds something else.
-    #[error("the folder is no msgvault repository: it has no config.toml beside snapshots/ and packs/")]
+    #[error("the folder is not a msgvault repository: it has no config.toml beside snapshots/ and packs/")]
     NotARepository,
     /// The configuration cannot be read.
     #[error(transparent)]

@@ -87,7 +87,7 @@ pub enum StoreError {
         path: String,
     },
     /// It is something else than a regular file or a folder.
-    #[error("{path} is no regular file")]
+    #[error("{path} is not a regular file")]
     NotAFile {
         /// The path in the repository.
         path: String,

@@ -97,7 +97,7 @@ impl Api {
         response
     }
 
-    /// A known path asked in another way is no route either, and does not tell the right one.
+    /// A known path with another method is not a route either, and the answer does not give the right one away.
     async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/api/ping") => Ok(self.ping()),

@@ -231,7 +231,7 @@ pub fn recorded_paths<E: From<SchemaError>>(
 fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("place", 1, flags, |context| {
-        // What is no path is refused when its row comes.
+        // What is not a path is refused when its row comes.
         let text = context.get_raw(0).as_str().ok();
         Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| path.place()))
     })?;

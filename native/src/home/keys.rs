@@ -39,7 +39,7 @@ mod tests {
             let found = unknown(&text);
             assert_eq!(found.is_some(), expected.is_some(), "{line}: {found:?}");
             if let (Some((at, reason)), Some(expected)) = (found, expected) {
-                assert_eq!(at, text.find(line).unwrap());
+                assert_eq!(at, text.rfind(line).unwrap());
                 assert!(reason.ends_with(&format!("did you mean {expected:?}?")), "{reason}");
             }
         }

@@ -69,7 +69,7 @@ fn folders_that_are_not_repositories_are_refused() {
             run(msgvault().args(["backup", command, "--repo"]).arg(repo).arg("--home").arg(scene.home()))
         };
         refused(&run_on(&nowhere), NO_REPOSITORY, &["nowhere", "backup init"]);
-        refused(&run_on(&home), NO_REPOSITORY, &["no msgvault repository"]);
+        refused(&run_on(&home), NO_REPOSITORY, &["not a msgvault repository"]);
     }
     assert!(!nowhere.exists());
     refused(&verify(&nowhere, [""; 0]), NO_REPOSITORY, &["nowhere"]);
@@ -140,12 +140,19 @@ fn a_locked_repository_says_who_holds_it() {
     let scene = Scene::new(&small());
     scene.create(&[]);
     let lock = scene.repo().join("locks/exclusive.json");
-    let record =
-        r#"{"hostname":"elsewhere","pid":77,"operation":"create","acquired_at":"2026-11-23T10:00:00Z"}"#;
-    fs::write(lock, record).unwrap();
     let target = scene.beside("target");
-    for command in [&["create"][..], &["verify"], &["restore", "--target", &target.to_string_lossy()]] {
-        refused_without_trace(&scene, command, LOCKED, &["elsewhere", "77", "2026-11-23T10:00:00Z"]);
+    let restore = ["restore", "--target", &target.to_string_lossy()];
+    // Readers go on beside who only adds, and are kept out by who may remove files.
+    let table: [(&str, &[&[&str]]); 2] =
+        [("create", &[&["create"]]), ("prune", &[&["create"], &["verify"], &restore])];
+    for (operation, commands) in table {
+        let record = format!(
+            r#"{{"hostname":"elsewhere","pid":77,"operation":"{operation}","acquired_at":"2026-11-23T10:00:00Z"}}"#
+        );
+        fs::write(&lock, record).unwrap();
+        for command in commands {
+            refused_without_trace(&scene, command, LOCKED, &["elsewhere", "77", "2026-11-23T10:00:00Z"]);
+        }
     }
     assert!(!target.exists());
     let _ = scene.backup(&["create", "--force-unlock"]).done();

@@ -338,7 +338,7 @@ fn a_stopped_daemon_ends_its_backup_and_makes_it_later() {
 fn a_malformed_schedule_is_refused_at_the_start() {
     let scene = small();
     for (config, part) in [
-        (format!("{}schedule = \"at three\"\n", configured(&scene)), "is no schedule"),
+        (format!("{}schedule = \"at three\"\n", configured(&scene)), "is not a schedule"),
         ("[backup]\nverify_schedule = \"@daily\"\n".to_owned(), "no repository is named"),
         ("[backup]\nschedul = \"@daily\"\n".to_owned(), "did you mean \"schedule\"?"),
     ] {

@@ -73,7 +73,7 @@ impl LockRecord {
         }
     }
 
-    /// Reads a lock file; `None` when it is no record.
+    /// Reads a lock file; `None` when it is not a record.
     pub fn decode(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }

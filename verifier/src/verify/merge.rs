@@ -348,7 +348,8 @@ impl<'f> Judge<'f> {
             match repository.blob(&item.blob, item.bytes) {
                 Ok(json) if DocumentDerivatives::parse(&json).is_some() => {}
                 Ok(_) => {
-                    let detail = "the document disclosure is no object of counts with schema_version 1 or 2";
+                    let detail =
+                        "the document disclosure is not an object of counts with schema_version 1 or 2";
                     self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
                 }
                 Err(error) => match NotChecked::of_blob(self.id, &error) {

@@ -156,7 +156,7 @@ fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<Snapsho
         Ok(listing) => {
             for name in listing.misnamed {
                 let file = format!("snapshots/{name}");
-                let detail = "its name is no snapshot ID";
+                let detail = "its name is not a snapshot ID";
                 problems.push(Problem::of_file(ProblemCode::ManifestMisnamed, &file, detail));
             }
             listing.snapshots

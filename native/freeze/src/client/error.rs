@@ -14,7 +14,7 @@ pub enum DaemonError {
     },
     /// It does not answer.
     #[error(
-        "process {pid} serves this archive by its record, and {address} does not answer: {reason}; restart the daemon, or remove daemon.{pid}.json if that process is no msgvault"
+        "process {pid} serves this archive by its record, and {address} does not answer: {reason}; restart the daemon, or remove daemon.{pid}.json if that process is not msgvault"
     )]
     Unreachable {
         /// The process of the record.
@@ -26,7 +26,7 @@ pub enum DaemonError {
     },
     /// Something answers that is not the daemon of the record.
     #[error(
-        "process {pid} serves this archive at {address} by its record, but {reason}; restart the daemon, or remove daemon.{pid}.json if that process is no msgvault"
+        "process {pid} serves this archive at {address} by its record, but {reason}; restart the daemon, or remove daemon.{pid}.json if that process is not msgvault"
     )]
     Stranger {
         /// The process of the record.

@@ -32,7 +32,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &Args) -> Result<Exit, Fail
 
 fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Result<Report, Failure> {
     let root = invocation.repo()?;
-    // A folder that is no repository gets no lock, and the index is read once nothing can be removed.
+    // A folder that is not a repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
     let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
     let repository = invocation.open()?;
