@@ -27,6 +27,7 @@ mod workers;
 
 use msgvault_platform::context::Context;
 use msgvault_verifier::Phase;
+use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
@@ -96,7 +97,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
         attachments: snapshot.manifest.attachments.blobs,
         attachment_files: written,
         attachment_bytes: snapshot.manifest.attachments.blob_bytes,
-        extras: snapshot.extras.len() as u64,
+        extras: to_u64(snapshot.extras.len()),
         integrity_checked: request.integrity_check,
         pack_tables_emptied,
         disclosures,

@@ -46,6 +46,7 @@
 mod decompress;
 pub mod format;
 pub mod inspect;
+pub mod length;
 mod observer;
 mod pack;
 pub mod repository;

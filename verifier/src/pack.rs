@@ -1,5 +1,6 @@
 //! The door to packs: reading blobs out of one (`docs/format.md` §3).
 
+use crate::length::{to_u64, to_usize};
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ impl<'r> Pack<'r> {
         file.read_at(tail_offset(pack::TRAILER_LEN)?, &mut trailer)?;
         let trailer = pack::decode_trailer(len, &trailer)?;
         // The trailer was checked against the file's length, so these bytes are there.
-        let mut footer = vec![0; usize::try_from(trailer.footer_len).unwrap_or(0)];
+        let mut footer = vec![0; to_usize(trailer.footer_len)];
         file.read_at(trailer.footer_offset, &mut footer)?;
         let mut entries = pack::decode_footer(&trailer, &footer)?;
         entries.sort_by_key(|entry| entry.id);
@@ -251,7 +252,7 @@ fn decompress(
     if header.window > decompressor.max_window() {
         return Err(FrameError::TooLargeHere { window: header.window });
     }
-    let mut buffer = vec![0; READ_LEN.min(usize::try_from(raw_len).unwrap_or(READ_LEN)).max(1)];
+    let mut buffer = vec![0; READ_LEN.min(to_usize(raw_len)).max(1)];
     let mut left = raw_len;
     let outcome = (|| -> io::Result<bool> {
         let mut output = decompressor.decoder(&header, stored)?;
@@ -261,7 +262,7 @@ fn decompress(
                 return Ok(true);
             }
             let piece = buffer.get(..count).unwrap_or_default();
-            match left.checked_sub(count as u64) {
+            match left.checked_sub(to_u64(count)) {
                 Some(rest) => left = rest,
                 None => return Err(io::ErrorKind::InvalidData.into()),
             }
@@ -300,9 +301,9 @@ impl<'a> Stored<'a> {
     /// The next bytes that are not consumed; empty at the end.
     fn piece(&mut self) -> Result<&[u8], StoreError> {
         if self.position == self.buffer.len() && self.left > 0 {
-            let count = self.left.min(READ_LEN as u64);
+            let count = self.left.min(to_u64(READ_LEN));
             // The footer was checked: the entry lies inside the file.
-            self.buffer.resize(usize::try_from(count).unwrap_or(READ_LEN), 0);
+            self.buffer.resize(to_usize(count), 0);
             self.position = 0;
             self.file.read_at(self.offset, &mut self.buffer)?;
             self.crc = crc32c::crc32c_append(self.crc, &self.buffer);

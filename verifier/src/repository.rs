@@ -2,6 +2,7 @@
 
 mod blob_index;
 
+use crate::length::to_usize;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -347,7 +348,7 @@ fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<()
     let mut offset = 0;
     while offset < len {
         let count = len.saturating_sub(offset).min(PIECE_LEN);
-        piece.resize(usize::try_from(count).unwrap_or(0), 0);
+        piece.resize(to_usize(count), 0);
         file.read_at(offset, &mut piece)?;
         decoder.push(&piece, &mut |entry| index.add(&entry));
         offset = offset.saturating_add(count);

@@ -1,5 +1,6 @@
 //! A snapshot's database, piece by piece and every page checked.
 
+use msgvault_verifier::length::to_usize;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -51,7 +52,7 @@ impl DatabaseReader {
     }
 
     fn check(&self, run: &Run, pages: &[u8]) -> Result<(), String> {
-        let first = usize::try_from(run.start_page).unwrap_or(usize::MAX);
+        let first = to_usize(run.start_page);
         let stated = self.maps.hashes.hashes.iter().skip(first);
         let mut pages = pages.chunks(self.maps.pages.page_size.in_memory()).zip(stated).zip(run.start_page..);
         match pages.find(|((page, stated), _)| PageHash::of(page) != **stated) {
@@ -85,6 +86,7 @@ fn slice<'b>(bytes: &'b [u8], run: &Run, maps: &Maps) -> Option<&'b [u8]> {
 mod tests {
     use super::*;
     use msgvault_verifier::Ruzstd;
+    use msgvault_verifier::length::to_u64;
     use msgvault_verifier::store::DirectoryStore;
     use sha2::{Digest, Sha256};
 
@@ -103,7 +105,7 @@ mod tests {
                     if piece.is_empty() {
                         break;
                     }
-                    read += piece.len() as u64;
+                    read += to_u64(piece.len());
                     hash.update(&piece);
                 }
                 let stated =

@@ -1,5 +1,6 @@
 //! The next bytes of a file, which the browser reads while the Worker checks the ones before them.
 
+use msgvault_verifier::length::{to_u32, to_u64};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -62,15 +63,15 @@ impl ReadAhead {
 
     /// Copies bytes if they are held, and says whether they were.
     pub(crate) fn copy(&self, path: &str, offset: u64, mut buffer: &mut [u8]) -> bool {
-        let end = offset.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+        let end = offset.saturating_add(to_u64(buffer.len()));
         if self.path != path || offset < self.held.start || end > self.held.end {
             return false;
         }
         // What is held has far fewer than 2^32 bytes.
-        let mut skip = u32::try_from(offset - self.held.start).unwrap_or(u32::MAX);
+        let mut skip = to_u32(offset - self.held.start);
         for piece in &self.pieces {
             if skip < piece.length() && !buffer.is_empty() {
-                let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+                let room = to_u32(buffer.len());
                 let part = piece.subarray(skip, piece.length().min(skip.saturating_add(room)));
                 let (head, tail) = buffer.split_at_mut(buffer.len().min(part.length() as usize));
                 part.copy_to(head);

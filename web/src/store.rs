@@ -1,5 +1,6 @@
 //! A repository in `File` objects, read inside a Worker.
 
+use msgvault_verifier::length::{to_u32, to_u64};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -228,7 +229,7 @@ impl StoreFile for BrowserFile<'_> {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
-        let wanted = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        let wanted = to_u64(buffer.len());
         let end = offset.checked_add(wanted).filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| StoreError::Unreadable {
             path: self.path.clone(),
@@ -252,7 +253,7 @@ impl StoreFile for BrowserFile<'_> {
             *start = offset;
         }
         // Both lie within what was read, which has far fewer than 2^32 bytes.
-        let within = |position: u64| u32::try_from(position - *start).unwrap_or(u32::MAX);
+        let within = |position: u64| to_u32(position - *start);
         bytes.subarray(within(offset), within(end)).copy_to(buffer);
         Ok(())
     }

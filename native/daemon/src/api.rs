@@ -1,6 +1,7 @@
 //! What a daemon answers over HTTP. The bodies and codes are those of the Go program, so that clients of both
 //! programs get on with both daemons; docs/daemon.md lists them.
 
+use msgvault_verifier::length::to_u64;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -248,7 +249,7 @@ impl<'a> Asked<'a> {
     /// Reads the body, bounded in size and time.
     async fn read(connection: &'a Connection, request: Request<Incoming>) -> Option<Self> {
         let (parts, body) = request.into_parts();
-        if body.size_hint().lower() > MAX_BODY as u64 {
+        if body.size_hint().lower() > to_u64(MAX_BODY) {
             return None;
         }
         let body = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await.ok()?.ok()?.to_bytes();

@@ -1,5 +1,6 @@
 //! What a daemon tells about itself: `daemon.<pid>.json` in the data directory.
 
+use msgvault_verifier::length::to_u64;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -140,7 +141,7 @@ fn read(dir: &Dir, name: &str) -> io::Result<Vec<u8>> {
     check_owner(&file)?;
     let mut bytes = Vec::new();
     file.take(MAX_LEN + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_LEN {
+    if to_u64(bytes.len()) > MAX_LEN {
         return Err(io::Error::other("it is too large for a record"));
     }
     Ok(bytes)

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use msgvault_verifier::Observer;
 
-use crate::length::to_unsigned;
+use msgvault_verifier::length::to_unsigned;
 
 /// An observer that workers on other threads may call.
 pub type SharedObserver<'a> = &'a (dyn Observer + Sync);

@@ -13,7 +13,6 @@ mod dir_portable;
 mod dir_unix;
 mod durable;
 mod file_error;
-pub mod length;
 mod positioned;
 mod process;
 

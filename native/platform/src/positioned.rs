@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 #[cfg(windows)]
-use crate::length::to_u64;
+use msgvault_verifier::length::to_u64;
 
 /// Fills `buffer` from `offset` on; fails when the file ends before.
 #[cfg(unix)]

@@ -5,9 +5,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use msgvault_platform::length::to_unsigned;
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, Row};
 
 use super::temporary::{self, TemporaryError};

@@ -1,9 +1,9 @@
 //! What the archive's tables are asked, at capture and again when a restore proves itself.
 
-use msgvault_platform::length::to_unsigned;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::length::to_unsigned;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;

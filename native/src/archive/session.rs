@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use msgvault_platform as platform;
-use msgvault_platform::length::to_unsigned;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::{self, RecordedContents, SchemaError};

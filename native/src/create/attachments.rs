@@ -3,9 +3,9 @@
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use msgvault_platform::length::{to_u32, to_u64, to_usize};
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::length::{to_u32, to_u64, to_usize};
 
 use super::parent::Parent;
 use super::{Capture, CreateError, stop_if_cancelled};

@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use msgvault_platform as platform;
-use msgvault_platform::length::to_u32;
 use msgvault_verifier::format::config::RepoId;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::page_hash::{self, PageHashObject, PageHashes};
+use msgvault_verifier::length::to_u32;
 
 fn path(folder: &Path, repo: &RepoId) -> PathBuf {
     folder.join(format!("{repo}.hashmap"))

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use msgvault_platform::length::{to_u32, to_u64};
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::manifest::Database;
 use msgvault_verifier::format::page_hash::{PageHashDelta, PageHashes};
 use msgvault_verifier::format::page_map::{MapKind, PageMap, Run};
+use msgvault_verifier::length::{to_u32, to_u64};
 use msgvault_verifier::snapshot::Maps;
 
 use super::plan::PlannedRun;

@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use msgvault_platform::length::{to_u64, to_usize};
 use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::extras::{self, ExtraFile};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{ExtraPath, RelativePath};
+use msgvault_verifier::length::{to_u64, to_usize};
 
 use super::{Capture, CreateError, ExtrasError, stop_if_cancelled};
 use crate::phase;

@@ -3,8 +3,8 @@
 //! A range of at least [`OWN_BLOB_PAGES`] pages becomes blobs of its own, cut at [`BLOB_PAGES`]; shorter ranges
 //! are collected into shared blobs, so that scattered changes do not mean a blob each.
 
-use msgvault_platform::length::{to_u64, to_usize};
 use msgvault_verifier::format::page_size::PageSize;
+use msgvault_verifier::length::{to_u64, to_usize};
 
 /// A range of so many pages becomes blobs of its own.
 const OWN_BLOB_PAGES: u64 = 256;

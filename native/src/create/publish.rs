@@ -1,9 +1,9 @@
 //! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md` §12).
 
-use msgvault_platform::length::to_u32;
 use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::length::to_u32;
 use msgvault_verifier::repository::read_config;
 
 use super::{Capture, Captured, CreateError, cache, manifest, stop_if_cancelled};

@@ -9,9 +9,9 @@ use std::thread;
 
 use msgvault_platform as platform;
 use msgvault_platform::context::SharedObserver;
-use msgvault_platform::length::{to_u64, to_usize};
 use msgvault_verifier::format::id::PageHash;
 use msgvault_verifier::format::page_size::PageSize;
+use msgvault_verifier::length::{to_u64, to_usize};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 

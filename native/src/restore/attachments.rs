@@ -3,6 +3,7 @@
 //! What is at such a path already belongs to an old archive. It stays if it is the same; else the new file waits
 //! among the staged ones until everything is published.
 
+use msgvault_verifier::length::to_u64;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -39,7 +40,7 @@ pub(super) fn write(restore: &Restore<'_>, plan: &Plan) -> Result<(u64, Vec<Dest
             restore.staging.sync_file(&name, &file)?;
             let copy = || restore.staging.file('a', next.fetch_add(1, Ordering::Relaxed));
             place_all(restore, entry, (&name, file), &paths, copy, &waiting)?;
-            files.fetch_add(paths.len() as u64, Ordering::Relaxed);
+            files.fetch_add(to_u64(paths.len()), Ordering::Relaxed);
             reached(restore.context, "restore.attachment.written")
         })
     })?;

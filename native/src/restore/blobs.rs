@@ -1,5 +1,6 @@
 //! Reading many blobs, pack by pack and in the order in which they lie there.
 
+use msgvault_verifier::length::{to_u64, to_usize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -75,7 +76,7 @@ pub(super) fn each_blob<T>(
         if observer.cancelled() {
             return Err(RestoreError::Cancelled);
         }
-        let position = usize::try_from(*position).unwrap_or(usize::MAX);
+        let position = to_usize(*position);
         let Some(location) = repository.index().at(position) else { continue };
         let failed = |fault: BlobFault| BlobError { blob: location.id, pack: Some(work.pack), fault };
         if file.is_none() {
@@ -100,7 +101,7 @@ pub(super) fn stage(
     let mut file = restore.staging.create_file(name)?;
     stream(restore.repository, observer, pack, entry, |piece| {
         file.write_all(piece).map_err(|source| restore.staging.failed("write", name, source))?;
-        observer.advance(piece.len() as u64);
+        observer.advance(to_u64(piece.len()));
         Ok(())
     })?;
     Ok(file)

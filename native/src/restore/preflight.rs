@@ -4,6 +4,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives};
 use msgvault_verifier::format::page_map::Run as PageRun;
+use msgvault_verifier::length::{to_u64, to_usize};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::snapshot::references::{self, Role};
@@ -43,7 +44,7 @@ pub(super) fn plan(
     })?;
     workers.each(&plan.attachments, |work| {
         each_blob(repository, context.observer, work, |n, _, entry| {
-            let number = usize::try_from(*n).unwrap_or(usize::MAX);
+            let number = to_usize(*n);
             let attachment = snapshot.attachments.get(repository.index(), number);
             let size = attachment.map_or(0, |attachment| attachment.size);
             check_length("an attachment", entry.id, size, entry.raw_len, entry.raw_len == size)
@@ -114,8 +115,8 @@ pub(super) fn disclosures(
             "a disclosure",
             item.blob,
             item.bytes,
-            content.len() as u64,
-            content.len() as u64 == item.bytes,
+            to_u64(content.len()),
+            to_u64(content.len()) == item.bytes,
         )?;
         if item.name == DOCUMENT_DERIVATIVES {
             let parsed = DocumentDerivatives::parse(&content);

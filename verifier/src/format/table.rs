@@ -3,6 +3,7 @@
 //! They have an entry a blob, so they are read and written piece by piece: a large one never needs to be in
 //! memory whole.
 
+use crate::length::to_u64;
 use std::marker::PhantomData;
 
 use sha2::{Digest, Sha256};
@@ -186,7 +187,7 @@ pub(super) fn encoded_len<E: TableEntry>(count: u64) -> u64 {
 }
 
 fn width<E: TableEntry>() -> u64 {
-    u64::try_from(E::WIDTH).unwrap_or(u64::MAX)
+    to_u64(E::WIDTH)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The attachments of a snapshot: the union of its lists (`docs/format.md` §7).
 
+use crate::length::{to_u64, to_usize};
 use std::collections::{HashMap, HashSet};
 
 use crate::format::attachment_list::{self, Attachment};
@@ -55,7 +56,7 @@ impl AttachmentSet {
 
     fn reserve(&mut self, stated: u64, index: &BlobIndex) {
         // What a manifest states is no reason to take more than the repository has blobs.
-        let count = usize::try_from(stated).unwrap_or(usize::MAX).min(index.len());
+        let count = to_usize(stated).min(index.len());
         let more = count.saturating_sub(self.len());
         self.positions.reserve_exact(more);
         self.sizes.reserve_exact(more);
@@ -114,7 +115,7 @@ impl AttachmentReader {
         let added = manifest.lists().get(known.lists.len()..).unwrap_or_default();
         let Self { lists, attachments, met, bytes } = &mut known;
         for list in added {
-            let left = manifest.attachments.blobs.saturating_sub(attachments.len() as u64);
+            let left = manifest.attachments.blobs.saturating_sub(to_u64(attachments.len()));
             visit_list(repository, list, left, &mut |attachment| {
                 let (position, is_new) = met.meet(repository.index(), &attachment.id);
                 attachments.push(position, attachment);
@@ -123,7 +124,7 @@ impl AttachmentReader {
             })?;
             lists.push(*list);
         }
-        check_totals(manifest, known.attachments.len() as u64, known.bytes)?;
+        check_totals(manifest, to_u64(known.attachments.len()), known.bytes)?;
         *self = known;
         Ok((&self.attachments, inherited))
     }

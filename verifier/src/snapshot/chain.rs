@@ -1,5 +1,6 @@
 //! Maps and the chain of deltas that they are made of (`docs/format.md` §5 and §6).
 
+use crate::length::to_u64;
 use std::collections::HashMap;
 
 use crate::format::id::{BlobId, SnapshotId};
@@ -125,7 +126,7 @@ fn extend(repository: &Repository, base: Option<Maps>, link: &Link) -> Result<Ma
         return Err(SnapshotError::Logical);
     };
     let pages = link.db.page_count;
-    let blobs = u64::try_from(repository.index().len()).unwrap_or(u64::MAX);
+    let blobs = to_u64(repository.index().len());
     let map_len = page_map::max_len(pages, blobs.saturating_add(pages));
     let hash_len = page_hash::max_len(pages);
     let (kind, map) = object(repository, "the page map", map_blob, map_len, page_map::decode)?;

@@ -89,7 +89,7 @@ fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Res
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         buffer = &mut buffer[count..];
-        offset += count as u64;
+        offset += crate::length::to_u64(count);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A repository in memory, for tests and samples.
 
+use crate::length::to_u64;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Store, StoreEntry, StoreError, StoreFile};
@@ -56,7 +57,7 @@ impl Store for MemoryStore {
             if let Some((name, _)) = rest.split_once('/') {
                 folders.insert(name.to_owned());
             } else {
-                let len = bytes.len() as u64;
+                let len = to_u64(bytes.len());
                 entries.push(StoreEntry { name: rest.to_owned(), is_folder: false, len });
             }
         }
@@ -82,7 +83,7 @@ struct Bytes<'a> {
 
 impl StoreFile for Bytes<'_> {
     fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        to_u64(self.bytes.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {

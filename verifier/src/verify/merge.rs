@@ -1,5 +1,6 @@
 //! What was found, told a snapshot at a time.
 
+use crate::length::{to_u32, to_u64, to_usize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -143,7 +144,7 @@ impl Findings {
         if let Some(fault) = self.bad_packs.get(&pack) {
             return Finding::BadPack(pack, fault);
         }
-        let key = u32::try_from(position).unwrap_or(u32::MAX);
+        let key = to_u32(position);
         if let Some(fault) = self.faults.get(&key) {
             return Finding::Faulty(pack, fault);
         }
@@ -299,13 +300,13 @@ impl<'f> Judge<'f> {
             return self.mismatch(ProblemCode::RunOutsideBlob, blob, pack, detail);
         }
         let Some(actual) = actual else { return };
-        let first = usize::try_from(run.blob_offset / size.bytes()).unwrap_or(usize::MAX);
-        let wanted = usize::try_from(run.start_page).unwrap_or(usize::MAX);
-        let count = usize::try_from(run.page_count).unwrap_or(usize::MAX);
+        let first = to_usize(run.blob_offset / size.bytes());
+        let wanted = to_usize(run.start_page);
+        let count = to_usize(run.page_count);
         let actual = actual.iter().skip(first).take(count);
         let expected = maps.hashes.hashes.iter().skip(wanted).take(count);
         if let Some(page) = actual.zip(expected).position(|(actual, expected)| actual != expected) {
-            let page = run.start_page.saturating_add(page as u64);
+            let page = run.start_page.saturating_add(to_u64(page));
             let detail =
                 format!("page {page} of the database has another hash than the page-hash map states");
             self.mismatch(ProblemCode::PageMismatch, blob, pack, detail);

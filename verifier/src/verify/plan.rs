@@ -1,5 +1,6 @@
 //! Which blobs must be read, grouped by pack.
 
+use crate::length::to_u32;
 use std::collections::BTreeMap;
 
 use crate::format::id::{PackId, SnapshotId};
@@ -194,7 +195,7 @@ impl WantedBlobs {
             let empty = || PackTask { pack: location.pack, blobs: Vec::new(), bytes: 0 };
             let task = packs.entry(location.pack).or_insert_with(empty);
             let page_sizes = mark.to_le_bytes()[0];
-            task.blobs.push(Wanted { position: u32::try_from(position).unwrap_or(u32::MAX), page_sizes });
+            task.blobs.push(Wanted { position: to_u32(position), page_sizes });
             task.bytes = task.bytes.saturating_add(location.stored_len);
         }
         let offset = |wanted: &Wanted| index.at(usize::try_from(wanted.position).ok()?).map(|at| at.offset);

@@ -1,8 +1,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use msgvault_platform::length::to_u64;
 use msgvault_verifier::format::pack;
+use msgvault_verifier::length::to_u64;
 use tempfile::TempDir;
 
 use super::super::samples::{attach, database};

@@ -4,9 +4,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use msgvault_platform::context::Context;
-use msgvault_platform::length::to_u64;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
+use msgvault_verifier::length::to_u64;
 
 use super::PackOptions;
 use super::queue::{FailAtPanic, Outcome, PackFailure, Piece, Queue, Stored};

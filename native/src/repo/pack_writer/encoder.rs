@@ -3,10 +3,10 @@
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use msgvault_platform::length::to_u64;
 use msgvault_verifier::format::blob::{MAX_RAW_LEN, MIN_COMPRESSED_LEN, keeps_compressed};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::pack::Encoding;
+use msgvault_verifier::length::to_u64;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 use zstd::stream::write::Encoder;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use msgvault_platform::length::to_u32;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
+use msgvault_verifier::length::to_u32;
 
 /// The blobs of new packs, by ID; about 90 bytes each, and the only thing that a run keeps about every one.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use msgvault_platform::context::SharedObserver;
-use msgvault_platform::length::to_u64;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
+use msgvault_verifier::length::to_u64;
 
 use super::{Fault, NewBlobs, PackError, SourceFault, Stopped, StreamedBlob, Ticket};
 use crate::repo::publish::PublishError;

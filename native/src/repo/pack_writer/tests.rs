@@ -4,10 +4,10 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use msgvault_platform::length::to_u64;
 use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
+use msgvault_verifier::length::to_u64;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::{Observer, PackReader, Ruzstd};
 

@@ -10,7 +10,10 @@ pub const fn to_u64(length: usize) -> u64 {
 
 /// A length of a file as memory counts it. What memory cannot address becomes the greatest length that it can,
 /// which no slice has.
-pub fn to_usize(length: u64) -> usize {
+pub fn to_usize<N>(length: N) -> usize
+where
+    usize: TryFrom<N>,
+{
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
