@@ -1,4 +1,5 @@
-//! Lists the snapshots in a folder and the other files that each holds: `cargo run --example inspect -- FOLDER`.
+//! Lists the snapshots in a folder and the other files that each holds: `cargo run --example inspect --
+//! FOLDER`.
 
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::inspect;

@@ -284,8 +284,8 @@ impl AttachmentNumbers {
     }
 }
 
-/// Adds up the repository's own folders. Whatever lies beside them is not its own, and may be unreadable, endless or a
-/// link to anywhere.
+/// Adds up the repository's own folders. Whatever lies beside them is not its own, and may be unreadable,
+/// endless or a link to anywhere.
 fn repository_bytes(store: &dyn Store) -> u64 {
     let own = ["config.toml", "snapshots", "packs", "indexes", "locks", "staging", "keys"];
     let entries = store.list("").unwrap_or_default();

@@ -8,8 +8,8 @@ pub const fn to_u64(length: usize) -> u64 {
     length as u64
 }
 
-/// A length of a file as memory counts it. What memory cannot address becomes the greatest length that it can,
-/// which no slice has.
+/// A length of a file as memory counts it. What memory cannot address becomes the greatest length that it
+/// can, which no slice has.
 pub fn to_usize<N>(length: N) -> usize
 where
     usize: TryFrom<N>,
@@ -17,8 +17,8 @@ where
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
-/// A count for one of the format's 32-bit fields. The limit is not reached: so many entries do not fit into one
-/// object.
+/// A count for one of the format's 32-bit fields. The limit is not reached: so many entries do not fit into
+/// one object.
 pub fn to_u32<N>(count: N) -> u32
 where
     u32: TryFrom<N>,

@@ -1,12 +1,12 @@
 //! Reads and verifies msgvault backup repositories, in Rust alone.
 //!
-//! A repository holds snapshots of a mail archive: a SQLite database page by page, attachments, and a few other
-//! files, each content once, named by its SHA-256. This crate holds the one definition of its format
-//! (`docs/format.md`), makes snapshots whole again, and finds out whether they can be trusted. It contains no C,
-//! prints nothing, starts no threads, and runs in a browser as well as on a server.
+//! A repository holds snapshots of a mail archive: a SQLite database page by page, attachments, and a few
+//! other files, each content once, named by its SHA-256. This crate holds the one definition of its format
+//! (`docs/format.md`), makes snapshots whole again, and finds out whether they can be trusted. It contains no
+//! C, prints nothing, starts no threads, and runs in a browser as well as on a server.
 //!
-//! A [`Store`](store::Store) of files and a [`Decompressor`] become a [`Repository`](repository::Repository), a
-//! manifest in it a [`Snapshot`](snapshot::Snapshot), and [`verify::verify`] says what is wrong.
+//! A [`Store`](store::Store) of files and a [`Decompressor`] become a [`Repository`](repository::Repository),
+//! a manifest in it a [`Snapshot`](snapshot::Snapshot), and [`verify::verify`] says what is wrong.
 //!
 //! ```
 //! use msgvault_verifier::Ruzstd;
@@ -38,8 +38,8 @@
 //! # }
 //! ```
 //!
-//! Everything that is read counts as hostile until it has been checked: decoders never panic, no allocation is
-//! sized by an unchecked number, and no byte of a blob counts before its hash has been compared.
+//! Everything that is read counts as hostile until it has been checked: decoders never panic, no allocation
+//! is sized by an unchecked number, and no byte of a blob counts before its hash has been compared.
 
 #![forbid(unsafe_code)]
 

@@ -162,9 +162,9 @@ impl<'r> Pack<'r> {
 
     /// Hands the raw bytes of a blob to `sink`, piece by piece.
     ///
-    /// What was handed over is worth nothing before this returns `Ok`: only then did the stored bytes match their
-    /// checksum, the length fit exactly, and the hash equal the blob's ID. A wrong checksum is
-    /// reported before what follows from it.
+    /// What was handed over is worth nothing before this returns `Ok`: only then did the stored bytes match
+    /// their checksum, the length fit exactly, and the hash equal the blob's ID. A wrong checksum is reported
+    /// before what follows from it.
     pub fn stream(
         &self,
         entry: &PackEntry,

@@ -149,9 +149,9 @@ pub struct Listing {
 impl Repository {
     /// Opens a repository and reads all its index files.
     ///
-    /// A damaged index file is kept for the report; blobs that only it names are not to be found. The snapshots
-    /// are listed first: a backup that ends meanwhile has published its index before its manifest, so that no
-    /// snapshot is seen without its blobs.
+    /// A damaged index file is kept for the report; blobs that only it names are not to be found. The
+    /// snapshots are listed first: a backup that ends meanwhile has published its index before its manifest,
+    /// so that no snapshot is seen without its blobs.
     pub fn open(
         store: impl Store + 'static,
         decompressor: impl Decompressor + 'static,
@@ -253,7 +253,8 @@ impl Repository {
         Ok(raw)
     }
 
-    /// Reads a blob of at most `limit` bytes piece by piece; the pieces are worth nothing unless this returns `Ok`.
+    /// Reads a blob of at most `limit` bytes piece by piece; the pieces are worth nothing unless this returns
+    /// `Ok`.
     pub fn stream(&self, id: &BlobId, limit: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), BlobError> {
         let location = self.index.find(id);
         let pack = location.map(|location| location.pack);

@@ -153,8 +153,8 @@ pub fn load_extras(repository: &Repository, manifest: &Manifest) -> Result<Vec<E
     }
 }
 
-/// Reads an object of at most `limit` bytes, which is more than one that fits the manifest can have: a small frame
-/// can promise gigabytes.
+/// Reads an object of at most `limit` bytes, which is more than one that fits the manifest can have: a small
+/// frame can promise gigabytes.
 fn object<T>(
     repository: &Repository,
     what: &'static str,

@@ -12,7 +12,8 @@ pub use memory::MemoryStore;
 ///
 /// Paths are relative to the repository, with `/`, and built from parsed names only.
 ///
-/// What every implementation promises, be it a folder, a page in a browser, or a server at the other end of a network:
+/// What every implementation promises, be it a folder, a page in a browser, or a server at the other end of a
+/// network:
 ///
 /// * Methods may be called from several threads at once, and block until they have an answer.
 /// * A file is immutable once its name ends in a suffix of the format (`.mvpack`, `.mvidx`, `.mvmanifest`). Its bytes
@@ -69,10 +70,11 @@ pub trait StoreFile {
         self.len() == 0
     }
 
-    /// Fills all of `buffer` from `offset` on. Fails when the file ends before, or any of the bytes cannot be had; what is
-    /// in `buffer` then is worth nothing.
+    /// Fills all of `buffer` from `offset` on. Fails when the file ends before, or any of the bytes cannot be
+    /// had; what is in `buffer` then is worth nothing.
     ///
-    /// Packs are read from front to back in pieces of some hundred kilobytes, headers and footers by themselves.
+    /// Packs are read from front to back in pieces of some hundred kilobytes, headers and footers by
+    /// themselves.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError>;
 }
 
@@ -110,7 +112,8 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
-    /// Whoever reads lost sight of it, or never had it in sight. The file may be intact: this is never damage.
+    /// Whoever reads lost sight of it, or never had it in sight. The file may be intact: this is never
+    /// damage.
     #[error("{path} could not be checked: {reason}")]
     Unavailable {
         /// The path in the repository.

@@ -1,8 +1,9 @@
 //! Whether a repository can be trusted: plan, check, merge.
 //!
-//! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack, on
-//! whatever thread the caller likes; `Findings` takes what was found, in any order; `merge` walks the snapshots again and turns what was found into one
-//! report. The report is the same to the byte in whatever order the packs were checked.
+//! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack,
+//! on whatever thread the caller likes; `Findings` takes what was found, in any order; `merge` walks the
+//! snapshots again and turns what was found into one report. The report is the same to the byte in whatever
+//! order the packs were checked.
 //!
 //! A checker that shares no memory with the planner takes a `PackJob` instead of a task, and both jobs and
 //! results can be sent as text.

@@ -86,7 +86,8 @@ impl Content {
         only.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes.saturating_add(*size)))
     }
 
-    /// Paths of the other files for which `is_meant` says so, given the blob at the same path in the other one.
+    /// Paths of the other files for which `is_meant` says so, given the blob at the same path in the other
+    /// one.
     fn paths(&self, other: &Self, is_meant: impl Fn(&BlobId, Option<&BlobId>) -> bool) -> Vec<String> {
         let meant = self.extras.iter().filter(|(path, blob)| is_meant(blob, other.extras.get(*path)));
         meant.map(|(path, _)| path.clone()).collect()

@@ -67,8 +67,8 @@ impl PackChecker {
         Self { files, packs }
     }
 
-    /// Does a job that a session gave out, and promises the answer as text. `advance` is called with the number of
-    /// bytes checked since the last call.
+    /// Does a job that a session gave out, and promises the answer as text. `advance` is called with the
+    /// number of bytes checked since the last call.
     pub fn check(&self, job: String, quick: bool, advance: Function) -> Promise {
         let (files, packs) = (Arc::clone(&self.files), Rc::clone(&self.packs));
         let depth = if quick { Depth::Quick } else { Depth::Full };

@@ -35,8 +35,8 @@ impl ReadAhead {
         self.path == path && (self.held.start..=self.held.end.saturating_add(MAX_SKIP)).contains(&start)
     }
 
-    /// Waits until these bytes are held, and lets go of what lies before them. Fails where the file ends or cannot
-    /// be read.
+    /// Waits until these bytes are held, and lets go of what lies before them. Fails where the file ends or
+    /// cannot be read.
     pub(crate) async fn hold(&mut self, wanted: Range<u64>) -> Result<(), JsValue> {
         self.let_go(wanted.start);
         while self.held.end < wanted.end {
@@ -90,8 +90,8 @@ impl Drop for ReadAhead {
     }
 }
 
-/// Makes the browser free what it read more often: it counts only what scripts hold, and keeps as much again for
-/// the pipe that the bytes came through. Memory that is never touched counts too, and costs nothing.
+/// Makes the browser free what it read more often: it counts only what scripts hold, and keeps as much again
+/// for the pipe that the bytes came through. Memory that is never touched counts too, and costs nothing.
 pub(crate) fn press(read: u32) {
     drop(ArrayBuffer::new(read));
 }

@@ -88,8 +88,8 @@ impl ChosenFiles {
 
     /// Whether a file is still the one that was chosen, as far as the browser can tell.
     ///
-    /// A browser compares the file with what it knew of it each time it is read anew, and not in between: whoever
-    /// found something wrong in a file asks again, because it may have been replaced meanwhile.
+    /// A browser compares the file with what it knew of it each time it is read anew, and not in between:
+    /// whoever found something wrong in a file asks again, because it may have been replaced meanwhile.
     pub(crate) fn still_chosen(&self, path: &str) -> Result<(), StoreError> {
         let Some(ChosenFile::File(file)) = self.chosen.get(path) else { return Ok(()) };
         let reader = FileReaderSync::new().map_err(|_| unavailable(path, NO_READER))?;
@@ -246,7 +246,8 @@ impl StoreFile for BrowserFile<'_> {
         let (start, bytes) = &mut *last;
         let read_until = start.saturating_add(u64::from(bytes.length()));
         if offset < *start || end > read_until {
-            // Headers and footers are read alone; whoever continues where the last read ended will continue again.
+            // Headers and footers are read alone; whoever continues where the last read ended will continue
+            // again.
             let goes_on = read_until > 0 && (*start..=read_until).contains(&offset);
             let until = if goes_on { self.len.min(offset.saturating_add(READ_LEN)) } else { end };
             *bytes = read(&self.reader, self.file, &self.path, offset..until)?;

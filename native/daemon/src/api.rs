@@ -98,7 +98,8 @@ impl Api {
         response
     }
 
-    /// A known path with another method is not a route either, and the answer does not give the right one away.
+    /// A known path with another method is not a route either, and the answer does not give the right one
+    /// away.
     async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/api/ping") => Ok(self.ping()),

@@ -260,8 +260,8 @@ mod tests {
 
     /// A program that does what the script says.
     ///
-    /// Another process writes it: a child that another test is just starting would have a file that is open for
-    /// writing here for a moment, and what somebody may still write to cannot be run.
+    /// Another process writes it: a child that another test is just starting would have a file that is open
+    /// for writing here for a moment, and what somebody may still write to cannot be run.
     fn script(text: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 700 "$2""#;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_for_a_backup_by_hand_is_one_for_a_shell() {
+    fn the_line_for_a_backup_by_hand_is_quoted() {
         let place = ["--home", "/home/o'neil/my mail", "--repo", "/r"].map(OsString::from);
         let line = by_hand(Path::new("/usr/bin/msgvault"), &place);
         assert_eq!(line, r"/usr/bin/msgvault --home '/home/o'\''neil/my mail' --repo /r backup create");

@@ -1,7 +1,7 @@
 //! `msgvault serve`: the program that owns an archive home while it runs.
 //!
-//! It holds both locks of the data directory, serializes what changes the archive, lets backups freeze it over
-//! HTTP, and makes them itself when they are due. docs/daemon.md is about using it.
+//! It holds both locks of the data directory, serializes what changes the archive, lets backups freeze it
+//! over HTTP, and makes them itself when they are due. docs/daemon.md is about using it.
 
 pub mod api;
 pub mod connections;

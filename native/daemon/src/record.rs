@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_has_the_bytes_of_the_go_program_and_goes_with_the_daemon() {
+    fn the_record_equals_the_go_program_s_and_is_removed() {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let process = ProcessIdentity {

@@ -86,7 +86,8 @@ impl<'a> Daemon<'a> {
                 Err(error) => doubt = doubt.or(Some(error)),
             }
         }
-        // Where the lock is free that a daemon holds as long as it lives, what nobody answers for was left behind.
+        // Where the lock is free that a daemon holds as long as it lives, what nobody answers for was left
+        // behind.
         doubt.filter(|_| !ownership::is_free(data_dir)).map_or(Ok(None), Err)
     }
 

@@ -1,6 +1,7 @@
 //! Who makes the writers of a live archive pause while it is pinned.
 //!
-//! A daemon that runs is asked to; where none runs, its locks are taken for the moment, so that none can start.
+//! A daemon that runs is asked to; where none runs, its locks are taken for the moment, so that none can
+//! start.
 
 pub mod client;
 pub mod identity;

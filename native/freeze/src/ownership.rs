@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_a_daemon_s_lock_is_free_is_asked_without_making_it() {
+    fn asking_whether_the_lock_is_free_does_not_create_it() {
         let home = tempfile::tempdir().unwrap();
         assert!(is_free(home.path()));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);

@@ -1,7 +1,7 @@
 //! Whether the process lives that a number in a file stands for.
 //!
-//! A number counts in one PID namespace, during one boot, until another process has it. A file can be read where
-//! none of that holds: by the host of a container, by another container, by another machine.
+//! A number counts in one PID namespace, during one boot, until another process has it. A file can be read
+//! where none of that holds: by the host of a container, by another container, by another machine.
 
 use msgvault_platform as platform;
 
@@ -46,8 +46,8 @@ impl ProcessIdentity {
 
     /// Whether the process of this number and identity lives, as seen from here.
     ///
-    /// A record that does not tell where its number counts is taken for one of this machine and namespace, as the
-    /// Go program takes it.
+    /// A record that does not tell where its number counts is taken for one of this machine and namespace, as
+    /// the Go program takes it.
     pub fn life(&self, pid: u32) -> Life {
         let elsewhere = |told: &Option<String>, here: Option<String>| told.is_some() && *told != here;
         if elsewhere(&self.boot_id, system::boot_id())

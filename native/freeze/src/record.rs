@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_for_nobody_where_the_daemon_s_lock_is_free() {
+    fn a_record_without_a_held_lock_is_ignored() {
         let home = home_with(&own_name(), &record(&[]));
         assert_eq!(live(home.path()).unwrap(), None);
         let owner = ownership::Ownership::take(home.path()).unwrap();

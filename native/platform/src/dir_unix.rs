@@ -186,8 +186,8 @@ impl Dir {
         Ok(Self { fd: self.fd.try_clone()? })
     }
 
-    /// Bytes that whoever runs this may still write to the folder's file system; none where it does not say so,
-    /// or packs what it is given and so takes more than it says.
+    /// Bytes that whoever runs this may still write to the folder's file system; none where it does not say
+    /// so, or packs what it is given and so takes more than it says.
     pub fn free_bytes(&self) -> Option<u64> {
         calls_unix::free_bytes(&self.fd)
     }
@@ -202,8 +202,8 @@ impl Dir {
         calls_unix::sync_file_system(&self.fd)
     }
 
-    /// Holds the folder against others who ask in this way, until it is let go; `false` when somebody else holds
-    /// it. Where folders cannot be held nobody is kept out.
+    /// Holds the folder against others who ask in this way, until it is let go; `false` when somebody else
+    /// holds it. Where folders cannot be held nobody is kept out.
     pub fn try_hold(&self) -> bool {
         let held = fs::flock(&self.fd, fs::FlockOperation::NonBlockingLockExclusive);
         held != Err(Errno::WOULDBLOCK)

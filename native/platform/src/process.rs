@@ -45,7 +45,8 @@ pub fn process_state(pid: u64) -> ProcessState {
     }
 }
 
-/// Reads a `/proc/…/stat`: the state stands behind the name in parentheses, the time of the start 19 fields later.
+/// Reads a `/proc/…/stat`: the state stands behind the name in parentheses, the time of the start 19 fields
+/// later.
 fn state_of(stat: &str) -> Option<ProcessState> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -56,8 +57,8 @@ fn state_of(stat: &str) -> Option<ProcessState> {
     fields.nth(18)?.parse().ok().map(ProcessState::Began)
 }
 
-/// Names the boot and the namespaces in which process numbers and start times mean what they mean here; `None`
-/// where that cannot be told, as on systems other than Linux.
+/// Names the boot and the namespaces in which process numbers and start times mean what they mean here;
+/// `None` where that cannot be told, as on systems other than Linux.
 pub fn process_scope() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     if !is_own_view(&status, std::process::id()) {
@@ -80,8 +81,8 @@ fn is_own_view(status: &str, pid: u32) -> bool {
     numbers.is_some_and(|numbers| numbers.trim() == pid.to_string())
 }
 
-/// The signal that tells of a terminal or a connection that is gone; none where there is no such signal, and none
-/// for who was started to outlive it, as by `nohup`.
+/// The signal that tells of a terminal or a connection that is gone; none where there is no such signal, and
+/// none for who was started to outlive it, as by `nohup`.
 ///
 /// Whether a signal is ignored is asked of Linux only. Elsewhere it stays as it is.
 pub fn hang_up() -> Option<i32> {

@@ -1,7 +1,7 @@
 //! What an archive refers to, one content after another, in a temporary database.
 //!
-//! An archive can refer to millions of contents, and hash and path of each are needed from the pinned transaction
-//! to the end.
+//! An archive can refer to millions of contents, and hash and path of each are needed from the pinned
+//! transaction to the end.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -90,7 +90,8 @@ impl ContentTable {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Notes what the contents of the contents from a position on are, and which of them the last snapshot lacks.
+    /// Notes what the contents of the contents from a position on are, and which of them the last snapshot
+    /// lacks.
     pub fn note(&self, from: u64, attachments: &[(Attachment, bool)]) -> Result<(), TemporaryError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached("INSERT INTO attachment VALUES (?1, ?2, ?3, ?4)")?;
@@ -101,7 +102,8 @@ impl ContentTable {
         Ok(())
     }
 
-    /// The noted attachments from a position on, all or those that are new, a page of them with their positions.
+    /// The noted attachments from a position on, all or those that are new, a page of them with their
+    /// positions.
     pub fn noted(&self, from: u64, only_new: bool) -> Result<Vec<(u64, Attachment)>, TemporaryError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(

@@ -23,7 +23,8 @@ const TABLES: [(&str, &[&str]); 6] = [
 
 /// Every content that a row holds: `id`, `hash`, `path`, `size`, and `kind` 0 for contents, 1 for thumbnails.
 ///
-/// A row holds a content when hash and path are there and the path is not a web address; `LIKE` ignores ASCII case.
+/// A row holds a content when hash and path are there and the path is not a web address; `LIKE` ignores ASCII
+/// case.
 const BEARING: &str = "
     bearing(id, hash, path, size, kind) AS (
         SELECT id, content_hash, storage_path, size, 0 FROM attachments
@@ -226,8 +227,8 @@ pub fn recorded_paths<E: From<SchemaError>>(
 
 /// Checks that no two contents are at what can be one file, and that no file is in the place of a folder.
 ///
-/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk, and what is below
-/// a path comes right after it.
+/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk, and what is
+/// below a path comes right after it.
 fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("place", 1, flags, |context| {

@@ -24,8 +24,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Who waits inside of a checkpoint that empties the log keeps writers out as long.
 const EMPTYING_TIMEOUT: Duration = Duration::from_millis(100);
-/// SQLite's own waiting sleeps longer and longer, and beside restless writers it comes too late again and again
-/// while the others are frozen.
+/// SQLite's own waiting sleeps longer and longer, and beside restless writers it comes too late again and
+/// again while the others are frozen.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 const LOCK_TRIES: u32 = 5000;
 const CHECKPOINT_TRIES: u32 = 50;

@@ -24,8 +24,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(super) enum DaemonCommand {
     /// Say whether a daemon runs, what it does, and how scheduled work went
     ///
-    /// Ends with 0 when all is well, with 3 when scheduled work last failed or found problems, and with 1 when no
-    /// daemon runs.
+    /// Ends with 0 when all is well, with 3 when scheduled work last failed or found problems, and with 1
+    /// when no daemon runs.
     Status {
         /// End with 3, too, when the last scheduled backup that succeeded is older, such as 26h or 90m
         #[arg(long, value_name = "DURATION")]
@@ -113,8 +113,8 @@ fn jobs(scheduled: Option<&Value>) -> &[Value] {
     scheduled.and_then(|scheduled| scheduled["jobs"].as_array()).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What the owner should look at: jobs that failed since they last succeeded, hooks that told nobody, and backups
-/// that are too old.
+/// What the owner should look at: jobs that failed since they last succeeded, hooks that told nobody, and
+/// backups that are too old.
 fn problems(scheduled: Option<&Value>, max_age: Option<SignedDuration>, now: Timestamp) -> Vec<String> {
     let mut found = Vec::new();
     for job in jobs(scheduled) {
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_what_failed_since_it_succeeded_and_what_is_too_old() {
+    fn problems_are_failures_since_success_and_old_snapshots() {
         let job = |job: &str, success: Value, failure: Value| {
             let failure =
                 if failure.is_null() { failure } else { json!({ "at": failure, "message": "no disk" }) };

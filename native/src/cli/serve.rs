@@ -25,8 +25,8 @@ use super::Invocation;
 use super::environment::{check_randomness, cwd, random};
 use super::failure::Failure;
 
-/// Clients of the Go program end a daemon whose version is an older one of theirs; one that begins with no digit is
-/// not.
+/// Clients of the Go program end a daemon whose version is an older one of theirs; one that begins with no
+/// digit is not.
 const VERSION: &str = concat!("rust-", env!("CARGO_PKG_VERSION"));
 
 #[derive(Args)]
@@ -82,7 +82,8 @@ fn check_archive(home: &Home) -> Result<(), Failure> {
     )))
 }
 
-/// Logs what is scheduled for which repository, and whether that can be reached: now, and not at three at night.
+/// Logs what is scheduled for which repository, and whether that can be reached: now, and not at three at
+/// night.
 fn announce(invocation: &Invocation<'_>, machine: &DaemonEnvironment, settings: &Settings) {
     let Schedule { create, verify, .. } = &settings.plan;
     if create.is_none() {
@@ -127,7 +128,8 @@ fn reach(invocation: &Invocation<'_>) -> Result<PathBuf, Failure> {
     Ok(repository)
 }
 
-/// What the configuration schedules; a schedule without a repository is refused now and not at three at night.
+/// What the configuration schedules; a schedule without a repository is refused now and not at three at
+/// night.
 fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule, Failure> {
     let cron = |setting: &str, text: &Option<String>| -> Result<Option<Cron>, Failure> {
         let parsed = text.as_deref().map(Cron::parse).transpose();

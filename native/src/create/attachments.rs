@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_is_streamed_is_the_list_that_is_encoded_whole() {
+    fn a_streamed_list_equals_one_encoded_whole() {
         let attachment = |n: u16| Attachment { id: BlobId::of(&n.to_le_bytes()), size: n.into() };
         let noted: Vec<(Attachment, bool)> = (0..2500).map(|n| (attachment(n), n % 3 == 0)).collect();
         let table = Arc::new(ContentTable::new().unwrap());

@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::repository::{BlobSet, Repository};
 
-/// The blobs that the repository really holds: an index names them, their pack is there, and its footer agrees.
+/// The blobs that the repository really holds: an index names them, their pack is there, and its footer
+/// agrees.
 ///
-/// A pack's footer is read once, when the first of its blobs is asked for. One bit per blob is remembered. What was
-/// found damaged is not held, whatever the footer says, so that it is stored again.
+/// A pack's footer is read once, when the first of its blobs is asked for. One bit per blob is remembered.
+/// What was found damaged is not held, whatever the footer says, so that it is stored again.
 pub(super) struct KnownBlobs<'r> {
     repository: &'r Repository,
     state: Mutex<State>,

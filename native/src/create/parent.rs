@@ -35,7 +35,8 @@ pub(super) struct Parent {
     pub(super) allows_delta: bool,
 }
 
-/// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the more.
+/// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the
+/// more.
 pub(super) fn find(
     repository: &Repository,
     known: &KnownBlobs<'_>,
@@ -116,7 +117,8 @@ fn load_maps(
     ChainReader::default().load(repository, manifest)
 }
 
-/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their keyframe.
+/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their
+/// keyframe.
 fn allows_delta(repository: &Repository, manifest: &Manifest) -> bool {
     if manifest.db.map_chain_depth >= MAX_DEPTH {
         return false;

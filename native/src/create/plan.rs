@@ -1,7 +1,7 @@
 //! Changed pages into blobs.
 //!
-//! A range of at least [`OWN_BLOB_PAGES`] pages becomes blobs of its own, cut at [`BLOB_PAGES`]; shorter ranges
-//! are collected into shared blobs, so that scattered changes do not mean a blob each.
+//! A range of at least [`OWN_BLOB_PAGES`] pages becomes blobs of its own, cut at [`BLOB_PAGES`]; shorter
+//! ranges are collected into shared blobs, so that scattered changes do not mean a blob each.
 
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::length::{to_u64, to_usize};

@@ -1,4 +1,5 @@
-//! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md` §12).
+//! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md`
+//! §12).
 
 use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::index;

@@ -1,9 +1,9 @@
 //! Who works on a repository (`docs/format.md` §11).
 //!
 //! Locks are files, since a repository may lie on a share that several machines use. A holder keeps its lock
-//! fresh by the file's modification time; a lock that is older than [`STALE_AFTER`], and that nobody refreshes
-//! while it is watched, belongs to nobody. A lock is only ever taken away by renaming it first, so that of two who
-//! try one succeeds and can look at what it took.
+//! fresh by the file's modification time; a lock that is older than [`STALE_AFTER`], and that nobody
+//! refreshes while it is watched, belongs to nobody. A lock is only ever taken away by renaming it first, so
+//! that of two who try one succeeds and can look at what it took.
 //!
 //! Readers read files that never change. They go on beside `create`, which only adds, and are kept out by
 //! whatever may remove files.
@@ -31,7 +31,8 @@ use waiting::{Standing, Waiting};
 pub const STALE_AFTER: Duration = Duration::from_mins(30);
 /// How often a holder refreshes its lock.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
-/// How long after the first look a lock that seems stale is looked at again: one refresh, and time for it to be late.
+/// How long after the first look a lock that seems stale is looked at again: one refresh, and time for it to
+/// be late.
 const SECOND_LOOK_AFTER: Duration = Duration::from_secs(45);
 /// How long an exclusive lock waits for shared ones.
 const WAIT_FOR_SHARED: Duration = Duration::from_mins(1);
@@ -121,7 +122,8 @@ pub struct LockRequest<'a> {
 pub enum Shared {
     /// A lock.
     Locked(Lock),
-    /// None, since nothing can be written there, or so as not to keep a writer waiting; the reason, for a warning.
+    /// None, since nothing can be written there, or so as not to keep a writer waiting; the reason, for a
+    /// warning.
     Unlocked(String),
 }
 
@@ -168,8 +170,8 @@ fn make_way(waiting: &mut Waiting<'_>) -> Result<(), LockError> {
     Ok(())
 }
 
-/// Waits for those who read. Who only adds need not wait for those who come later: they know of the exclusive lock
-/// and read beside it, or back off.
+/// Waits for those who read. Who only adds need not wait for those who come later: they know of the exclusive
+/// lock and read beside it, or back off.
 fn wait_for_readers(waiting: &mut Waiting<'_>) -> Result<(), LockError> {
     let folder = waiting.folder;
     let began = waiting.passed();

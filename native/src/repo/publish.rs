@@ -1,5 +1,5 @@
-//! How a file comes into a repository (`docs/format.md` §12): written in `staging/`, made durable, published by
-//! rename, and its folder made durable. What fails on the way leaves nothing behind.
+//! How a file comes into a repository (`docs/format.md` §12): written in `staging/`, made durable, published
+//! by rename, and its folder made durable. What fails on the way leaves nothing behind.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -116,8 +116,8 @@ impl<'a> Staged<'a> {
 
     /// Makes the file durable under its name in the repository.
     ///
-    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken back,
-    /// again except `config.toml`, which whole in either version is better than missing.
+    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken
+    /// back, again except `config.toml`, which whole in either version is better than missing.
     pub fn publish(mut self, name: &str) -> Result<(), PublishError> {
         let points = self.kind.points();
         let target = self.root.join(name);

@@ -1,7 +1,7 @@
 //! The attachments, each written and hashed once and then put at every path that the database records for it.
 //!
-//! What is at such a path already belongs to an old archive. It stays if it is the same; else the new file waits
-//! among the staged ones until everything is published.
+//! What is at such a path already belongs to an old archive. It stays if it is the same; else the new file
+//! waits among the staged ones until everything is published.
 
 use msgvault_verifier::length::to_u64;
 use std::fs::File;

@@ -82,7 +82,8 @@ pub(super) fn remove_all(dir: &Dir, id: FileId, swept: &mut Swept) {
     }
 }
 
-/// Removes a file, or a folder with the files in it. Folders in that are not a restore's, and it stays with them.
+/// Removes a file, or a folder with the files in it. Folders in that are not a restore's, and it stays with
+/// them.
 fn remove(dir: &Dir, name: &str, swept: &mut Swept) -> io::Result<bool> {
     let name = path(name)?;
     let kind = match dir.stat(&name) {

@@ -1,7 +1,7 @@
 //! The end: everything durable, then renamed into place, the database last.
 //!
-//! Up to the rename of the database every step is taken back when a later one fails, so that an old archive in
-//! the target is either as it was or wholly replaced: the database, its attachments and the other files.
+//! Up to the rename of the database every step is taken back when a later one fails, so that an old archive
+//! in the target is either as it was or wholly replaced: the database, its attachments and the other files.
 
 use std::io;
 
@@ -95,7 +95,8 @@ fn rename(staging: &Staging, from: &RelativePath, to: &RelativePath) -> Result<(
     staging.dir().rename(from, to).map_err(|source| staging.failed("replace", to, source))
 }
 
-/// Gives something of the old archive another name, unless a killed restore could not find it under that again.
+/// Gives something of the old archive another name, unless a killed restore could not find it under that
+/// again.
 fn set_aside(
     staging: &Staging,
     from: &RelativePath,

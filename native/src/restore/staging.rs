@@ -83,7 +83,8 @@ impl Staging {
         file.sync_all().map_err(|source| self.failed("make durable", name, source))
     }
 
-    /// Renames a file into place, if the place is free, and makes the folders above it. Says whether it was free.
+    /// Renames a file into place, if the place is free, and makes the folders above it. Says whether it was
+    /// free.
     pub(super) fn place(&self, from: &RelativePath, to: &RelativePath) -> Result<bool, FileError> {
         let renamed = match self.dir().rename_new(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

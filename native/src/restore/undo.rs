@@ -1,12 +1,13 @@
 //! Taking back the renames of a restore that did not come to the last one, whether it failed or was killed.
 //!
-//! Before the first rename it is noted beside the staged files where each of them goes and what it holds. From
-//! the note, and from which of the names are there, follows what was renamed.
+//! Before the first rename it is noted beside the staged files where each of them goes and what it holds.
+//! From the note, and from which of the names are there, follows what was renamed.
 //!
-//! A note is believed only when it is sealed: an empty file beside it bears a date at which nothing was written.
-//! A snapshot decides on names, bytes and permissions of what a restore writes, but never on dates, so that no
-//! note can come out of a repository, not even by an earlier program that took such names. Whoever may write to
-//! the target by other means could forge one; owner and bounds are looked at, and no more is promised.
+//! A note is believed only when it is sealed: an empty file beside it bears a date at which nothing was
+//! written. A snapshot decides on names, bytes and permissions of what a restore writes, but never on dates,
+//! so that no note can come out of a repository, not even by an earlier program that took such names. Whoever
+//! may write to the target by other means could forge one; owner and bounds are looked at, and no more is
+//! promised.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -46,8 +47,8 @@ struct Note {
     written: SystemTime,
 }
 
-/// Notes where the staged files go, in order, and seals the note. Says whether the note will be believed: not on
-/// a file system that keeps no dates.
+/// Notes where the staged files go, in order, and seals the note. Says whether the note will be believed: not
+/// on a file system that keeps no dates.
 pub(super) fn write_note<'a>(
     dir: &Dir,
     id: FileId,
@@ -72,8 +73,8 @@ pub(super) fn write_note<'a>(
 }
 
 /// Gives the old files and the old database's log their names back, as long as the staged database has not
-/// taken the old one's place. What was written since the note belongs to somebody else and stays. One file that
-/// cannot be taken back does not keep the others from it; the first reason is returned.
+/// taken the old one's place. What was written since the note belongs to somebody else and stays. One file
+/// that cannot be taken back does not keep the others from it; the first reason is returned.
 pub(super) fn take_back(dir: &Dir, id: FileId) -> io::Result<()> {
     let Some(Note { destinations, written }) = read_note(dir, id)? else { return Ok(()) };
     if modified(dir, &names::path(&names::staged_database(id))?)?.is_none() {

@@ -43,8 +43,8 @@ pub(super) fn clear_if_alone(dir: &Dir) -> io::Result<()> {
     }
 }
 
-/// The snapshot of an unfinished restore; none when there is no mark, or something that such a restore did not
-/// make.
+/// The snapshot of an unfinished restore; none when there is no mark, or something that such a restore did
+/// not make.
 pub(super) fn find(dir: &Dir) -> io::Result<Option<SnapshotId>> {
     let Some(snapshot) = read_mark(dir)? else { return Ok(None) };
     let entries = dir.entries()?;

@@ -1,10 +1,10 @@
 //! `msgvault` with a fault where the caller says.
 //!
-//! `fault-driver kill N ARGUMENTS…` is ended by `SIGKILL` at the N-th durable step of the run.
-//! `fault-driver full N …` and `fault-driver broken N …` are told there that the disk is full or broken.
-//! `interrupt`, `terminate` and `hang-up` send the signals that a user sends, the last one twice.
-//! `fault-driver count 0 …` injects no fault and writes each step that it reached to standard error, on a line
-//! of its own after the word `step`.
+//! `fault-driver kill N ARGUMENTS…` is ended by `SIGKILL` at the N-th durable step of the run. `fault-driver
+//! full N …` and `fault-driver broken N …` are told there that the disk is full or broken. `interrupt`,
+//! `terminate` and `hang-up` send the signals that a user sends, the last one twice. `fault-driver count 0 …`
+//! injects no fault and writes each step that it reached to standard error, on a line of its own after the
+//! word `step`.
 
 use std::io;
 use std::process::ExitCode;

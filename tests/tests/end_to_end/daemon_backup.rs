@@ -51,8 +51,9 @@ impl Writers {
     }
 }
 
-/// Whether the log shrinks while writers go on: they begin it anew once all of it is copied and nobody reads it.
-/// Their own transactions keep a checkpoint from that for a moment, and one that stays open keeps all of them.
+/// Whether the log shrinks while writers go on: they begin it anew once all of it is copied and nobody reads
+/// it. Their own transactions keep a checkpoint from that for a moment, and one that stays open keeps all of
+/// them.
 fn log_shrinks(connection: &rusqlite::Connection) -> bool {
     let checkpoint = || -> (i64, i64) {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
@@ -190,7 +191,7 @@ fn a_backup_whose_window_was_not_kept_keeps_nothing() {
 }
 
 #[test]
-fn the_home_of_a_live_daemon_is_not_a_target_however_spelled() {
+fn the_home_of_a_live_daemon_is_never_a_target() {
     let scene = small();
     scene.create(&[]);
     let daemon = Serve::start(&scene.home(), &[]);
@@ -220,7 +221,8 @@ fn configured(scene: &Scene) -> String {
     format!("[backup]\nrepo = '{}'\n", scene.repo().display())
 }
 
-/// Says that a run at three in the night was missed by a daemon long ago, so that the next one makes up for it.
+/// Says that a run at three in the night was missed by a daemon long ago, so that the next one makes up for
+/// it.
 fn miss_a_run(scene: &Scene, job: &str) {
     let missed = serde_json::json!({
         job: { "schedule": "0 3 * * *", "handled_until": "2020-01-01T00:00:00Z", "last": null }

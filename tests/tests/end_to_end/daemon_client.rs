@@ -1,4 +1,5 @@
-//! A backup asks a daemon to freeze: this program's daemon, the stand-in for the Go program's, and what is none.
+//! A backup asks a daemon to freeze: this program's daemon, the stand-in for the Go program's, and what is
+//! none.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -154,7 +155,7 @@ fn what_is_not_a_daemon_is_never_passed_over() {
 }
 
 #[test]
-fn a_key_is_not_sent_to_whoever_took_the_daemon_s_place() {
+fn a_key_is_never_sent_to_an_impostor() {
     let home = home();
     let daemon = StandIn::start(home.path(), "secret", Fault::Replaced, |_| {});
     let said = sentence(freeze(home.path(), "secret"));
@@ -362,7 +363,7 @@ fn a_shutdown_token_is_sent_only_to_who_has_it() {
 }
 
 #[test]
-fn a_daemon_has_ended_when_it_is_gone_and_not_when_it_was_told() {
+fn stop_returns_when_the_daemon_is_gone() {
     let home = home();
     let random = || 7;
     let daemon = StandIn::start(home.path(), "", Fault::KeepsOn, |_| {});

@@ -9,8 +9,8 @@ use msgvault_freeze::ownership;
 use msgvault_tests::programs::{Outcome, program, run};
 use msgvault_tests::serve::{Serve, home};
 
-/// A shell in a PID namespace of its own, whose first child is process 2 there; `None`, loudly, where that is not
-/// possible. All of it ends with it.
+/// A shell in a PID namespace of its own, whose first child is process 2 there; `None`, loudly, where that is
+/// not possible. All of it ends with it.
 fn container(script: &str, home: &Path) -> Option<Command> {
     let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     if !Command::new("unshare").args(namespace).arg("true").status().is_ok_and(|status| status.success()) {
@@ -39,7 +39,7 @@ fn stop_beside_an_innocent(home: &Path) -> Option<Outcome> {
 }
 
 #[test]
-fn stop_ends_the_daemon_and_no_process_that_has_its_number_here() {
+fn stop_never_signals_another_process_of_that_number() {
     let home = home("");
     let Some(mut daemon) = daemon(home.path()) else { return };
     let stopped = stop_beside_an_innocent(home.path()).unwrap().done();

@@ -156,7 +156,7 @@ fn a_thousand_slow_connections_do_not_stop_a_begin() {
 }
 
 #[test]
-fn a_go_client_is_told_what_to_type_and_has_no_reason_to_restart() {
+fn a_go_client_is_told_what_to_type() {
     let home = home_with_key(KEY);
     let daemon = Serve::start(home.path(), &[]);
     let ask = |headers: &[(&str, &str)]| {

@@ -1,4 +1,5 @@
-//! Writes what the fixtures are made of, as the inputs that every target begins with: `seeds FIXTURES CORPUS`.
+//! Writes what the fixtures are made of, as the inputs that every target begins with: `seeds FIXTURES
+//! CORPUS`.
 
 use std::error::Error;
 use std::fs;

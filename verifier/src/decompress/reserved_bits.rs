@@ -1,4 +1,5 @@
-//! The reserved bits inside of zstd blocks, which this decoder ignores and others refuse (RFC 8878, 3.1.1.3.2.1).
+//! The reserved bits inside of zstd blocks, which this decoder ignores and others refuse (RFC 8878,
+//! 3.1.1.3.2.1).
 
 use std::io::{self, BufRead, Read};
 
@@ -53,9 +54,11 @@ impl<'a> ReservedBits<'a> {
     }
 }
 
-// Behind the last block come at most the four bytes of a checksum, which are too few to be taken for sequences.
+// Behind the last block come at most the four bytes of a checksum, which are too few to be taken for
+// sequences.
 
-/// What a whole field says: how many bytes to skip, and what comes then. `None` as long as bytes of it are missing.
+/// What a whole field says: how many bytes to skip, and what comes then. `None` as long as bytes of it are
+/// missing.
 type Step = Option<(u64, Field)>;
 
 fn block(field: &[u8]) -> Step {

@@ -76,7 +76,8 @@ fn a_frame_with_a_reserved_bit_in_a_block_is_refused() {
     assert!(matches!(error, FrameError::Decompress { .. }), "{error:?}");
 }
 
-/// Where the compression modes of the first block lie: behind its header, its raw literals and the number of sequences.
+/// Where the compression modes of the first block lie: behind its header, its raw literals and the number of
+/// sequences.
 fn modes_of_first_block(frame: &[u8]) -> usize {
     let header = zstd_frame::decode_header(frame, text().len() as u64).unwrap();
     let block = usize::try_from(header.len).unwrap();

@@ -98,8 +98,8 @@ pub struct AttachmentReader {
 }
 
 impl AttachmentReader {
-    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest, and how many
-    /// of them, from the first on, are those of the last snapshot.
+    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest, and
+    /// how many of them, from the first on, are those of the last snapshot.
     pub fn load_shared(
         &mut self,
         repository: &Repository,
@@ -141,8 +141,8 @@ pub fn load_attachments(
 }
 
 /// Reads the attachment lists of one snapshot, which need not be in memory whole, and checks them against the
-/// manifest. `visit` says whether an attachment is met for the first time; what it was told is worth nothing unless
-/// this returns `Ok`.
+/// manifest. `visit` says whether an attachment is met for the first time; what it was told is worth nothing
+/// unless this returns `Ok`.
 pub fn visit_attachments(
     repository: &Repository,
     manifest: &Manifest,

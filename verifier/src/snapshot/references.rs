@@ -1,7 +1,7 @@
 //! Every blob that a snapshot needs, and what for: the one list of it.
 //!
-//! Whoever reads, restores, compares, copies or removes blobs asks here. A new kind of object is added here, and
-//! the compiler says where else it must be thought of.
+//! Whoever reads, restores, compares, copies or removes blobs asks here. A new kind of object is added here,
+//! and the compiler says where else it must be thought of.
 
 use crate::format::extras::ExtraFile;
 use crate::format::id::BlobId;
@@ -63,11 +63,11 @@ pub struct ReferenceReader {
 }
 
 impl ReferenceReader {
-    /// Calls `visit` for every reference of a snapshot, in a fixed order, and `fail` for everything that keeps
-    /// references from being known.
+    /// Calls `visit` for every reference of a snapshot, in a fixed order, and `fail` for everything that
+    /// keeps references from being known.
     ///
-    /// `visit` says whether the same attachment needs no visit in the next snapshot: most attachments are in all
-    /// of them.
+    /// `visit` says whether the same attachment needs no visit in the next snapshot: most attachments are in
+    /// all of them.
     pub fn each(
         &mut self,
         repository: &Repository,
@@ -128,8 +128,8 @@ impl ReferenceReader {
     }
 }
 
-/// Calls `visit` for the content of a loaded snapshot: pages by blob, then attachments in first-seen order, then
-/// other files in the order of the tree. What describes it was read already.
+/// Calls `visit` for the content of a loaded snapshot: pages by blob, then attachments in first-seen order,
+/// then other files in the order of the tree. What describes it was read already.
 pub fn each_content(snapshot: &Snapshot, index: &BlobIndex, visit: &mut dyn FnMut(&BlobId, Role<'_>)) {
     each_page_blob(&snapshot.maps, visit);
     for attachment in snapshot.attachments.iter(index) {

@@ -104,9 +104,9 @@ pub fn check_job(packs: &PackReader, job: &PackJob, depth: Depth, observer: &dyn
 
 /// The check of one job for a caller that has a faster SHA-256, and must wait for it.
 ///
-/// Everything else about a blob was checked when its bytes are given to such a caller. It may go on to the next
-/// blob before it settles one, in any order; a blob counts as good once it is settled with the hash it is named
-/// after, and never before.
+/// Everything else about a blob was checked when its bytes are given to such a caller. It may go on to the
+/// next blob before it settles one, in any order; a blob counts as good once it is settled with the hash it
+/// is named after, and never before.
 pub struct PackCheck<'a> {
     observer: &'a dyn Observer,
     depth: Depth,

@@ -69,8 +69,8 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     Report::new(repository.config(), asked, problems, not_checked, totals, complete)
 }
 
-/// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the hashes of
-/// its pages.
+/// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the
+/// hashes of its pages.
 #[derive(Debug)]
 pub struct Findings {
     /// The length of every checked blob, `UNCHECKED` for the others.
@@ -88,7 +88,8 @@ pub struct Findings {
 
 const UNCHECKED: u64 = u64::MAX;
 
-/// Problems of one code that are listed for a snapshot. A lost index makes one of every blob, in every snapshot.
+/// Problems of one code that are listed for a snapshot. A lost index makes one of every blob, in every
+/// snapshot.
 const MAX_ALIKE: usize = 1000;
 
 impl Findings {

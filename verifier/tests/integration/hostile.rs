@@ -1,4 +1,5 @@
-//! What nobody's backup holds and somebody's attack might: every one is refused with a reason, in bounded time and memory.
+//! What nobody's backup holds and somebody's attack might: every one is refused with a reason, in bounded
+//! time and memory.
 
 use msgvault_testing::{Forge, codes, page, run, size, verify};
 use msgvault_verifier::format::attachment_list::Attachment;
@@ -106,7 +107,7 @@ fn entries_that_share_their_bytes_are_not_a_pack() {
 }
 
 #[test]
-fn a_blob_twice_in_a_pack_is_found_where_the_index_says() {
+fn a_repeated_blob_is_read_where_the_index_says() {
     let mut forge = Forge::new();
     let db = forge.database(&[page(1)]);
     let manifest = forge.manifest(None, db);
@@ -133,7 +134,7 @@ fn a_blob_twice_in_a_pack_is_found_where_the_index_says() {
 }
 
 #[test]
-fn lengths_that_add_up_to_more_than_64_bits_are_no_reason_to_panic() {
+fn lengths_that_overflow_64_bits_do_not_panic() {
     use msgvault_verifier::format::id::IndexId;
     use msgvault_verifier::format::index::{self, IndexEntry};
     let mut forge = Forge::new();

@@ -142,7 +142,7 @@ async fn what_is_due_together_runs_one_after_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night() {
+async fn a_failed_backup_runs_the_hook_and_is_repeated() {
     let mut world = World::new(Some("0 3 * * *"), None);
     world.hooks = true;
     world.verdicts = vec![JobVerdict::Ok, JobVerdict::Failed];
@@ -213,7 +213,7 @@ async fn a_clock_that_was_wrong_puts_nothing_off() {
 }
 
 #[test]
-fn a_state_file_that_cannot_be_read_is_an_empty_one_and_replaced() {
+fn an_unreadable_state_file_is_replaced() {
     let home = tempfile::tempdir().unwrap();
     let file = StateFile::new(state_path(home.path()));
     assert_eq!(file.load(), (ScheduleState::default(), None));

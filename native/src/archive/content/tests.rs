@@ -108,7 +108,7 @@ impl ContentArchive {
 }
 
 #[test]
-fn a_loose_file_is_read_at_its_canonical_place_then_at_the_recorded_one() {
+fn a_loose_file_is_read_at_its_canonical_place_first() {
     let archive = ContentArchive::new(b"hello", "mail/one.bin");
     fs::write(archive.file("mail/one.bin"), "recorded").unwrap();
     assert_eq!(archive.read().unwrap(), b"recorded");

@@ -42,7 +42,7 @@ const POINTS: [&str; 20] = [
 ];
 
 #[test]
-fn a_failure_anywhere_leaves_a_repository_that_verifies_and_takes_the_next_snapshot() {
+fn a_failure_anywhere_leaves_a_good_repository() {
     for point in POINTS {
         for cancels in [false, true] {
             let archive = Archive::new();
@@ -164,7 +164,7 @@ fn a_link_among_the_extras_is_refused() {
 }
 
 #[test]
-fn extras_that_cannot_be_captured_are_told_before_the_database_is_pinned() {
+fn bad_extras_are_reported_before_the_database_is_pinned() {
     let archive = Archive::new();
     archive.write_messages(0..5);
     archive.write("deletions/ends in a dot.", b"{}");
@@ -223,7 +223,7 @@ fn what_the_repository_lost_is_stored_again() {
 }
 
 #[test]
-fn what_was_found_damaged_is_stored_again_although_it_would_be_the_same() {
+fn what_was_found_damaged_is_stored_again() {
     type Object = fn(&Manifest) -> BlobId;
     let objects: [Object; 3] = [
         |manifest| manifest.db.page_map.unwrap(),
@@ -251,7 +251,7 @@ fn what_was_found_damaged_is_stored_again_although_it_would_be_the_same() {
 }
 
 #[test]
-fn the_cache_does_not_hide_that_the_repository_lost_the_page_hashes() {
+fn the_cache_does_not_hide_lost_page_hashes() {
     let archive = Archive::new();
     archive.write_messages(0..400);
     let first = archive.create();

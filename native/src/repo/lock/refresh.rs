@@ -119,7 +119,8 @@ impl Held {
         }
     }
 
-    /// Makes the lock fresh if it is still this holder's. A system that cannot say so now may say so next time.
+    /// Makes the lock fresh if it is still this holder's. A system that cannot say so now may say so next
+    /// time.
     fn refresh(&self) {
         let lost = match self.dir.open_file_to_change(&self.path) {
             Ok(file) => match record_of(&file) {

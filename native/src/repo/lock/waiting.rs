@@ -53,8 +53,8 @@ impl<'a> Waiting<'a> {
         self.folder.here.holder(found.record.clone())
     }
 
-    /// Judges a lock. A time far from the medium's own proves nothing: clocks differ. Only a lock that does not
-    /// change between two looks belongs to nobody.
+    /// Judges a lock. A time far from the medium's own proves nothing: clocks differ. Only a lock that does
+    /// not change between two looks belongs to nobody.
     pub(super) fn standing(&mut self, name: &str, found: &FoundLock) -> Standing {
         if self.folder.request.force || self.holder(found).liveness == Liveness::Dead {
             return Standing::Abandoned;

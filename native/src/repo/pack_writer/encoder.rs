@@ -68,7 +68,8 @@ impl Worker<'_, '_> {
         if raw_len < MIN_COMPRESSED_LEN {
             return Ok((Encoding::Raw, raw));
         }
-        // Not kept for the next content: as many workers as there are would each keep the size of the largest.
+        // Not kept for the next content: as many workers as there are would each keep the size of the
+        // largest.
         let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
         self.compressor.compress_to_buffer(&raw, &mut compressed)?;
         if keeps_compressed(raw_len, to_u64(compressed.len())) {

@@ -210,8 +210,8 @@ impl<'env> Queue<'env> {
         if state.failure.is_some() { None } else { state.outcomes.remove(&number) }
     }
 
-    /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is, if
-    /// it was stored now.
+    /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is,
+    /// if it was stored now.
     pub(super) fn appended(&self, id: BlobId, stored: Option<(PackId, PackEntry)>) {
         let mut state = self.lock();
         if let Some((pack, entry)) = stored {

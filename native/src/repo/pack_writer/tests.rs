@@ -200,7 +200,7 @@ fn what_is_known_is_hashed_and_not_stored() {
 type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
 
 #[test]
-fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
+fn content_unlike_its_announcement_is_an_error_of_the_source() {
     struct Broken;
     impl StreamedBlob for Broken {
         fn open(&self) -> io::Result<Box<dyn Read + '_>> {

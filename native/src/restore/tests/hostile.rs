@@ -139,7 +139,7 @@ fn a_page_must_have_its_hash() {
 }
 
 #[test]
-fn a_delta_that_is_taken_for_a_keyframe_is_found_by_verify_too() {
+fn verify_finds_a_delta_taken_for_a_keyframe() {
     assert_eq!(found_by_verify(&Tiny::sample()), []);
     let mut tiny = Tiny::sample();
     tiny.map_kind = MapKind::Delta;
@@ -278,7 +278,7 @@ fn tables_of_packed_attachments_are_emptied_because_everything_is_loose_then() {
 }
 
 #[test]
-fn rows_that_refer_to_packs_neither_go_with_them_nor_hold_them_back() {
+fn rows_that_refer_to_packs_stay_with_them() {
     for action in ["CASCADE", "RESTRICT"] {
         let tiny = Tiny::new("wal", |db| {
             packed(db);

@@ -52,7 +52,8 @@ fn old_attachments() -> [(String, &'static str); 3] {
     [other, (canonical(b"second"), "damaged"), (canonical(b"first"), "first")]
 }
 
-/// What is left of the files that were there before, and what came beside them; new attachments disturb nobody.
+/// What is left of the files that were there before, and what came beside them; new attachments disturb
+/// nobody.
 fn without_new_attachments(home: &Path, before: &Files) -> Files {
     let mut files = tree(home);
     files.retain(|path, _| !path.starts_with("attachments/") || before.contains_key(path));
@@ -80,7 +81,7 @@ impl Observer for PointsReached {
 }
 
 #[test]
-fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restore_works() {
+fn a_failed_restore_leaves_the_old_archive_and_can_be_repeated() {
     for point in BEFORE_THE_LAST_STEP.into_iter().chain([LAST[0]]) {
         for n in 1..=4 {
             let folder = tempfile::tempdir().unwrap();
@@ -181,7 +182,7 @@ fn a_stop_is_obeyed_in_every_phase() {
 }
 
 #[test]
-fn leftovers_of_a_crash_are_swept_and_do_not_count_as_content() {
+fn leftovers_of_a_crash_are_not_content() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     let snapshot = Tiny::sample().write(&root);
@@ -228,7 +229,7 @@ fn killed(folder: &Path, point: &'static str, n: u64) -> Option<(PathBuf, Files)
 }
 
 #[test]
-fn what_a_killed_restore_had_renamed_is_taken_back_by_the_next() {
+fn a_killed_restore_is_undone_by_the_next() {
     let points = BEFORE_THE_LAST_STEP.into_iter().chain([LAST[0]]);
     let mut seen = 0;
     for (point, n) in points.flat_map(|point| (1..=4).map(move |n| (point, n))) {

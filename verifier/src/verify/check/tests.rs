@@ -102,7 +102,7 @@ fn hashes_from_elsewhere_give_the_same_result() {
 }
 
 #[test]
-fn a_pack_that_is_not_there_is_missing_wherever_hashes_come_from() {
+fn an_absent_pack_is_missing_wherever_hashes_come_from() {
     let (_, job) = pack(&[raw(b"bytes")]);
     let store = MemoryStore::default();
     let expected = check_job(&reader(&store), &job, Depth::Full, &());
@@ -111,7 +111,7 @@ fn a_pack_that_is_not_there_is_missing_wherever_hashes_come_from() {
 }
 
 #[test]
-fn a_wrong_hash_from_elsewhere_is_the_damage_that_it_is_here() {
+fn a_wrong_hash_from_elsewhere_is_damage() {
     let (store, job) = pack(&[raw(b"some bytes")]);
     let packs = reader(&store);
     let mut check = PackCheck::begin(&packs, &job, Depth::Full, &());

@@ -111,7 +111,7 @@ fn a_reader_says_beside_whom_it_reads() {
 }
 
 #[test]
-fn a_reader_backs_off_from_a_writer_that_begins_in_the_same_moment() {
+fn a_reader_backs_off_from_a_simultaneous_writer() {
     struct Writer<'a>(&'a Path, &'static str);
     impl msgvault_verifier::Observer for Writer<'_> {
         fn reached(&self, point: &'static str) -> io::Result<()> {
@@ -154,7 +154,7 @@ fn a_create_does_not_wait_for_readers_that_come_after_it() {
 }
 
 #[test]
-fn a_reader_goes_on_without_a_lock_where_nothing_can_be_written() {
+fn a_reader_needs_no_lock_on_read_only_media() {
     struct Unwritable(io::ErrorKind);
     impl msgvault_verifier::Observer for Unwritable {
         fn reached(&self, _: &'static str) -> io::Result<()> {

@@ -6,7 +6,8 @@ use super::*;
 fn a_lock_is_taken_only_after_two_looks_without_a_change() {
     const MINUTE: i64 = 60;
     let quiet = None;
-    // The fixture's own clock is wrong by far; times are those of the medium. What a refresh gives: none, or a time.
+    // The fixture's own clock is wrong by far; times are those of the medium. What a refresh gives: none, or
+    // a time.
     for (what, age, refreshed, taken_after) in [
         ("a fresh one", 0, quiet, None),
         ("one of half an hour", -29 * MINUTE, quiet, None),
@@ -63,7 +64,7 @@ fn without_the_time_of_the_medium_two_looks_decide() {
 }
 
 #[test]
-fn a_lock_that_is_watched_for_half_an_hour_is_stale_by_no_clock_but_ours() {
+fn half_an_hour_of_watching_makes_a_lock_stale() {
     let fixture = Fixture::new();
     let (root, context) = (fixture.repository(), fixture.context(&()));
     plant(&root, "exclusive.json", &far("create"), 29 * 60);
@@ -85,7 +86,7 @@ fn left_overs_of_releases_are_swept_when_they_are_old() {
 }
 
 #[test]
-fn a_lock_is_waited_for_as_long_as_asked_and_its_holder_named_once() {
+fn waiting_for_a_lock_names_its_holder_once() {
     let fixture = Fixture::new();
     let (root, warned) = (fixture.repository(), Warned::default());
     let context = fixture.context(&warned);
