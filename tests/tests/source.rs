@@ -1,5 +1,5 @@
-//! What holds for the text of every crate: its modules use each other in one direction, and no two types have
-//! one name.
+//! What holds for the text of every crate: its modules use each other in one direction, no two types have one
+//! name, and nothing is called that panics when the system refuses something.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -31,6 +31,46 @@ fn no_type_name_is_defined_twice_in_a_crate() {
         let is_shared = |name: &str| SHARED_NAMES.contains(&(shown(&folder).as_str(), name));
         let twice = defined_twice(&folder).into_iter().filter(|(name, _)| !is_shared(name));
         found.extend(twice.map(|(name, files)| format!("{name} is in {}", files.join(" and "))));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Calls that panic on a size, or when the system refuses something, and what to write in their place.
+const PANICS: [(&str, &str); 7] = [
+    ("thread::spawn(", "thread::Builder::spawn"),
+    ("scope.spawn(", "thread::Builder::spawn_scoped"),
+    ("println!(", "writeln!: a full disk is behind standard output at times"),
+    ("print!(", "write!"),
+    ("from_secs_f", "try_from_secs_f64"),
+    ("rayon::spawn(", "a ThreadPool"),
+    ("rayon::join(", "ThreadPool::join"),
+];
+
+#[test]
+fn no_call_panics_when_the_system_refuses() {
+    let mut found = Vec::new();
+    let programs = crates().into_iter().filter(|folder| !shown(folder).contains("test"));
+    for (folder, file) in
+        programs.flat_map(|folder| files(&folder).into_iter().map(move |file| (folder.clone(), file)))
+    {
+        if file.strip_prefix(&folder).unwrap().iter().any(|part| part == "tests" || part == "tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let is_called = |call: &&(&str, &str)| text.contains(call.0);
+        found.extend(
+            PANICS.iter().filter(is_called).map(|(call, better)| {
+                format!("{} calls {call}…), which can panic; use {better}", shown(&file))
+            }),
+        );
+        // A width that is not in the source can be larger than a format takes.
+        let widths = text.lines().filter(|line| line.contains("$}"));
+        found.extend(
+            widths.map(|line| format!("{} has a format with a width from data: {line}", shown(&file))),
+        );
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

@@ -2,6 +2,8 @@
 
 mod state;
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -344,8 +346,13 @@ impl<R: Runner> Scheduler<R> {
     /// Writes the file beside the thread that answers clients: the disk can be busy with the very backup.
     async fn save(&self, state: ScheduleState) {
         let file = self.file.clone();
-        let saved = tokio::task::spawn_blocking(move || file.save(&state)).await;
-        if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        // It panics when the system refuses a thread.
+        let saving = AssertUnwindSafe(|| tokio::task::spawn_blocking(move || file.save(&state)));
+        let saved = match catch_unwind(saving) {
+            Ok(saving) => saving.await.unwrap_or_else(|error| Err(io::Error::other(error))),
+            Err(_) => Err(io::Error::other("the system refuses another thread")),
+        };
+        if let Err(error) = saved {
             let fields = [("path", self.file.path().display().to_string()), ("error", error.to_string())];
             self.machine.log(Level::Error, "the state of scheduled work cannot be kept", &fields);
         }

@@ -65,7 +65,9 @@ impl Scan<'_> {
         let (full, chunks) = sync_channel(AHEAD);
         let (used, empty) = sync_channel(AHEAD + 2);
         thread::scope(|scope| {
-            scope.spawn(move || self.read_all(&full, &empty));
+            thread::Builder::new()
+                .spawn_scoped(scope, move || self.read_all(&full, &empty))
+                .map_err(|error| CreateError::Threads(error.to_string()))?;
             for chunk in chunks {
                 let chunk = chunk?;
                 if self.observer.cancelled() {

@@ -23,7 +23,7 @@ use super::undo::Destination;
 use super::{Restore, content, recorded};
 
 /// Those that wait among the staged files, which are numbered on from the other files.
-type Waiting = Mutex<Vec<Destination>>;
+type Unplaced = Mutex<Vec<Destination>>;
 
 /// Writes all attachments, and says how many files that are and where those go that replace other files.
 pub(super) fn write(restore: &Restore<'_>, plan: &Plan) -> Result<(u64, Vec<Destination>), RestoreError> {
@@ -31,7 +31,7 @@ pub(super) fn write(restore: &Restore<'_>, plan: &Plan) -> Result<(u64, Vec<Dest
     let recorded = recorded::read(restore)?;
     observer.begin(phase::ATTACHMENTS, restore.snapshot.manifest.attachments.blob_bytes);
     let (files, next) = (AtomicU64::new(0), AtomicUsize::new(0));
-    let waiting = Waiting::default();
+    let unplaced = Unplaced::default();
     restore.workers.each(&plan.attachments, |work| {
         each_blob(restore.repository, observer, work, |_, pack, entry| {
             let paths = recorded.paths(restore, &entry.id)?;
@@ -39,13 +39,13 @@ pub(super) fn write(restore: &Restore<'_>, plan: &Plan) -> Result<(u64, Vec<Dest
             let file = stage(restore, &name, pack, entry)?;
             restore.staging.sync_file(&name, &file)?;
             let copy = || restore.staging.file('a', next.fetch_add(1, Ordering::Relaxed));
-            place_all(restore, entry, (&name, file), &paths, copy, &waiting)?;
+            place_all(restore, entry, (&name, file), &paths, copy, &unplaced)?;
             files.fetch_add(to_u64(paths.len()), Ordering::Relaxed);
             reached(restore.context, "restore.attachment.written")
         })
     })?;
     reached(restore.context, "restore.attachments.written")?;
-    Ok((files.into_inner(), waiting.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    Ok((files.into_inner(), unplaced.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Puts a staged file at all of its paths: copies first, then the file itself.
@@ -55,7 +55,7 @@ fn place_all(
     (staged, mut file): (&RelativePath, File),
     paths: &[RelativePath],
     copy_name: impl Fn() -> Result<RelativePath, FileError>,
-    waiting: &Waiting,
+    unplaced: &Unplaced,
 ) -> Result<(), FileError> {
     let Some((first, others)) = paths.split_first() else { return Ok(()) };
     for path in others {
@@ -64,9 +64,9 @@ fn place_all(
         let copied = file.rewind().and_then(|()| io::copy(&mut file, &mut copy));
         copied.map_err(|source| restore.staging.failed("write", path, source))?;
         restore.staging.sync_file(&name, &copy)?;
-        place(restore, entry, &name, path, waiting)?;
+        place(restore, entry, &name, path, unplaced)?;
     }
-    place(restore, entry, staged, first, waiting)
+    place(restore, entry, staged, first, unplaced)
 }
 
 /// Puts a staged file at a path that is free, or leaves what is there, which is or will be the same.
@@ -75,7 +75,7 @@ fn place(
     entry: &PackEntry,
     staged: &RelativePath,
     path: &RelativePath,
-    waiting: &Waiting,
+    unplaced: &Unplaced,
 ) -> Result<(), FileError> {
     let staging = restore.staging;
     if staging.place(staged, path)? {
@@ -89,9 +89,9 @@ fn place(
         staging.sync_file(path, &kept)?;
         return staging.dir().remove_file(staged).map_err(|source| staging.failed("remove", staged, source));
     }
-    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    let name = staging.file('e', restore.snapshot.extras.len() + waiting.len())?;
+    let mut unplaced = unplaced.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = staging.file('e', restore.snapshot.extras.len() + unplaced.len())?;
     staging.dir().rename(staged, &name).map_err(|source| staging.failed("stage", path, source))?;
-    waiting.push(Destination { path: path.clone(), blob: entry.id });
+    unplaced.push(Destination { path: path.clone(), blob: entry.id });
     Ok(())
 }

@@ -43,12 +43,12 @@ impl Drop for HeldDir {
 pub(super) struct UntouchedTarget {
     path: PathBuf,
     existing: Option<HeldDir>,
-    content: Content,
+    content: TargetContent,
     locks: Option<PresentLocks>,
 }
 
 /// What is in a target.
-enum Content {
+enum TargetContent {
     /// Nothing, or what is left of an interrupted restore and is swept away.
     Nothing,
     /// The beginning of a restore of a snapshot.
@@ -81,7 +81,7 @@ pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<UntouchedTarget, T
     };
     check_relations(&path, request)?;
     let Some(dir) = existing else {
-        return Ok(UntouchedTarget { path, existing: None, content: Content::Nothing, locks: None });
+        return Ok(UntouchedTarget { path, existing: None, content: TargetContent::Nothing, locks: None });
     };
     if record::live(&path)?.is_some() {
         return Err(TargetError::LiveHome { path });
@@ -112,16 +112,16 @@ fn check_relations(path: &Path, request: &RestoreRequest<'_>) -> Result<(), Targ
     Ok(())
 }
 
-fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<Content, TargetError> {
+fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<TargetContent, TargetError> {
     let unusable = |source| TargetError::Unusable { path: path.to_owned(), source };
     let entries = dir.entries().map_err(unusable)?;
     let is_ours = |text: Option<&str>| text.is_some_and(names::is_leftover);
     let content = if entries.iter().all(|entry| is_ours(entry.text.as_deref())) {
-        Content::Nothing
+        TargetContent::Nothing
     } else {
-        unfinished::find(dir).map_err(unusable)?.map_or(Content::Files, Content::Unfinished)
+        unfinished::find(dir).map_err(unusable)?.map_or(TargetContent::Files, TargetContent::Unfinished)
     };
-    if !overwrite && matches!(content, Content::Files) {
+    if !overwrite && matches!(content, TargetContent::Files) {
         return Err(TargetError::NotEmpty { path: path.to_owned() });
     }
     check_folder(dir, path, ATTACHMENTS)?;
@@ -151,7 +151,7 @@ fn check_free(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
 impl UntouchedTarget {
     /// Whether nothing is there that the snapshot's files could be already.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self.content, Content::Nothing)
+        matches!(self.content, TargetContent::Nothing)
     }
 
     /// Checks that nothing is in the way of the other files.
@@ -187,9 +187,9 @@ impl UntouchedTarget {
             context.observer.warn(&warning);
         }
         let marked = match content {
-            Content::Files => unfinished::clear(&dir),
-            Content::Nothing => unfinished::mark(&dir, request.snapshot),
-            Content::Unfinished(begun) => {
+            TargetContent::Files => unfinished::clear(&dir),
+            TargetContent::Nothing => unfinished::mark(&dir, request.snapshot),
+            TargetContent::Unfinished(begun) => {
                 context.observer.warn(&going_on(&path, &begun, request.snapshot));
                 unfinished::mark(&dir, request.snapshot)
             }

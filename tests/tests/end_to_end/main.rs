@@ -22,4 +22,5 @@ mod kills;
 mod locks;
 mod restore;
 mod static_verifier;
+mod telling;
 mod writers;

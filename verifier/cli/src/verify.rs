@@ -1,6 +1,5 @@
 //! Verification on the command line.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +9,7 @@ use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_p
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
 
-use super::{Exit, JobsArgs, Output};
+use super::{Exit, JobsArgs, Output, Unreported};
 
 /// What to verify.
 #[derive(Debug, Clone, Args)]
@@ -58,8 +57,8 @@ pub enum VerifyError {
     #[error("a part of the verification failed unexpectedly, which is a defect of this program")]
     Panicked,
     /// The result cannot be printed.
-    #[error("cannot print the result: {0}")]
-    Print(#[from] io::Error),
+    #[error(transparent)]
+    Unreported(#[from] Unreported),
 }
 
 impl VerifyError {
@@ -68,7 +67,8 @@ impl VerifyError {
         match self {
             Self::Open(error) => Exit::of_open(error),
             Self::Select(error) => Exit::of_select(error),
-            Self::Threads { .. } | Self::Panicked | Self::Print(_) => Exit::Failed,
+            Self::Threads { .. } | Self::Panicked => Exit::Failed,
+            Self::Unreported(_) => Exit::Unreported,
         }
     }
 }
@@ -107,19 +107,27 @@ pub fn check_all(
 
 /// Prints a report and says how the program ends.
 pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
-    output.result(report, || {
+    let printed = output.result(report, || {
         let text = report.to_text();
         let summary = report.summary();
         let good = report.verdict == Verdict::Intact && !report.has_nothing_to_check();
         let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
-    })?;
-    Ok(match report.verdict {
+    });
+    let exit = match report.verdict {
         Verdict::Intact => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
         Verdict::Damaged => Exit::Problems,
         Verdict::Unchecked => Exit::Interrupted(2),
-    })
+    };
+    match printed {
+        // What is wrong matters more than that the report is lost.
+        Err(error) if exit != Exit::Done => {
+            Ok(output.failure(exit, &format!("{} {error}", report.summary().trim_end())))
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(exit),
+    }
 }
 
 #[cfg(test)]

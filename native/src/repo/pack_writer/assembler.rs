@@ -20,10 +20,17 @@ pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: Pac
     // One full pack may wait while another is made durable and a third is filled.
     let (full, packs) = sync_channel(1);
     thread::scope(|scope| {
-        let sealer = scope.spawn(move || {
+        let sealer = thread::Builder::new().spawn_scoped(scope, move || {
             let _guard = FailAtPanic(queue);
             seal_all(queue, packs)
         });
+        let sealer = match sealer {
+            Ok(sealer) => sealer,
+            Err(error) => {
+                queue.fail(PackFailure::Threads(error));
+                return Vec::new();
+            }
+        };
         if let Err(failure) = (Assembler { queue, context, options, open: None, full }).run() {
             queue.fail(failure);
         }
