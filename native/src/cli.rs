@@ -101,7 +101,7 @@ impl Invocation<'_> {
     /// Resolves the archive home.
     fn home(&self) -> Result<Home, Failure> {
         let flags = crate::home::Flags { home: self.place.home.clone(), config: self.place.config.clone() };
-        Ok(Home::resolve(&flags, &environment::home_environment(), &environment::cwd()?)?)
+        Ok(Home::resolve(&flags, &environment::home_environment(), &environment::cwd())?)
     }
 
     /// The repository that is meant, and the home if it had to be asked.

@@ -106,6 +106,15 @@ pub enum HomeError {
     /// Nothing says where the home is.
     #[error("no archive home is known: name one with --home or MSGVAULT_HOME")]
     Unknown,
+    /// A path is relative and there is no working directory.
+    #[error(
+        "{} is relative, and this program's working directory is gone: give the whole path, or change to a folder that exists",
+        path.display()
+    )]
+    NoWorkingDirectory {
+        /// The path.
+        path: PathBuf,
+    },
     /// The configuration cannot be read.
     #[error("the configuration {} cannot be read: {source}", path.display())]
     Unreadable {
@@ -168,7 +177,7 @@ impl Home {
     /// Finds the home and reads its configuration.
     ///
     /// `--home` comes first, then the folder of `--config`, then the environment. A configuration named by
-    /// `--config` must exist; the one in the home need not.
+    /// `--config` must exist; the one in the home need not. `cwd` is empty when there is no working directory.
     pub fn resolve(flags: &Flags, environment: &Environment, cwd: &Path) -> Result<Self, HomeError> {
         let given_config = given(flags.config.as_ref()).map(|path| cwd.join(path));
         let config_dir = given_config.as_deref().and_then(Path::parent);
@@ -182,7 +191,9 @@ impl Home {
         let (config, config_file) = load(given_config.as_deref(), &home)?;
         let base = Base { dir: config_dir.unwrap_or(cwd), user_home: given(environment.user_home.as_ref()) };
         let data_dir = match config.data.data_dir.as_deref() {
-            None | Some("") => home.clone(),
+            None => home.clone(),
+            // Written down and empty, it is the folder that relative ones start from.
+            Some("") => base.dir.to_owned(),
             Some(dir) => base.resolve("[data] data_dir", dir)?,
         };
         let database = match config.data.database_url.as_deref() {
@@ -193,6 +204,12 @@ impl Home {
             None | Some("") => None,
             Some(repo) => Some(base.resolve("[backup] repo", repo)?),
         };
+        // Only a working directory that nobody knows leaves a path relative.
+        if let Some(path) =
+            [&home, &data_dir, &database].into_iter().chain(&repo).find(|path| path.is_relative())
+        {
+            return Err(HomeError::NoWorkingDirectory { path: path.clone() });
+        }
         let mut server = config.server;
         if server.bind_addr.is_empty() {
             server.bind_addr = Server::default().bind_addr;

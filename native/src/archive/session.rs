@@ -28,7 +28,10 @@ const EMPTYING_TIMEOUT: Duration = Duration::from_millis(100);
 /// again while the others are frozen.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 const LOCK_TRIES: u32 = 5000;
-const CHECKPOINT_TRIES: u32 = 50;
+/// 55 seconds: a daemon ends the window of a backup after a minute.
+const CHECKPOINT_TRIES: u32 = 550;
+/// Who waits longer than a second is told what for.
+const QUIET_TRIES: u32 = 10;
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A session before the window in which writers pause.
@@ -102,7 +105,7 @@ pub enum SessionError {
     },
     /// The log could not be copied into the database.
     #[error(
-        "the write-ahead log of {} could not be copied completely in {CHECKPOINT_TRIES} tries: another program reads an old state of it; let that end and try again",
+        "the write-ahead log of {} could not be copied completely: another program has been reading an old state of it for 55 seconds; close what reads it (an sqlite3 shell, a database browser) and try again",
         path.display()
     )]
     LogNotCopied {
@@ -139,6 +142,9 @@ pub enum SessionError {
         /// What is wrong with them.
         source: SchemaError,
     },
+    /// The observer wants the run to end.
+    #[error("the backup was cancelled")]
+    Cancelled,
     /// An injected fault.
     #[error("the backup was stopped at {point}: {source}")]
     Stopped {
@@ -170,7 +176,7 @@ impl Session {
         // keep the reader off the main file, and a later checkpoint would change that file under the scan.
         self.take_write_lock(pause).map_err(sqlite)?;
         if is_wal(&self.writer).map_err(sqlite)? {
-            self.copy_log(pause)?;
+            self.copy_log(observer, pause)?;
         } else {
             observer
                 .warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
@@ -198,8 +204,16 @@ impl Session {
     }
 
     /// Checkpoints beside the writer that holds the lock until every frame is in the main file.
-    fn copy_log(&self, pause: &dyn Fn(Duration)) -> Result<(), SessionError> {
+    fn copy_log(&self, observer: &dyn Observer, pause: &dyn Fn(Duration)) -> Result<(), SessionError> {
         for attempt in 0..CHECKPOINT_TRIES {
+            if observer.cancelled() {
+                return Err(SessionError::Cancelled);
+            }
+            if attempt == QUIET_TRIES {
+                observer.warn(
+                    "another program reads an old state of the database; waiting for it up to 55 seconds",
+                );
+            }
             if attempt > 0 {
                 pause(CHECKPOINT_PAUSE);
             }

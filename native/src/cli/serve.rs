@@ -149,7 +149,7 @@ fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule
 
 /// The flags that make a child find what this process found.
 fn place(invocation: &Invocation<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
-    let cwd = cwd()?;
+    let cwd = cwd();
     let mut flags = Vec::new();
     let mut flag = |name: &str, path: &Path| {
         flags.extend([OsString::from(name), cwd.join(path).into_os_string()]);

@@ -45,7 +45,7 @@ pub enum CreateError {
     Freeze(#[from] FreezeError),
     /// The database cannot be captured.
     #[error(transparent)]
-    Session(#[from] SessionError),
+    Session(SessionError),
     /// The database's file cannot be read.
     #[error("the database {} cannot be read at page {page}: {source}", path.display())]
     ReadPages {
@@ -86,6 +86,15 @@ pub enum CreateError {
     /// The caller stopped it.
     #[error("stopped; the repository is as it was before")]
     Cancelled,
+}
+
+impl From<SessionError> for CreateError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Cancelled => Self::Cancelled,
+            error => Self::Session(error),
+        }
+    }
 }
 
 impl From<Stopped> for CreateError {

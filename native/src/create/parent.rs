@@ -48,18 +48,27 @@ pub(super) fn find(
         observer.warn(&format!("{path} is of no use: {error}; what it names is stored again"));
     }
     let listing = repository.listing().map_err(CreateError::Listing)?;
+    refuse_newer(repository, &listing.snapshots)?;
     for id in listing.snapshots.iter().rev() {
         match load_manifest(repository, id) {
             Ok(manifest) => return Ok(Some(load(repository, known, manifest, observer, request))),
-            Err(
-                error @ SnapshotError::Load {
-                    error: LoadError::Manifest(ManifestError::TooNew { .. }), ..
-                },
-            ) => return Err(CreateError::Parent(error)),
             Err(error) => observer.warn(&format!("{error}; the new snapshot does not build upon it")),
         }
     }
     Ok(None)
+}
+
+/// A newer program works on this repository, and this one does not know its rules, whichever snapshot is newest.
+fn refuse_newer(repository: &Repository, snapshots: &[SnapshotId]) -> Result<(), CreateError> {
+    for id in snapshots {
+        if let Err(
+            error @ SnapshotError::Load { error: LoadError::Manifest(ManifestError::TooNew { .. }), .. },
+        ) = load_manifest(repository, id)
+        {
+            return Err(CreateError::Parent(error));
+        }
+    }
+    Ok(())
 }
 
 fn load(

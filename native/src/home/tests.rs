@@ -56,6 +56,22 @@ fn the_home_is_named_by_flag_config_environment_or_user() {
 }
 
 #[test]
+fn absolute_paths_need_no_working_directory() {
+    let nowhere = |home: &str, text: &str| {
+        let root = world(text);
+        let flags =
+            Flags { home: path(home), config: root.path().join("etc/my.toml").to_str().and_then(path) };
+        Home::resolve(&flags, &Environment::default(), Path::new(""))
+    };
+    let home = nowhere("/h", "[data]\ndata_dir = \"d\"\n").unwrap();
+    assert!(home.data_dir.ends_with("etc/d"), "{home:?}");
+    for (home, text) in [("h", ""), ("/h", "[data]\ndatabase_url = \"x.db\"\n")] {
+        let refused = nowhere(home, text);
+        assert!(matches!(refused, Err(HomeError::NoWorkingDirectory { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_given_config_moves_the_home_and_what_is_relative() {
     let root = world("[data]\ndata_dir = \"d\"\n[backup]\nrepo = \"../r\"\n");
     let at = |text: &str| root.path().join(text);
@@ -84,7 +100,7 @@ fn settings_are_read_and_others_ignored() {
          \"\"\non_failure = \"mail me\"\nhook_timeout = 60\n",
     );
     let home = resolve(&root, Some("h"), None).unwrap();
-    assert_eq!(home.data_dir, home.home);
+    assert_eq!((&home.home, &*home.data_dir), (&root.path().join("h"), root.path()));
     assert_eq!(home.server, Server { bind_addr: "::1".into(), api_port: 8080, api_key: "k".into() });
     assert_eq!((home.repo, home.zstd_level), (path("/users/me/b"), Some(7)));
     let expected = BackupSettings {

@@ -120,6 +120,35 @@ fn a_newer_or_encrypted_repository_is_refused() {
 }
 
 #[test]
+fn no_snapshot_is_built_beside_one_of_a_newer_program() {
+    let scene = Scene::new(&small());
+    let old = scene.create(&[]);
+    scene.create(&[]);
+    let path = scene.repo().join(format!("snapshots/{old}.mvmanifest"));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"min_reader_version\": 1", "\"min_reader_version\": 9")).unwrap();
+    refused_without_trace(&scene, &["create"], TOO_NEW, &[&old, "version 9", "upgrade"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn absolute_paths_work_where_no_working_directory_is() {
+    let scene = Scene::new(&small());
+    let nowhere = |args: &str| {
+        let folder = scene.beside("gone");
+        fs::create_dir(&folder).unwrap();
+        let line = format!("rmdir \"$PWD\" && exec \"$0\" backup {args}");
+        let program = msgvault_tests::programs::program("msgvault");
+        let mut command = std::process::Command::new("sh");
+        let command = command.arg("-c").arg(line).arg(program).arg(scene.home()).arg(scene.repo());
+        run(command.env_remove("MSGVAULT_HOME").current_dir(&folder))
+    };
+    let _ = nowhere("create --home \"$1\" --repo \"$2\"").done();
+    let _ = nowhere("verify --home \"$1\" --repo \"$2\"").done();
+    refused(&nowhere("create --home home --repo \"$2\""), FAILED, &["home", "relative", "working directory"]);
+}
+
+#[test]
 fn a_forged_manifest_is_refused() {
     let scene = Scene::new(&small());
     let id = scene.create(&[]);

@@ -208,7 +208,7 @@ fn a_log_that_is_never_copied_fails_after_bounded_tries() {
     let waited = Cell::new(0);
     let pinned = session.pin(&(), &|_| waited.set(waited.get() + 1));
     assert!(matches!(pinned, Err(SessionError::LogNotCopied { .. })));
-    assert_eq!(waited.get(), 49);
+    assert_eq!(waited.get(), 549);
     // The lock went with the session.
     insert(&live).unwrap();
 }

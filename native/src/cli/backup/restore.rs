@@ -65,7 +65,7 @@ fn choose(invocation: &Invocation<'_>, snapshot: &str) -> Result<(PathBuf, Snaps
 /// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.
 fn live_homes(invocation: &Invocation<'_>, target: &Path) -> Result<Vec<PathBuf>, Failure> {
     let at_target = Flags { home: Some(target.to_owned()), config: None };
-    let at_target = Home::resolve(&at_target, &environment::home_environment(), &environment::cwd()?);
+    let at_target = Home::resolve(&at_target, &environment::home_environment(), &environment::cwd());
     let mut folders = Vec::new();
     // Whoever restores onto a new machine has no home, or a broken one.
     for home in [invocation.home().ok(), at_target.ok()].into_iter().flatten() {
