@@ -5,6 +5,7 @@ pub mod content_table;
 pub mod pack_index;
 pub mod schema;
 pub mod session;
+mod sql_text;
 pub mod temporary;
 
 #[cfg(test)]

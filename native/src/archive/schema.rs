@@ -4,11 +4,12 @@ use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::length::to_unsigned;
-use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 
 use super::content_table::{ContentTable, RecordedContent};
+use super::sql_text;
 use super::temporary::TemporaryError;
 
 /// The tables that make a database an archive, and the columns that matter.
@@ -169,12 +170,9 @@ fn count(connection: &Connection, sql: &str) -> Result<u64, SchemaError> {
 }
 
 fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
-    let sql = "SELECT CAST(MIN(sent_at) AS TEXT), CAST(MAX(sent_at) AS TEXT) FROM messages";
-    let text = |value: ValueRef<'_>| match value {
-        ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        _ => String::new(),
-    };
-    Ok(connection.query_row(sql, [], |row| Ok([text(row.get_ref(0)?), text(row.get_ref(1)?)]))?)
+    let sql = "SELECT MIN(sent_at), MAX(sent_at) FROM messages";
+    let read = |row: &Row<'_>| Ok([sql_text::of(row.get_ref(0)?), sql_text::of(row.get_ref(1)?)]);
+    Ok(connection.query_row(sql, [], read)?)
 }
 
 /// Every content that the archive refers to, in the order of the lists.
@@ -281,7 +279,7 @@ fn each_path<E: From<SchemaError>>(
     Ok(())
 }
 
-fn path_of(row: &rusqlite::Row<'_>) -> Result<(BlobId, RelativePath), SchemaError> {
+fn path_of(row: &Row<'_>) -> Result<(BlobId, RelativePath), SchemaError> {
     let first = row.get(0)?;
     let id = hash(first, row.get_ref(1)?)?;
     let path = path(first, row.get_ref(2)?)?;
