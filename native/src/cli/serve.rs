@@ -55,7 +55,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
         plan: plan(invocation, &home.backup)?,
         zone: TimeZone::system(),
         program: std::env::current_exe()?,
-        place: place(invocation, &home)?,
+        place: place(invocation, &home),
         hook_time: home.backup.hook_time,
         page: PAGE.ok_or(NO_PAGE),
     };
@@ -148,7 +148,7 @@ fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule
 }
 
 /// The flags that make a child find what this process found.
-fn place(invocation: &Invocation<'_>, home: &Home) -> Result<Vec<OsString>, Failure> {
+fn place(invocation: &Invocation<'_>, home: &Home) -> Vec<OsString> {
     let cwd = cwd();
     let mut flags = Vec::new();
     let mut flag = |name: &str, path: &Path| {
@@ -161,7 +161,7 @@ fn place(invocation: &Invocation<'_>, home: &Home) -> Result<Vec<OsString>, Fail
     if let Ok(repo) = invocation.repo() {
         flag("--repo", &repo);
     }
-    Ok(flags)
+    flags
 }
 
 /// Is ready when somebody wants the daemon to end, and says who.
