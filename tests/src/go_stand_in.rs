@@ -49,8 +49,6 @@ pub enum Fault {
     Endless,
     /// Says that the gate is busy, for this many tries.
     Busy(u32),
-    /// Is frozen for another backup.
-    Active,
     /// Is shutting down.
     Stopping,
     /// Knows nothing of freezes.
@@ -350,7 +348,7 @@ impl Shared {
             Fault::NoToken => return ok(&json!({ "token": "" })),
             _ => {}
         }
-        if state.token.is_some() || self.fault == Fault::Active {
+        if state.token.is_some() {
             return error(409, "backup_freeze_active", "a backup freeze is already active");
         }
         state.tokens += 1;

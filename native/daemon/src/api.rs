@@ -13,7 +13,8 @@ use hyper::header::{
 };
 use hyper::{Method, Request, StatusCode};
 use msgvault_freeze::identity::{
-    API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER, SHUTDOWN_PATH, TOKEN_HEADER, same_secret,
+    API_SCHEMA_VERSION, BOUND_TO_CONNECTION, CHALLENGE_HEADER, Challenge, PROOF_HEADER, SHUTDOWN_PATH,
+    TOKEN_HEADER, WINDOW_HEADER, same_secret,
 };
 use msgvault_freeze::record::SERVICE;
 use serde::{Deserialize, Serialize};
@@ -194,7 +195,10 @@ impl Api {
             return Ok(stop);
         }
         Ok(match self.window.begin().await {
-            Ok(token) => json(&Token { token }),
+            Ok(token) => {
+                self.bind(asked, &token);
+                json(&Token { token })
+            }
             Err(BeginError::Active) => {
                 error(StatusCode::CONFLICT, "backup_freeze_active", "a backup freeze is already active")
             }
@@ -208,6 +212,15 @@ impl Api {
                 busy
             }
         })
+    }
+
+    /// Ends a window with the connection that opened it, if its client wants that; those of the Go program do not
+    /// say so.
+    fn bind(&self, asked: &Asked<'_>, token: &str) {
+        if asked.headers.get(WINDOW_HEADER).is_some_and(|value| value == BOUND_TO_CONNECTION) {
+            let (window, token) = (self.window.clone(), token.to_owned());
+            asked.connection.at_loss(move || window.abandon(&token));
+        }
     }
 
     fn end(&self, asked: &Asked<'_>) -> Result<Response, Denied> {

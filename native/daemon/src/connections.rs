@@ -37,7 +37,11 @@ pub struct Connection {
     peer: SocketAddr,
     working: AtomicBool,
     evicted: Notify,
+    at_loss: Mutex<Option<AtLoss>>,
 }
+
+/// What happens when the client goes away.
+type AtLoss = Box<dyn FnOnce() + Send>;
 
 /// A request of a connection is being answered, until this is dropped.
 pub struct Working<'a>(&'a AtomicBool);
@@ -46,6 +50,24 @@ impl Connection {
     /// Who is at the other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Does this once the client has gone away: not when it was only silent for long, or when the daemon ends.
+    /// The connection is not given up for another one.
+    pub fn at_loss(&self, act: impl FnOnce() + Send + 'static) {
+        *self.at_loss.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
+    }
+
+    fn lost(&self) {
+        let act = self.at_loss.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(act) = act {
+            act();
+        }
+    }
+
+    fn can_be_given_up(&self) -> bool {
+        let bound = self.at_loss.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        !bound && !self.working.load(Ordering::Relaxed)
     }
 
     /// Keeps the connection from being given up for another one.
@@ -117,7 +139,11 @@ async fn serve_one<A, F>(
     http.title_case_headers(true);
     let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        _ = served.as_mut() => {}
+        ended = served.as_mut() => {
+            if !ended.is_err_and(|error| error.is_timeout()) {
+                connection.lost();
+            }
+        }
         () = connection.evicted.notified() => {}
         () = stopped(&mut stop) => {
             served.as_mut().graceful_shutdown();
@@ -134,10 +160,15 @@ struct Open(Mutex<VecDeque<Arc<Connection>>>);
 impl Open {
     fn admit(&self, peer: SocketAddr) -> Arc<Connection> {
         let evicted = Notify::new();
-        let connection = Arc::new(Connection { peer, working: AtomicBool::new(false), evicted });
+        let connection = Arc::new(Connection {
+            peer,
+            working: AtomicBool::new(false),
+            evicted,
+            at_loss: Mutex::default(),
+        });
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= MOST {
-            let idle = open.iter().position(|connection| !connection.working.load(Ordering::Relaxed));
+            let idle = open.iter().position(|connection| connection.can_be_given_up());
             if let Some(oldest) = idle.and_then(|at| open.remove(at)) {
                 oldest.evicted.notify_one();
             }

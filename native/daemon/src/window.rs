@@ -72,6 +72,11 @@ impl Window {
         }
     }
 
+    /// Ends the window of this token, if it is open: its client has gone away.
+    pub fn abandon(&self, token: &str) {
+        self.expire_of(token, "the client of the backup freeze is gone; releasing operation gate");
+    }
+
     /// Ends whatever window is open, because of `reason`.
     pub fn expire(&self, reason: &str) {
         let token = match &*self.state() {

@@ -15,7 +15,7 @@ use msgvault_platform::context::Context;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::identity::{self, Challenge};
+use super::identity::{self, BOUND_TO_CONNECTION, Challenge, WINDOW_HEADER};
 use super::ownership;
 use super::record::{self, Record, SERVICE};
 use super::{FreezeError, Freezer};
@@ -28,6 +28,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// A daemon waits 10 s for its gate before it answers.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(15);
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+const BEGIN_PATH: &str = "/api/v1/backup/freeze/begin";
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -201,13 +202,26 @@ impl<'a> Daemon<'a> {
         body: Option<String>,
         timeout: Duration,
     ) -> Result<Answer, DaemonError> {
+        self.ask_on(&self.http, method, path, body, timeout)
+    }
+
+    fn ask_on(
+        &self,
+        http: &Http,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+        timeout: Duration,
+    ) -> Result<Answer, DaemonError> {
         if self.key.is_some() {
             // It can have ended since it was found, and a stranger can have taken its place.
             self.check_identity(timeout)?;
         }
         let key = self.key.iter().map(|key| ("x-api-key", key.clone()));
-        let headers: Vec<_> = [("x-msgvault-client", "cli".to_owned())].into_iter().chain(key).collect();
-        self.http.send(method, path, &headers, body, timeout).map_err(|reason| self.unreachable(reason))
+        // Only a `begin` is bound to anything; what else is asked does not mind.
+        let own = [("x-msgvault-client", "cli".to_owned()), (WINDOW_HEADER, BOUND_TO_CONNECTION.to_owned())];
+        let headers: Vec<_> = own.into_iter().chain(key).collect();
+        http.send(method, path, &headers, body, timeout).map_err(|reason| self.unreachable(reason))
     }
 
     fn unreachable(&self, reason: String) -> DaemonError {
@@ -223,13 +237,17 @@ impl<'a> Daemon<'a> {
     fn refusal(&self, answer: &Answer) -> DaemonError {
         let pid = self.record.pid;
         match (answer.status, &*answer.code()) {
-            (409, _) => DaemonError::Active { pid },
             (401, _) => DaemonError::KeyRefused { pid },
             (404, _) => DaemonError::NoFreeze { pid },
             (503, "server_busy") => DaemonError::Stopping { pid },
             (status, _) => DaemonError::Refused { pid, status, message: answer.message() },
         }
     }
+}
+
+/// Whether a later try can succeed: the gate is held, or another client is in its window.
+fn is_busy(answer: &Answer) -> bool {
+    matches!((answer.status, &*answer.code()), (503, "operation_in_progress") | (409, "backup_freeze_active"))
 }
 
 /// Asks a daemon to keep writers waiting.
@@ -239,6 +257,8 @@ pub(super) struct DaemonFreezer<'a> {
     pause: &'a dyn Fn(Duration),
     context: Context<'a>,
     token: Option<String>,
+    /// The connection of the window: its loss tells the daemon that this process is gone.
+    connection: Option<Http>,
 }
 
 impl<'a> DaemonFreezer<'a> {
@@ -249,7 +269,7 @@ impl<'a> DaemonFreezer<'a> {
         pause: &'a dyn Fn(Duration),
         context: &Context<'a>,
     ) -> Self {
-        Self { daemon, patience, pause, context: *context, token: None }
+        Self { daemon, patience, pause, context: *context, token: None, connection: None }
     }
 
     /// Whether waiting until the next try would take longer than allowed; tries are counted too, since the
@@ -261,6 +281,7 @@ impl<'a> DaemonFreezer<'a> {
 
     fn send_end(&mut self) -> Result<(), DaemonError> {
         let Some(token) = self.token.take() else { return Ok(()) };
+        let _until_it_has_ended = self.connection.take();
         let body = serde_json::json!({ "token": token }).to_string();
         let pid = self.daemon.record.pid;
         let answer = self
@@ -291,15 +312,17 @@ impl Freezer for DaemonFreezer<'_> {
             if self.context.observer.cancelled() {
                 return Err(DaemonError::Cancelled.into());
             }
-            let answer = self.daemon.ask("POST", "/api/v1/backup/freeze/begin", None, BEGIN_TIMEOUT)?;
+            let connection = self.daemon.http.on_one_connection();
+            let answer = self.daemon.ask_on(&connection, "POST", BEGIN_PATH, None, BEGIN_TIMEOUT)?;
             if answer.status == 200 {
                 let begun: Option<Begun> = answer.json();
                 let token = begun.map(|begun| begun.token).filter(|token| !token.is_empty());
                 let no_token = || self.daemon.stranger("it froze the archive without giving a token");
                 self.token = Some(token.ok_or_else(no_token)?);
+                self.connection = Some(connection);
                 return Ok(());
             }
-            if (answer.status, &*answer.code()) != (503, "operation_in_progress") {
+            if !is_busy(&answer) {
                 return Err(self.daemon.refusal(&answer).into());
             }
             let holder = answer.message();

@@ -14,6 +14,10 @@ pub const CHALLENGE_HEADER: &str = "x-msgvault-daemon-challenge";
 pub const PROOF_HEADER: &str = "x-msgvault-daemon-proof";
 /// The header that carries the shutdown token.
 pub const TOKEN_HEADER: &str = "x-msgvault-daemon-token";
+/// The header of a `begin` that says what the freeze window is bound to.
+pub const WINDOW_HEADER: &str = "x-msgvault-window";
+/// The client keeps the connection of its `begin` open, and the window ends when that is lost.
+pub const BOUND_TO_CONNECTION: &str = "connection";
 /// Where a daemon is told to end.
 pub const SHUTDOWN_PATH: &str = "/api/daemon/shutdown";
 /// The version of the protocol.

@@ -86,12 +86,6 @@ pub enum DaemonError {
         /// Its process, as it is counted where it runs.
         pid: u32,
     },
-    /// Another backup is in its window.
-    #[error("another backup has frozen the archive (daemon process {pid}): try again when it is done")]
-    Active {
-        /// The daemon's process.
-        pid: u32,
-    },
     /// The gate stayed busy.
     #[error("gave up waiting for the daemon (process {pid}): {holder}; try again later, or allow more time")]
     Busy {

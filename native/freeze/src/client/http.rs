@@ -39,18 +39,12 @@ struct Refusal {
 impl Http {
     /// `None` when the address is none.
     pub(super) fn new(address: &str) -> Option<Self> {
-        let config = Agent::config_builder()
-            // A proxy of the environment must not see requests to this machine.
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .max_response_header_size(MAX_HEADERS)
-            .max_idle_connections(0)
-            .user_agent(concat!("msgvault/", env!("CARGO_PKG_VERSION")))
-            .accept("application/json")
-            .build();
-        Some(Self { agent: config.into(), authority: authority(address)? })
+        Some(Self { agent: agent(0), authority: authority(address)? })
+    }
+
+    /// The same daemon, asked on one connection that stays open until this is dropped.
+    pub(super) fn on_one_connection(&self) -> Self {
+        Self { agent: agent(1), authority: self.authority.clone() }
     }
 
     /// Sends a request; `Err` says why there is no answer.
@@ -109,6 +103,22 @@ impl Answer {
         }
         message.chars().take(MAX_MESSAGE).collect()
     }
+}
+
+/// `connections` are kept open between two requests.
+fn agent(connections: usize) -> Agent {
+    let config = Agent::config_builder()
+        // A proxy of the environment must not see requests to this machine.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .max_response_header_size(MAX_HEADERS)
+        .max_idle_connections(connections)
+        .user_agent(concat!("msgvault/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
+        .build();
+    config.into()
 }
 
 /// What a URL names the address by; addresses that mean all interfaces are dialled on this machine.
