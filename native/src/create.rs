@@ -14,6 +14,7 @@ mod error;
 mod extras;
 mod handed_over;
 mod known;
+mod log_watch;
 mod manifest;
 mod parent;
 mod plan;
@@ -48,6 +49,9 @@ use handed_over::HandedOver;
 use known::KnownBlobs;
 use parent::Parent;
 use report::Recorder;
+
+/// So often an archive is scanned whose log grows too long meanwhile.
+const TRIES: u32 = 3;
 
 /// What the steps share.
 struct Capture<'a> {
@@ -115,8 +119,24 @@ fn lock_repository(context: &Context<'_>, request: &CreateRequest<'_>) -> Result
     Ok(Some(lock))
 }
 
-/// Pins the database, and puts what is new in the archive into packs.
+/// Stores the archive, anew when the live log grew too long meanwhile: what held the repository up can be over.
 fn store_archive(
+    capture: &Capture<'_>,
+    freezer: &mut dyn Freezer,
+) -> Result<(Captured, Packed), CreateError> {
+    for _ in 1..TRIES {
+        match try_store_archive(capture, freezer) {
+            Err(error @ CreateError::LogGrew { .. }) => {
+                capture.context.observer.warn(&format!("{error}; the backup begins anew"));
+            }
+            done => return done,
+        }
+    }
+    try_store_archive(capture, freezer)
+}
+
+/// Pins the database, and puts what is new in the archive into packs.
+fn try_store_archive(
     capture: &Capture<'_>,
     freezer: &mut dyn Freezer,
 ) -> Result<(Captured, Packed), CreateError> {
@@ -156,9 +176,10 @@ fn hand_over_all(
 ) -> Result<Captured, CreateError> {
     let stats = pinned.stats()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
-    let database = database::store(capture, &pinned, sink)?;
+    let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
+    let database = log_watch::during(&pinned, limit, || database::store(capture, &pinned, sink))?;
     // Before the attachments, which may take long, so that the live log can be copied again.
-    pinned.close()?;
+    pinned.let_go()?;
     let attachments = attachments::store(capture, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
     Ok(Captured { times, stats, is_canonical: canonical, database, attachments, extras })

@@ -127,6 +127,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             data_dir: &home.data_dir,
             api_key: "",
             patience: Duration::ZERO,
+            log_limit: None,
             pause: &pause,
         };
         let mut freezer = freeze::acquire(context, &asked).unwrap();

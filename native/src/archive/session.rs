@@ -5,9 +5,11 @@
 //! main file alone. The session becomes that reader: with SQLite's own write lock held, so that nobody adds a
 //! frame, it checkpoints until the log is copied completely and then begins to read.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use msgvault_platform as platform;
@@ -44,10 +46,11 @@ pub struct Session {
 
 /// A session that reads one unchanging database file.
 ///
-/// It holds a read transaction until it is closed, and the live log cannot shrink as long.
+/// It holds a read transaction until it lets go, and the live log cannot shrink as long.
 #[derive(Debug)]
 pub struct Pinned {
-    reader: Connection,
+    reader: Mutex<Option<Connection>>,
+    log: PathBuf,
     database: DatabaseFile,
     page_size: PageSize,
     page_count: u64,
@@ -187,7 +190,9 @@ impl Session {
         reached(observer, "session.marked")?;
         self.writer.execute_batch("ROLLBACK").map_err(sqlite)?;
         let (page_size, page_count) = geometry(&self.reader, &self.database)?;
-        Ok(Pinned { reader: self.reader, database: self.database, page_size, page_count })
+        let log = log_of(&self.reader, &self.database.path);
+        let reader = Mutex::new(Some(self.reader));
+        Ok(Pinned { reader, log, database: self.database, page_size, page_count })
     }
 
     /// Tries often, since the lock is free for moments only beside writers that never rest.
@@ -252,18 +257,31 @@ impl Pinned {
 
     /// The numbers that the manifest keeps.
     pub fn stats(&self) -> Result<ArchiveStats, SessionError> {
-        self.database.check(schema::stats(&self.reader))
+        self.ask(schema::stats)
     }
 
     /// Every content that the archive refers to.
     pub fn recorded_contents(&self) -> Result<RecordedContents, SessionError> {
-        self.database.check(schema::recorded_contents(&self.reader))
+        self.ask(schema::recorded_contents)
     }
 
-    /// Ends the transaction, so that the log can be copied again, and then closes the file.
-    pub fn close(self) -> Result<(), SessionError> {
-        self.reader.execute_batch("ROLLBACK").map_err(|error| self.database.failed(error))?;
-        self.reader.close().map_err(|(_, error)| self.database.failed(error))
+    fn ask<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, SchemaError>) -> Result<T, SessionError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = || SessionError::Replaced { path: self.database.path.clone() };
+        self.database.check(ask(reader.as_ref().ok_or_else(lost)?))
+    }
+
+    /// Bytes of the live log, which cannot shrink as long as the transaction lasts.
+    pub fn log_len(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// Ends the transaction, so that the log can be copied again. The file can change from now on.
+    pub fn let_go(&self) -> Result<(), SessionError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(reader) = reader else { return Ok(()) };
+        reader.execute_batch("ROLLBACK").map_err(|error| self.database.failed(error))?;
+        reader.close().map_err(|(_, error)| self.database.failed(error))
     }
 }
 
@@ -308,6 +326,13 @@ impl DatabaseFile {
             _ => SessionError::Sqlite { path, source },
         }
     }
+}
+
+/// SQLite's own name of the log: where the path is a link, it lies beside the file itself.
+fn log_of(reader: &Connection, path: &Path) -> PathBuf {
+    let mut log = reader.path().map_or_else(|| path.as_os_str().to_owned(), OsString::from);
+    log.push("-wal");
+    log.into()
 }
 
 fn check_library(number: i32, name: &'static str) -> Result<(), SessionError> {

@@ -8,6 +8,7 @@ use msgvault_verifier::format::path::PathError;
 use msgvault_verifier::repository::OpenError;
 use msgvault_verifier::snapshot::SnapshotError;
 use msgvault_verifier::store::StoreError;
+use msgvault_verifier::text::human_bytes;
 
 use crate::archive::content::{self, ContentError};
 use crate::archive::session::SessionError;
@@ -83,6 +84,15 @@ pub enum CreateError {
     /// The program has a fault.
     #[error("the program failed: {0}; the repository is as it was before")]
     Internal(String),
+    /// The live log grew while the scan waited for the repository.
+    #[error(
+        "the archive's write-ahead log grew over {} while its database was scanned, and was let go; see why the repository takes so long to be written to, or back up when less is written to the archive",
+        human_bytes(*limit)
+    )]
+    LogGrew {
+        /// The bytes that it may have.
+        limit: u64,
+    },
     /// The caller stopped it.
     #[error("stopped; the repository is as it was before")]
     Cancelled,

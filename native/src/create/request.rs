@@ -46,6 +46,8 @@ pub struct CreateRequest<'a> {
     pub host: &'a str,
     /// This process, for the lock.
     pub pid: u64,
+    /// Bytes to which the live log may grow during the scan; none means what suits the database.
+    pub log_limit: Option<u64>,
     /// Lets time pass.
     pub pause: &'a dyn Fn(Duration),
 }

@@ -63,7 +63,7 @@ fn window(home: &Path, database: &Path) -> Result<Duration, Box<dyn Error>> {
     })?;
     let window = began.elapsed();
     pinned.check_same_file()?;
-    pinned.close()?;
+    pinned.let_go()?;
     Ok(window)
 }
 

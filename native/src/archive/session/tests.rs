@@ -87,7 +87,7 @@ fn the_scanned_file_stands_still_while_a_writer_writes_and_checkpoints() {
     assert!(pinned.recorded_contents().unwrap().contents.is_empty());
 
     // Once it is closed, the live log can be copied again.
-    pinned.close().unwrap();
+    pinned.let_go().unwrap();
     assert!(checkpoint(&live, "TRUNCATE").unwrap());
     assert_eq!(messages_in(&std::fs::read(&path).unwrap()), 51);
 }
@@ -223,7 +223,7 @@ fn a_database_without_a_log_is_captured_with_a_warning() {
     assert_eq!(observer.warnings.borrow().len(), 1);
     assert_eq!(messages_in(&scan(&pinned)), 1);
     assert!(insert(&live).is_err());
-    pinned.close().unwrap();
+    pinned.let_go().unwrap();
     insert(&live).unwrap();
 }
 

@@ -65,6 +65,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
         version: env!("CARGO_PKG_VERSION"),
         host: &host,
         pid: std::process::id().into(),
+        log_limit: None,
         pause: &pause,
     };
     let freeze = freeze::Request {

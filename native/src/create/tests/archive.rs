@@ -159,6 +159,7 @@ impl Archive {
             version: "0.0.0-test",
             host: "here",
             pid: 1,
+            log_limit: None,
             pause: &|_| {},
         };
         change(&mut request);

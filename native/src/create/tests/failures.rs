@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use msgvault_freeze::FreezeError;
 use msgvault_freeze::client::DaemonError;
 use msgvault_testing::FailAt;
-use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
 use msgvault_verifier::format::index::{self, IndexEntry};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::repository::OpenError;
+use msgvault_verifier::{Observer, Phase};
 
 use super::archive::{Archive, noise};
 use super::*;
@@ -333,4 +336,64 @@ fn there_must_be_a_repository_and_nobody_else_in_it() {
     let error = archive.try_create(|_| {}).unwrap_err();
     assert!(matches!(error, CreateError::Lock(LockError::Held { .. })), "{error}");
     archive.try_create(|request| request.force_unlock = true).unwrap();
+}
+
+/// Writes to the archive while its database is scanned, so many times.
+struct Busy {
+    database: PathBuf,
+    times: Mutex<u32>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Observer for Busy {
+    fn begin(&self, phase: Phase, _: u64) {
+        let mut left = self.times.lock().unwrap();
+        if phase != phase::PAGES || *left == 0 {
+            return;
+        }
+        *left -= 1;
+        let writer = rusqlite::Connection::open(&self.database).unwrap();
+        let body = "INSERT INTO messages (sent_at, body) VALUES ('2026-01-02', zeroblob(2000000))";
+        // The log begins anew once nobody reads the main file alone any more.
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            writer.execute(body, []).unwrap();
+            let copied: (i64, i64, i64) = writer
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .unwrap();
+            if copied == (0, 0, 0) {
+                return;
+            }
+        }
+        panic!("the log was never let go");
+    }
+
+    fn warn(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn a_log_that_grows_too_long_is_let_go_and_the_backup_repeated() {
+    let archive = Archive::new();
+    archive.write_messages(0..200);
+    let busy = |times| Busy {
+        database: archive.path("msgvault.db"),
+        times: Mutex::new(times),
+        warnings: Mutex::default(),
+    };
+    let once = busy(1);
+    let report = archive.create_as(&once, |request| request.log_limit = Some(1 << 20)).unwrap();
+    archive.check(&report);
+    let warnings = once.warnings.into_inner().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("grew over 1.0 MiB") && warnings[0].contains("begins anew"), "{warnings:?}");
+
+    archive.pass(1);
+    let before = archive.files();
+    let refused = archive.create_as(&busy(u32::MAX), |request| request.log_limit = Some(1 << 20));
+    assert!(matches!(refused, Err(CreateError::LogGrew { limit: 1_048_576 })), "{refused:?}");
+    assert_eq!(archive.files(), before);
 }
