@@ -127,7 +127,6 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             data_dir: &home.data_dir,
             api_key: "",
             patience: Duration::ZERO,
-            log_limit: None,
             pause: &pause,
         };
         let mut freezer = freeze::acquire(context, &asked).unwrap();
@@ -146,6 +145,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             version: "0.0.0-test",
             host: "here",
             pid: 1,
+            log_limit: None,
             pause: &pause,
         };
         create::run(context, &request, freezer.as_mut()).unwrap()
