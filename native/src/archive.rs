@@ -1,5 +1,6 @@
 //! The live archive: its database pinned for a scan, what the schema tells, and the attachments' bytes.
 
+mod compressed;
 pub mod content;
 pub mod content_table;
 pub mod pack_index;
@@ -7,6 +8,7 @@ pub mod schema;
 pub mod session;
 mod sql_text;
 pub mod temporary;
+pub mod users;
 
 #[cfg(test)]
 pub(crate) mod samples;

@@ -92,7 +92,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
             Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
             Command::Man => generate::man(&Cli::command()),
         };
-        done.unwrap_or_else(|failure| invocation.output.failure(failure.exit, &failure.message))
+        done.unwrap_or_else(|failure| {
+            invocation.output.failure_of(failure.exit, &failure.message, &failure.attachments)
+        })
     };
     guarded(&invocation.output, work).into()
 }
@@ -112,7 +114,7 @@ impl Invocation<'_> {
         }
         self.home()?.repo.ok_or_else(|| {
             let message = "no repository is named: give --repo DIR, set MSGVAULT_REPO, or write `repo` under [backup] in the home's config.toml";
-            Failure { exit: Exit::NoRepository, message: message.to_owned() }
+            Failure { exit: Exit::NoRepository, ..Failure::failed(message) }
         })
     }
 }

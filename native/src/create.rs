@@ -12,6 +12,7 @@ mod cache;
 mod database;
 mod error;
 mod extras;
+mod faults;
 mod handed_over;
 mod known;
 mod log_watch;
@@ -38,7 +39,7 @@ use crate::repo::lock::{self, Lock};
 use crate::repo::pack_writer::{PackSink, Packed, write_packs};
 use crate::repo::publish::clean_staging;
 
-pub use error::{CreateError, ExtrasError};
+pub use error::{ContentFaults, CreateError, ExtrasError};
 pub use report::{AttachmentCounts, CreateReport, ExtraCounts, PageCounts};
 pub use request::{CreateRequest, DEFAULT_LEVEL};
 
@@ -150,7 +151,11 @@ fn try_store_archive(
     let written = write_packs(capture.context, capture.request.pack_options(), &known, |sink| {
         hand_over_all(capture, pinned, times, sink, &mut handed_over)
     });
-    written.map_err(|error| handed_over.explain(error))
+    let source = handed_over.attachments.source();
+    written.map_err(|error| match (handed_over.explain(error), source) {
+        (CreateError::Attachment(first), Some(source)) => faults::find_all(capture, &source, *first),
+        (error, _) => error,
+    })
 }
 
 /// Pins the database while writers pause; the pause does not grow with the archive.

@@ -14,12 +14,14 @@ use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::store::{StoreError, StoreFile};
 use msgvault_verifier::{FrameError, Pack, ReadError};
 use rusqlite::Connection;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::decompress::Zstd;
 
+use super::compressed;
 use super::content_table::{self, RecordedContent};
 use super::pack_index::{self, IndexFault};
-use super::schema;
+use super::users::{self, AttachmentUser};
 
 /// Packed contents up to this many bytes are decoded in memory; larger ones are checked first and then
 /// decoded again as a stream.
@@ -44,14 +46,14 @@ pub struct Content {
 
 /// A content that cannot be captured, and who uses it.
 #[derive(Debug, thiserror::Error)]
-#[error("attachment {id} at {path:?}, used by {}: {fault}", rows_text(rows))]
+#[error("attachment {id} at {path:?}, used by {}: {fault}", users::text(users))]
 pub struct ContentError {
     /// Its SHA-256.
     pub id: BlobId,
     /// The path that is recorded for it.
     pub path: String,
-    /// The `id` of the first rows of `attachments` that use it.
-    pub rows: Vec<i64>,
+    /// The first rows of `attachments` that use it.
+    pub users: Vec<AttachmentUser>,
     /// What is wrong.
     pub fault: ContentFault,
 }
@@ -60,8 +62,8 @@ pub struct ContentError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContentFault {
-    /// It is in no pack, not at its canonical place and not at the recorded one.
-    #[error("its file is gone; restore it from an older backup, or remove the rows")]
+    /// It is in no pack, and not at its canonical place or the recorded one, compressed or not.
+    #[error("its file is gone; restore it from an older backup")]
     Missing,
     /// The pack that the tables name for it is not there, and it is nowhere else.
     #[error("its pack attachments/{} is gone; restore it from an older backup", pack.path())]
@@ -132,6 +134,17 @@ pub enum OpenError {
     },
 }
 
+impl Serialize for ContentError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ContentError", 4)?;
+        object.serialize_field("id", &self.id.to_string())?;
+        object.serialize_field("path", &self.path)?;
+        object.serialize_field("fault", &self.fault.to_string())?;
+        object.serialize_field("used_by", &self.users)?;
+        object.end()
+    }
+}
+
 impl Contents {
     /// Opens the folder of attachments, which need not exist, and a connection that reads the database.
     ///
@@ -175,8 +188,8 @@ impl Contents {
 
     fn failed(&self, recorded: &RecordedContent, fault: ContentFault) -> ContentError {
         // Without the rows the message is still worth having.
-        let rows = schema::rows_of(&self.connection(), &recorded.id).unwrap_or_default();
-        ContentError { id: recorded.id, path: recorded.path.clone(), rows, fault }
+        let users = users::of(&self.connection(), &recorded.id).unwrap_or_default();
+        ContentError { id: recorded.id, path: recorded.path.clone(), users, fault }
     }
 
     fn missing(&self, recorded: &RecordedContent) -> ContentFault {
@@ -201,9 +214,14 @@ impl Contents {
     }
 
     fn loose(&self, path: &str) -> Result<Option<Content>, ContentFault> {
-        let path = RelativePath::parse(path)?;
-        let Some(file) = self.open_file(&path)? else { return Ok(None) };
-        Ok(Some(Content { len: file.metadata()?.len(), reader: Box::new(file) }))
+        let plain = RelativePath::parse(path)?;
+        if let Some(file) = self.open_file(&plain)? {
+            return Ok(Some(Content { len: file.metadata()?.len(), reader: Box::new(file) }));
+        }
+        let packed = RelativePath::parse(&format!("{path}{}", compressed::SUFFIX))?;
+        let Some(file) = self.open_file(&packed)? else { return Ok(None) };
+        let (len, reader) = compressed::open(file)?;
+        Ok(Some(Content { len, reader }))
     }
 
     /// Opens a file; `None` when it is not there.
@@ -294,15 +312,6 @@ impl StoreFile for OpenFile {
 
 fn unreadable(path: &str, error: &io::Error) -> StoreError {
     StoreError::Unreadable { path: path.to_owned(), reason: error.to_string() }
-}
-
-fn rows_text(rows: &[i64]) -> String {
-    let names: Vec<String> = rows.iter().map(i64::to_string).collect();
-    match names.as_slice() {
-        [] => "no row any more".to_owned(),
-        [one] => format!("row {one}"),
-        several => format!("rows {}", several.join(", ")),
-    }
 }
 
 #[cfg(test)]

@@ -287,9 +287,10 @@ fn path_of(row: &Row<'_>) -> Result<(BlobId, RelativePath), SchemaError> {
     Ok((id, path))
 }
 
-/// The rows that use a content, the first ten, for a message.
-pub fn rows_of(connection: &Connection, id: &BlobId) -> Result<Vec<i64>, SchemaError> {
-    let sql = format!("WITH {BEARING} SELECT DISTINCT id FROM bearing WHERE hash = ?1 ORDER BY id LIMIT 10");
+/// The first rows that use a content.
+pub fn rows_of(connection: &Connection, id: &BlobId, most: usize) -> Result<Vec<i64>, SchemaError> {
+    let sql =
+        format!("WITH {BEARING} SELECT DISTINCT id FROM bearing WHERE hash = ?1 ORDER BY id LIMIT {most}");
     let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map([id.to_string()], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -7,6 +7,7 @@ use msgvault_daemon::ServeError;
 use msgvault_freeze::FreezeError;
 use msgvault_verifier::repository::{OpenError, SelectError};
 
+use crate::archive::content::ContentError;
 use crate::create::CreateError;
 use crate::home::HomeError;
 use crate::repo::init::InitError;
@@ -17,15 +18,17 @@ use crate::restore::RestoreError;
 pub(super) struct Failure {
     pub(super) exit: Exit,
     pub(super) message: String,
+    /// The attachments that it is about.
+    pub(super) attachments: Vec<ContentError>,
 }
 
 impl Failure {
     pub(super) fn failed(message: impl ToString) -> Self {
-        Self { exit: Exit::Failed, message: message.to_string() }
+        Self { exit: Exit::Failed, message: message.to_string(), attachments: Vec::new() }
     }
 
     fn new(exit: Exit, error: &dyn std::error::Error) -> Self {
-        Self { exit, message: error.to_string() }
+        Self { exit, message: error.to_string(), attachments: Vec::new() }
     }
 }
 
@@ -49,10 +52,19 @@ failures! {
     VerifyError => VerifyError::exit,
     FreezeError => |_| Exit::Failed,
     ServeError => |_| Exit::Failed,
-    CreateError => of_create,
     RestoreError => of_restore,
     Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        let failure = Self::new(of_create(&error), &error);
+        match error {
+            CreateError::Attachments(faults) => Self { attachments: faults.all, ..failure },
+            _ => failure,
+        }
+    }
 }
 
 fn of_lock(error: &LockError) -> Exit {

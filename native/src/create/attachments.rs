@@ -31,12 +31,24 @@ pub(super) struct CapturedAttachments {
 
 /// The contents that were handed over: one after another, from the first ticket on.
 #[derive(Default)]
-pub(super) struct HandedOverAttachments(Option<(Arc<Contents>, Arc<ContentTable>, Ticket)>);
+pub(super) struct HandedOverAttachments(Option<(Source, Ticket)>);
+
+/// Where contents come from, and which.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) contents: Arc<Contents>,
+    pub(super) table: Arc<ContentTable>,
+}
 
 impl HandedOverAttachments {
+    /// Where they came from, once there were any.
+    pub(super) fn source(&self) -> Option<Source> {
+        self.0.as_ref().map(|(source, _)| source.clone())
+    }
+
     /// Names the attachment that a fault is about, if it is about one.
     pub(super) fn explain(&self, fault: SourceFault) -> Result<CreateError, SourceFault> {
-        let Some((contents, table, first)) = &self.0 else { return Err(fault) };
+        let Some((Source { contents, table }, first)) = &self.0 else { return Err(fault) };
         let Some(position) = fault.ticket.since(*first) else { return Err(fault) };
         let recorded = match table.page(position) {
             Ok(page) => page.into_iter().next(),
@@ -53,7 +65,7 @@ impl HandedOverAttachments {
 }
 
 fn content_error(error: ContentError) -> CreateError {
-    CreateError::Content(Box::new(error))
+    CreateError::Attachment(Box::new(error))
 }
 
 /// A large content, found again whenever it is opened.
@@ -81,7 +93,8 @@ pub(super) fn store(
     capture.context.observer.begin(phase::ATTACHMENTS, table.hinted_bytes());
     let contents = Arc::new(Contents::open(&home.attachments, &home.database)?);
     let table = Arc::new(table);
-    handed_over.0 = Some((Arc::clone(&contents), Arc::clone(&table), sink.next_ticket()));
+    let source = Source { contents: Arc::clone(&contents), table: Arc::clone(&table) };
+    handed_over.0 = Some((source, sink.next_ticket()));
     let mut captured =
         CapturedAttachments { rows, blobs: table.len(), blob_bytes: 0, new_blobs: 0, lists: Vec::new() };
     let mut position = 0;

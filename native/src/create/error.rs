@@ -1,5 +1,6 @@
 //! Why there is no new snapshot.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use crate::archive::content::{self, ContentError};
 use crate::archive::session::SessionError;
 use crate::archive::temporary::TemporaryError;
 use crate::repo::lock::LockError;
+
 use crate::repo::pack_writer::{PackError, SourceFault, Stopped};
 use crate::repo::publish::PublishError;
 
@@ -60,9 +62,12 @@ pub enum CreateError {
     /// Attachments cannot be read at all.
     #[error(transparent)]
     Contents(#[from] content::OpenError),
-    /// An attachment cannot be captured.
+    /// An attachment cannot be captured; before the others were looked at.
     #[error(transparent)]
-    Content(Box<ContentError>),
+    Attachment(Box<ContentError>),
+    /// Attachments cannot be captured.
+    #[error(transparent)]
+    Attachments(Box<ContentFaults>),
     /// What is to be captured cannot be kept until it is.
     #[error(transparent)]
     Temporary(#[from] TemporaryError),
@@ -126,6 +131,32 @@ impl From<PackError<Self>> for CreateError {
         }
     }
 }
+
+/// The attachments of an archive that cannot be captured; at least one.
+#[derive(Debug)]
+pub struct ContentFaults {
+    /// The one that ended the run.
+    pub first: ContentError,
+    /// All of them, or the first thousand, in the order of the archive.
+    pub all: Vec<ContentError>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl fmt::Display for ContentFaults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            0 | 1 => write!(out, "{}", self.first),
+            count => write!(
+                out,
+                "{count} attachments cannot be captured, and nothing was kept; take their files from an older \
+                 snapshot (the guide says how)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ContentFaults {}
 
 /// Why another file cannot be captured.
 #[derive(Debug, thiserror::Error)]

@@ -294,6 +294,38 @@ fn missing_or_changed_attachments_are_refused() {
 }
 
 #[test]
+fn all_attachments_that_cannot_be_captured_are_told_at_once() {
+    let scene = Scene::new(&small());
+    scene.create(&[]);
+    let connection = rusqlite::Connection::open(scene.database()).unwrap();
+    let sql = "SELECT content_hash, MIN(storage_path), MIN(message_id) FROM attachments
+               WHERE storage_path LIKE '__/%' AND size > 100 GROUP BY content_hash LIMIT 5";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let lost: Vec<(String, String, i64)> = rows.unwrap().map(Result::unwrap).collect();
+    assert_eq!(lost.len(), 5);
+    drop(statement);
+    drop(connection);
+    for (position, (_, path, _)) in lost.iter().enumerate() {
+        let file = scene.home().join("attachments").join(path);
+        if position % 2 == 0 { fs::remove_file(file) } else { fs::write(file, "something else") }.unwrap();
+    }
+    let before = tree(&scene.repo());
+    let outcome = scene.backup(&["create", "--json"]);
+    assert_eq!(outcome.code, FAILED, "{outcome:?}");
+    assert_eq!(outcome.stderr.lines().count(), 6, "{outcome:?}");
+    assert!(outcome.stderr.contains("5 attachments cannot be captured"), "{outcome:?}");
+    let error = &outcome.json()["error"];
+    for (hash, path, message) in &lost {
+        let told = error["attachments"].as_array().unwrap().iter().find(|told| told["id"] == **hash).unwrap();
+        assert_eq!((&told["path"], &told["used_by"][0]["message"]), (&(**path).into(), &(*message).into()));
+        let line = outcome.stderr.lines().find(|line| line.contains(hash)).unwrap();
+        assert!(line.contains(&format!("message {message} ")) && line.contains(" in "), "{line}");
+    }
+    assert!(before == tree(&scene.repo()), "something was kept");
+}
+
+#[test]
 fn malformed_hashes_and_paths_are_refused() {
     for (hash, path, words) in [
         ("not-a-hash", "no/not-a-hash", &["not-a-hash"][..]),

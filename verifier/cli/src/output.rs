@@ -63,6 +63,8 @@ struct FailureDocument {
 struct Failed {
     exit_code: u8,
     message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<serde_json::Value>,
 }
 
 /// What was asked for is done, and nobody could be told.
@@ -111,16 +113,33 @@ impl Output {
 
     /// Tells why there is no result: a line on standard error, and the document of a failure with `--json`.
     pub fn failure(&self, exit: Exit, error: &dyn std::fmt::Display) -> Exit {
+        self.failure_of::<&str>(exit, error, &[])
+    }
+
+    /// [`Output::failure`] that is about several attachments: each on a line, and in the document.
+    pub fn failure_of<T: Serialize + std::fmt::Display>(
+        &self,
+        exit: Exit,
+        error: &dyn std::fmt::Display,
+        attachments: &[T],
+    ) -> Exit {
         let message = error.to_string();
         line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(&message)));
-        self.failure_document(exit, message);
+        if attachments.len() > 1 {
+            for attachment in attachments {
+                line(&format!("  {}", msgvault_verifier::text::escape(&attachment.to_string())));
+            }
+        }
+        // They are plain texts and numbers, which always become JSON.
+        let attachments = attachments.iter().filter_map(|one| serde_json::to_value(one).ok()).collect();
+        self.failure_document(exit, message, attachments);
         exit
     }
 
     /// Prints the document of a failure that standard error has been told of, with `--json`.
-    pub(crate) fn failure_document(&self, exit: Exit, message: String) {
+    pub(crate) fn failure_document(&self, exit: Exit, message: String, attachments: Vec<serde_json::Value>) {
         if self.args.json {
-            let document = FailureDocument { error: Failed { exit_code: exit.code(), message } };
+            let document = FailureDocument { error: Failed { exit_code: exit.code(), message, attachments } };
             // What cannot be printed was said already.
             let _ = self.result(&document, String::new);
         }

@@ -117,6 +117,27 @@ fn a_loose_file_is_read_at_its_canonical_place_first() {
 }
 
 #[test]
+fn a_compressed_loose_file_is_read_in_place_of_a_plain_one() {
+    let content = b"words that compress well ".repeat(400);
+    let archive = ContentArchive::new(&content, "mail/one.bin");
+    let canonical = content_table::canonical_path(&archive.recorded.id);
+    let packed = |len: usize| {
+        let header = [&b"KPLZ\x01\0\0\0"[..], &to_u64(len).to_le_bytes()].concat();
+        [header, zstd::bulk::compress(&content, 3).unwrap()].concat()
+    };
+    for path in ["mail/one.bin.zst".to_owned(), format!("{canonical}.zst")] {
+        fs::write(archive.file(&path), packed(content.len())).unwrap();
+        assert_eq!(archive.read().unwrap(), content, "{path}");
+        fs::write(archive.file(&path), b"KPLZ\x02").unwrap();
+        assert!(archive.fault().to_string().contains("not a compressed attachment"), "{path}");
+        fs::remove_file(archive.file(&path)).unwrap();
+    }
+    fs::write(archive.file(&format!("{canonical}.zst")), "older").unwrap();
+    fs::write(archive.file(&canonical), "plain").unwrap();
+    assert_eq!(archive.read().unwrap(), b"plain");
+}
+
+#[test]
 fn a_packed_content_is_found_first() {
     let large = b"words that compress well ".repeat(400_000);
     assert!(to_u64(large.len()) > IN_MEMORY);
@@ -155,7 +176,7 @@ fn what_is_gone_names_hash_path_and_rows() {
 
     let changed = archive.open().changed(&archive.recorded, BlobId::of(b"x"));
     assert!(matches!(changed.fault, ContentFault::Changed { .. }));
-    assert_eq!(changed.rows, [7, 9]);
+    assert_eq!(changed.users.iter().map(|user| user.row).collect::<Vec<_>>(), [7, 9]);
 }
 
 #[test]

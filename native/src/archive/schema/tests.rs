@@ -41,7 +41,7 @@ fn contents_come_in_the_order_of_the_lists() {
     ];
     assert_eq!(told, expected.map(|(id, path, size)| (id.to_owned(), path, size)));
     assert_eq!((found.rows, found.canonical), (5, false));
-    assert_eq!(rows_of(&db, &contents(&found)[2].id).unwrap(), [2, 5]);
+    assert_eq!(rows_of(&db, &contents(&found)[2].id, 10).unwrap(), [2, 5]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn bad_attachments_fail_and_are_named() {
                 let hex = id.to_string();
                 spoil(&archive.path(&format!("attachments/{}/{hex}", &hex[..2])));
                 let error = archive.try_create(|request| request.jobs = jobs).unwrap_err();
-                assert!(matches!(error, CreateError::Content(_)), "{error}");
+                assert!(matches!(error, CreateError::Attachments(_)), "{error}");
                 let text = error.to_string();
                 assert!(text.contains(&hex) && text.contains("row 1"), "{text}");
                 archive.verify();
