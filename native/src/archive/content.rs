@@ -31,6 +31,7 @@ const FOOTERS: usize = 8;
 
 /// The contents of an archive's attachments; several threads may read at once.
 pub struct Contents {
+    root: PathBuf,
     attachments: Option<Dir>,
     connection: Mutex<Connection>,
     footers: Mutex<VecDeque<(PackId, Arc<Vec<PackEntry>>)>>,
@@ -157,7 +158,8 @@ impl Contents {
         };
         let connection = pack_index::connect(database)
             .map_err(|source| OpenError::Database { path: database.to_owned(), source })?;
-        Ok(Self { attachments: dir, connection: Mutex::new(connection), footers: Mutex::default() })
+        let root = attachments.to_owned();
+        Ok(Self { root, attachments: dir, connection: Mutex::new(connection), footers: Mutex::default() })
     }
 
     /// Finds a content and opens it: in a pack, at its canonical place, at the recorded path.
@@ -230,8 +232,17 @@ impl Contents {
         match dir.open_file(path) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => self.open_behind_link(path).map_or(Err(error), |file| Ok(Some(file))),
         }
+    }
+
+    /// Opens a file in a folder that is a link, if it leads to a place within the home. Whatever is there, only
+    /// bytes of the right hash are captured.
+    fn open_behind_link(&self, path: &RelativePath) -> Option<File> {
+        let home = self.root.parent()?.canonicalize().ok()?;
+        let (folder, name) = path.as_str().rsplit_once('/')?;
+        let folder = self.root.join(folder).canonicalize().ok().filter(|folder| folder.starts_with(home))?;
+        Dir::open(&folder).ok()?.open_file(&RelativePath::parse(name).ok()?).ok()
     }
 
     fn packed(&self, row: &pack_index::Row) -> Result<Option<Content>, ContentFault> {

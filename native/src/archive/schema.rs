@@ -36,6 +36,11 @@ const BEARING: &str = "
         WHERE thumbnail_hash <> '' AND thumbnail_path <> ''
           AND thumbnail_path NOT LIKE 'http://%' AND thumbnail_path NOT LIKE 'https://%')";
 
+/// The same with hashes and paths as text: archives of an early age keep some of them as bytes.
+const TEXTS: &str = "
+    texts(id, hash, path, size, kind) AS (
+        SELECT id, CAST(hash AS TEXT), CAST(path AS TEXT), size, kind FROM bearing)";
+
 /// Every content that the archive refers to.
 #[derive(Debug)]
 pub struct RecordedContents {
@@ -70,6 +75,16 @@ pub enum SchemaError {
         "row {row} of attachments has the hash {hash:?}, which is not a SHA-256 of 64 lowercase hex digits"
     )]
     BadHash {
+        /// The row's `id`.
+        row: i64,
+        /// What it holds.
+        hash: String,
+    },
+    /// A hash in another spelling.
+    #[error(
+        "row {row} of attachments has the hash {hash:?} in upper case: set content_hash or thumbnail_hash to lower({hash:?}), and rename its file if that is in upper case too"
+    )]
+    UpperCaseHash {
         /// The row's `id`.
         row: i64,
         /// What it holds.
@@ -114,6 +129,14 @@ pub enum SchemaError {
         second: BlobId,
         /// Its path.
         below: String,
+    },
+    /// Several of these.
+    #[error("{count} attachments cannot be captured: {told}")]
+    Several {
+        /// How many.
+        count: u64,
+        /// The first thousand, separated by semicolons.
+        told: String,
     },
     /// What was found cannot be kept.
     #[error(transparent)]
@@ -181,29 +204,33 @@ fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
 pub fn recorded_contents(connection: &Connection) -> Result<RecordedContents, SchemaError> {
     // A thumbnail that is a content too has kind 0 in its group, and only the contents' rows count for it.
     let sql = format!(
-        "WITH {BEARING},
+        "WITH {BEARING}, {TEXTS},
          grouped AS (
             SELECT kind, MIN(id) AS first, hash, MIN(path) AS path, MAX(size) AS size
-            FROM bearing GROUP BY kind, hash)
+            FROM texts GROUP BY kind, hash)
          SELECT first, hash, path, size FROM grouped AS g
          WHERE kind = 0 OR NOT EXISTS (SELECT 1 FROM grouped AS c WHERE c.kind = 0 AND c.hash = g.hash)
          ORDER BY kind, first, hash"
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([])?;
-    let mut contents = ContentTable::new()?;
+    let (mut contents, mut offenders) = (ContentTable::new()?, Offenders::default());
     while let Some(row) = found.next()? {
         let first = row.get(0)?;
         let size_hint = match row.get_ref(3)? {
             ValueRef::Integer(size) => u64::try_from(size).ok(),
             _ => None,
         };
-        let (id, path) = (hash(first, row.get_ref(1)?)?, path(first, row.get_ref(2)?)?);
-        contents.push(&RecordedContent { id, path, size_hint })?;
+        let read = hash(first, row.get_ref(1)?).and_then(|id| Ok((id, path(first, row.get_ref(2)?)?)));
+        match read {
+            Ok((id, path)) => contents.push(&RecordedContent { id, path, size_hint })?,
+            Err(error) => offenders.add(error)?,
+        }
     }
+    offenders.none()?;
     let other = format!(
-        "WITH {BEARING} SELECT COUNT(*) FROM (
-            SELECT 1 FROM bearing WHERE path <> substr(hash, 1, 2) || '/' || hash LIMIT 1)"
+        "WITH {BEARING}, {TEXTS} SELECT COUNT(*) FROM (
+            SELECT 1 FROM texts WHERE path <> substr(hash, 1, 2) || '/' || hash LIMIT 1)"
     );
     let rows = count(connection, "SELECT COUNT(*) FROM attachments")?;
     let canonical = count(connection, &other)? == 0;
@@ -217,10 +244,10 @@ pub fn recorded_contents(connection: &Connection) -> Result<RecordedContents, Sc
 /// (`docs/format.md` §10).
 pub fn recorded_paths<E: From<SchemaError>>(
     connection: &Connection,
-    visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
+    mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
 ) -> Result<(), E> {
     check_recorded_paths(connection)?;
-    each_path(connection, "hash, path", visit)
+    each_path(connection, "hash, path", |found| found.map_err(E::from).and_then(|(id, path)| visit(id, path)))
 }
 
 /// Checks that no two contents are at what can be one file, and that no file is in the place of a folder.
@@ -235,12 +262,48 @@ fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
         Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| path.place()))
     })?;
     let mut last: Option<Placed> = None;
-    each_path(connection, "place(path), hash", |id, path| {
-        let next = Placed { id, place: path.place(), path };
-        last.as_ref().map_or(Ok(()), |last| check_neighbours(last, &next))?;
-        last = Some(next);
+    let mut offenders = Offenders::default();
+    each_path(connection, "place(path), hash", |found| {
+        let checked = found.and_then(|(id, path)| {
+            let next = Placed { id, place: path.place(), path };
+            let checked = last.as_ref().map_or(Ok(()), |last| check_neighbours(last, &next));
+            last = Some(next);
+            checked
+        });
+        checked.or_else(|error| offenders.add(error))
+    })?;
+    offenders.none()
+}
+
+/// What cannot be captured, so that whoever mends the archive hears of all of it at once.
+#[derive(Default)]
+struct Offenders {
+    first: Vec<SchemaError>,
+    count: u64,
+}
+
+impl Offenders {
+    const MOST: usize = 1000;
+
+    /// Notes it, unless it says that the tables do not answer at all.
+    fn add(&mut self, error: SchemaError) -> Result<(), SchemaError> {
+        if matches!(error, SchemaError::Sqlite(_) | SchemaError::Temporary(_)) {
+            return Err(error);
+        }
+        self.count += 1;
+        if self.first.len() < Self::MOST {
+            self.first.push(error);
+        }
         Ok(())
-    })
+    }
+
+    fn none(mut self) -> Result<(), SchemaError> {
+        if self.count <= 1 {
+            return self.first.pop().map_or(Ok(()), Err);
+        }
+        let told: Vec<String> = self.first.iter().map(ToString::to_string).collect();
+        Err(SchemaError::Several { count: self.count, told: told.join("; ") })
+    }
 }
 
 /// An attachment at one of its paths.
@@ -265,16 +328,15 @@ fn check_neighbours(upper: &Placed, lower: &Placed) -> Result<(), SchemaError> {
 fn each_path<E: From<SchemaError>>(
     connection: &Connection,
     order: &str,
-    mut visit: impl FnMut(BlobId, RelativePath) -> Result<(), E>,
+    mut visit: impl FnMut(Result<(BlobId, RelativePath), SchemaError>) -> Result<(), E>,
 ) -> Result<(), E> {
     let sql = format!(
-        "WITH {BEARING} SELECT MIN(id), hash, path FROM bearing GROUP BY hash, path ORDER BY {order}"
+        "WITH {BEARING}, {TEXTS} SELECT MIN(id), hash, path FROM texts GROUP BY hash, path ORDER BY {order}"
     );
     let mut statement = connection.prepare(&sql).map_err(SchemaError::from)?;
     let mut rows = statement.query([]).map_err(SchemaError::from)?;
     while let Some(row) = rows.next().map_err(SchemaError::from)? {
-        let (id, path) = path_of(row)?;
-        visit(id, path)?;
+        visit(path_of(row))?;
     }
     Ok(())
 }
@@ -289,8 +351,9 @@ fn path_of(row: &Row<'_>) -> Result<(BlobId, RelativePath), SchemaError> {
 
 /// The first rows that use a content.
 pub fn rows_of(connection: &Connection, id: &BlobId, most: usize) -> Result<Vec<i64>, SchemaError> {
-    let sql =
-        format!("WITH {BEARING} SELECT DISTINCT id FROM bearing WHERE hash = ?1 ORDER BY id LIMIT {most}");
+    let sql = format!(
+        "WITH {BEARING}, {TEXTS} SELECT DISTINCT id FROM texts WHERE hash = ?1 ORDER BY id LIMIT {most}"
+    );
     let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map([id.to_string()], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -301,7 +364,10 @@ fn hash(row: i64, value: ValueRef<'_>) -> Result<BlobId, SchemaError> {
     match value {
         ValueRef::Text(bytes) => {
             let text = String::from_utf8_lossy(bytes);
-            text.parse().map_err(|_| bad(text.chars().take(80).collect()))
+            text.parse().map_err(|_| match text.to_ascii_lowercase().parse::<BlobId>() {
+                Ok(_) => SchemaError::UpperCaseHash { row, hash: text.into_owned() },
+                Err(_) => bad(text.chars().take(80).collect()),
+            })
         }
         other => Err(bad(format!("a value of type {}", other.data_type()))),
     }

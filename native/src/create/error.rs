@@ -162,6 +162,9 @@ impl std::error::Error for ContentFaults {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtrasError {
+    /// Several of these.
+    #[error("{} files cannot be captured: {}", .0.len(), .0.join("; "))]
+    Several(Vec<String>),
     /// A symbolic link; what it leads to would be another file after a restore.
     #[error("{} is a symbolic link, which a backup cannot hold; replace it by the file itself", path.display())]
     Link {

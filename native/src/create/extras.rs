@@ -123,7 +123,7 @@ fn hand_over(
 /// Finds everything that is to be captured, sorted by path, no two of which are one file anywhere.
 fn find(capture: &Capture<'_>) -> Result<Vec<FoundFile>, ExtrasError> {
     let home = capture.request.home;
-    let mut search = Search { root: home.data_dir.clone(), found: Vec::new() };
+    let mut search = Search { root: home.data_dir.clone(), found: Vec::new(), faults: Vec::new() };
     let data_dir = Arc::new(Dir::open(&home.data_dir).map_err(unreadable(&home.data_dir))?);
     search.folder(&data_dir, "deletions")?;
     if capture.request.include_tokens {
@@ -140,6 +140,8 @@ fn find(capture: &Capture<'_>) -> Result<Vec<FoundFile>, ExtrasError> {
 struct Search {
     root: PathBuf,
     found: Vec<FoundFile>,
+    /// What no restore could place, so that all of it is told at once.
+    faults: Vec<ExtrasError>,
 }
 
 impl Search {
@@ -158,7 +160,8 @@ impl Search {
             let opened = data_dir.open_dir(&path).map_err(unreadable(&full))?;
             for entry in opened.entries().map_err(unreadable(&full))? {
                 let Some(text) = entry.text else {
-                    return Err(ExtrasError::NotText { path: full.join(entry.name) });
+                    self.faults.push(ExtrasError::NotText { path: full.join(entry.name) });
+                    continue;
                 };
                 let path = format!("{folder}/{text}");
                 if self.entry(data_dir, &path)? {
@@ -194,7 +197,14 @@ impl Search {
     fn entry(&mut self, data_dir: &Arc<Dir>, path: &str) -> Result<bool, ExtrasError> {
         // Checked as it stands, before cleaning could join two components.
         let full = self.root.join(path);
-        self.file(data_dir, relative(path)?, full, path)
+        match relative(path).and_then(|source| self.file(data_dir, source, full, path)) {
+            Err(ExtrasError::Unreadable { path, source }) => Err(ExtrasError::Unreadable { path, source }),
+            Err(fault) => {
+                self.faults.push(fault);
+                Ok(false)
+            }
+            found => found,
+        }
     }
 
     fn file(
@@ -223,10 +233,14 @@ impl Search {
             let path = file.target.relative();
             if let Some(first) = seen.insert(path.folded(), path.as_str()) {
                 let (first, second) = (first.to_owned(), path.as_str().to_owned());
-                return Err(ExtrasError::SamePath { first, second });
+                self.faults.push(ExtrasError::SamePath { first, second });
             }
         }
-        Ok(self.found)
+        match self.faults.len() {
+            0 => Ok(self.found),
+            1 => Err(self.faults.remove(0)),
+            _ => Err(ExtrasError::Several(self.faults.iter().map(ToString::to_string).collect())),
+        }
     }
 }
 

@@ -77,12 +77,56 @@ fn one_thumbnail_elsewhere_is_not_canonical() {
 
 #[test]
 fn a_hash_that_is_none_names_its_row() {
-    for bad in [hash("AA"), "ab".to_owned(), hash("zz"), format!("{} ", hash("aa"))] {
+    for bad in ["ab".to_owned(), hash("zz"), format!("{} ", hash("aa"))] {
         let (_dir, db) = archive();
         attach(&db, 7, (&bad, "some/path"), None);
         let error = recorded_contents(&db).unwrap_err();
         assert!(matches!(error, SchemaError::BadHash { row: 7, .. }), "{error}");
     }
+}
+
+#[test]
+fn a_hash_in_upper_case_is_told_with_the_way_out() {
+    let (_dir, db) = archive();
+    attach(&db, 7, (&hash("AB"), "some/path"), None);
+    let error = recorded_contents(&db).unwrap_err();
+    assert!(matches!(error, SchemaError::UpperCaseHash { row: 7, .. }), "{error}");
+}
+
+#[test]
+fn hashes_and_paths_kept_as_bytes_are_read() {
+    let (_dir, db) = archive();
+    attach(&db, 1, (&hash("aa"), &canonical("aa")), None);
+    attach(&db, 2, (&hash("bb"), &canonical("bb")), None);
+    let before = recorded_contents(&db).unwrap();
+    db.execute_batch(
+        "UPDATE attachments SET content_hash = CAST(content_hash AS BLOB), storage_path = CAST(storage_path AS BLOB)",
+    )
+    .unwrap();
+    let found = recorded_contents(&db).unwrap();
+    assert_eq!((contents(&found), found.canonical), (contents(&before), true));
+    assert_eq!(rows_of(&db, &hash("bb").parse().unwrap(), 10).unwrap(), [2]);
+    assert_eq!(stats(&db).unwrap().attachment_blobs, 2);
+}
+
+#[test]
+fn all_rows_that_cannot_be_captured_are_told_at_once() {
+    let (_dir, db) = archive();
+    for (row, digits, path) in
+        [(1, "aa", "../out"), (2, "bb", "same"), (3, "cc", "SAME"), (4, "dd", "a/b\0c")]
+    {
+        attach(&db, row, (&hash(digits), path), None);
+    }
+    let error = recorded_contents(&db).unwrap_err();
+    assert!(matches!(error, SchemaError::Several { count: 3, .. }), "{error}");
+    for part in [&hash("aa"), &hash("bb"), &hash("cc"), &hash("dd")] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    for (row, digits) in [(5, "nothing"), (6, "e")] {
+        attach(&db, row, (digits, "x"), None);
+    }
+    let error = recorded_contents(&db).unwrap_err();
+    assert!(error.to_string().contains("row 5 ") && error.to_string().contains("row 6 "), "{error}");
 }
 
 #[test]
@@ -140,9 +184,9 @@ fn hashes_and_paths_that_are_no_text_name_their_row() {
     let table = [
         ("CAST(x'ff' AS TEXT)", "'p'", "row 8 of attachments has the hash \"\u{fffd}\""),
         ("12345", "'p'", "row 8 of attachments has the hash \"12345\""),
-        ("x'aa'", "'p'", "row 8 of attachments has the hash \"a value of type Blob\""),
+        ("x'aa'", "'p'", "row 8 of attachments has the hash \"\u{fffd}\""),
         (&good, "CAST(x'61ff' AS TEXT)", "row 8 of attachments has the path \"a\u{fffd}\""),
-        (&good, "x'61'", "row 8 of attachments has the path \"a value of type Blob\""),
+        (&good, "x'61ff'", "row 8 of attachments has the path \"a\u{fffd}\""),
     ];
     for (hash, path, expected) in table {
         for (hash_column, path_column) in

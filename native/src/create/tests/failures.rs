@@ -178,6 +178,38 @@ fn bad_extras_are_reported_before_the_database_is_pinned() {
 }
 
 #[test]
+fn all_extras_that_cannot_be_captured_are_told_at_once() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    for name in ["ends in a dot.", "sub/ends in a space ", "good.json"] {
+        archive.write(&format!("deletions/{name}"), b"{}");
+    }
+    let error = archive.try_create(|_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Extras(ExtrasError::Several(_))), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("dot.") && told.contains("space ") && !told.contains("good"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_of_attachments_may_be_a_link_within_the_home() {
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    archive.attach_at(b"content", "mail/one.bin");
+    let (folder, moved) = (archive.path("attachments/mail"), archive.path("elsewhere"));
+    fs::rename(&folder, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &folder).unwrap();
+    archive.check(&archive.create());
+
+    let outside = tempfile::tempdir().unwrap();
+    fs::rename(&moved, outside.path().join("mail")).unwrap();
+    fs::remove_file(&folder).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("mail"), &folder).unwrap();
+    let error = archive.try_create(|_| {}).unwrap_err();
+    assert!(matches!(error, CreateError::Attachments(_)), "{error}");
+}
+
+#[test]
 fn names_that_are_one_file_elsewhere_are_refused() {
     let archive = Archive::new();
     archive.write_messages(0..5);
