@@ -83,15 +83,30 @@ fn a_repository_without_snapshots_is_not_called_intact() {
     for depth in [&[][..], &["--quick"]] {
         let all = [&["--all"], depth].concat();
         let commands = [scene.backup(&[&["verify"], &all[..]].concat()), verify(&scene.repo(), all)];
-        for outcome in commands.map(Outcome::done) {
+        for outcome in commands {
+            assert_eq!(outcome.code, FAILED, "{outcome:?}");
             assert_eq!(outcome.stdout, "The repository holds no snapshot, so that nothing was checked.\n");
         }
     }
     for outcome in [scene.backup(&["verify"]), verify(&scene.repo(), [""; 0])] {
         refused(&outcome, FAILED, &["no snapshot yet"]);
     }
-    let report = verify(&scene.repo(), ["--all", "--json"]).done().json();
-    assert_eq!((&report["verdict"], report["snapshots"].as_array().unwrap().len()), (&"intact".into(), 0));
+    let report = verify(&scene.repo(), ["--all", "--json"]).json();
+    assert_eq!((&report["verdict"], report["snapshots"].as_array().unwrap().len()), (&"unchecked".into(), 0));
+}
+
+#[test]
+fn packs_without_a_snapshot_are_a_problem_of_their_own() {
+    let scene = Scene::new(&small());
+    let id = scene.create(&[]);
+    fs::remove_file(scene.repo().join(format!("snapshots/{id}.mvmanifest"))).unwrap();
+    for outcome in [scene.backup(&["verify", "--all", "--json"]), verify(&scene.repo(), ["--all", "--json"])]
+    {
+        assert_eq!(outcome.code, 3, "{outcome:?}");
+        let report = outcome.json();
+        assert_eq!(report["verdict"], "damaged");
+        assert_eq!(report["problems"][0]["code"], "snapshots-missing");
+    }
 }
 
 #[test]

@@ -17,6 +17,10 @@ fn docs() -> PathBuf {
 #[test]
 fn every_problem_code_is_explained_once() {
     let text = fs::read_to_string(docs().join("verify.md")).unwrap();
+    for code in ProblemCode::ALL {
+        let row = format!("| `{}` | {} |", code.as_str(), code.meaning());
+        assert!(text.contains(&row), "{row} is not a row of the table");
+    }
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let mut explained: Vec<&str> = rows.map(|(code, _)| code).collect();
     explained.sort_unstable();

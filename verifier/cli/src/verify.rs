@@ -110,7 +110,7 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
     let printed = output.result(report, || {
         let text = report.to_text();
         let summary = report.summary();
-        let good = report.verdict == Verdict::Intact && !report.has_nothing_to_check();
+        let good = report.verdict == Verdict::Intact;
         let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
     });
@@ -118,6 +118,7 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
         Verdict::Intact => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
         Verdict::Damaged => Exit::Problems,
+        Verdict::Unchecked if report.has_nothing_to_check() => Exit::Failed,
         Verdict::Unchecked => Exit::Interrupted(2),
     };
     match printed {

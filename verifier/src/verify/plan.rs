@@ -10,6 +10,7 @@ use crate::pack::ReadError;
 use crate::repository::{BlobError, BlobFault, BlobIndex, Location, Repository};
 use crate::snapshot::SnapshotError;
 use crate::snapshot::references::ReferenceReader;
+use crate::store::{StoreEntry, StoreError};
 
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::NotChecked;
@@ -160,6 +161,10 @@ fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<Snapsho
                 let detail = "its name is not a snapshot ID";
                 problems.push(Problem::of_file(ProblemCode::ManifestMisnamed, &file, detail));
             }
+            if listing.snapshots.is_empty() && has_packs(repository) {
+                let detail = "there are packs and no manifest says what they are for";
+                problems.push(Problem::of_file(ProblemCode::SnapshotsMissing, "snapshots", detail));
+            }
             listing.snapshots
         }
         Err(error) => {
@@ -167,6 +172,19 @@ fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<Snapsho
             Vec::new()
         }
     }
+}
+
+/// Whether anything was ever stored. What cannot be listed counts: something is there.
+fn has_packs(repository: &Repository) -> bool {
+    let is_named_so = |entry: &StoreEntry| entry.name.len() == 2;
+    let folders = match repository.store().list("packs") {
+        Ok(entries) => entries.into_iter().filter(is_named_so).map(|entry| format!("packs/{}", entry.name)),
+        Err(StoreError::Missing { .. }) => return false,
+        Err(_) => return true,
+    };
+    let is_pack = |entry: &StoreEntry| entry.name.ends_with(".mvpack");
+    let mut listed = folders.map(|folder| repository.store().list(&folder));
+    listed.any(|entries| entries.map_or(true, |entries| entries.iter().any(is_pack)))
 }
 
 /// Two bytes a blob of the index: the wanted page sizes, and whether it is wanted at all.

@@ -173,7 +173,8 @@ impl Report {
             let looked_at = !left_out.contains(&snapshot.id);
             snapshot.verdict = verdict(snapshot.problems, self.complete && looked_at);
         }
-        self.verdict = verdict(self.problems.len(), self.complete && self.not_checked.is_empty());
+        let all_checked = self.complete && self.not_checked.is_empty() && !self.snapshots.is_empty();
+        self.verdict = verdict(self.problems.len(), all_checked);
     }
 
     /// The report in words. Text from the repository is escaped.
@@ -235,10 +236,9 @@ impl Report {
         }
     }
 
-    /// Whether the verdict is on no snapshot at all: nothing is wrong then, which is no good news for a
-    /// person.
+    /// Whether there is no snapshot, and nothing wrong: that is not good news.
     pub fn has_nothing_to_check(&self) -> bool {
-        self.verdict == Verdict::Intact && self.snapshots.is_empty()
+        self.verdict == Verdict::Unchecked && self.complete && self.snapshots.is_empty()
     }
 
     /// What was left out, apart from what a cancelled run did not come to.

@@ -43,8 +43,9 @@ export function drawVerdict(into: HTMLElement, verified: Verified): void {
   );
 }
 
-/** To a program that goes through a list, nothing to check is nothing wrong; to a person it is not good news. */
-const nothingToCheck = ({ verdict, snapshots }: Report): boolean => verdict === "intact" && snapshots.length === 0;
+/** Nothing is wrong where no snapshot is, and that is not good news. */
+const nothingToCheck = ({ verdict, complete, snapshots }: Report): boolean =>
+  verdict === "unchecked" && complete && snapshots.length === 0;
 
 function headline(report: Report): [Kind, string] {
   if (nothingToCheck(report)) return ["unchecked", "No snapshot to check"];
