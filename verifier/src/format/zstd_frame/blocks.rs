@@ -6,7 +6,7 @@
 use super::super::DecodeError;
 use super::super::bytes::Reader;
 use super::fse::Distribution;
-use super::huffman::Codes;
+use super::huffman::Code;
 use super::{FrameHeader, OBJECT};
 
 /// Bytes of a block's header.
@@ -30,14 +30,16 @@ pub(crate) struct BlockHeader {
 /// The rules for the blocks of one frame, in their order.
 pub(crate) struct Blocks {
     max_len: u64,
-    codes: Option<Codes>,
+    /// The Huffman code of the last block with one.
+    code: Code,
+    has_code: bool,
     /// Whether a block had sequences, whose tables can be used again.
     tables: bool,
 }
 
 impl Blocks {
     pub(crate) fn new(header: &FrameHeader) -> Self {
-        Self { max_len: header.window.min(MAX_BLOCK_LEN), codes: None, tables: false }
+        Self { max_len: header.window.min(MAX_BLOCK_LEN), code: Code::NONE, has_code: false, tables: false }
     }
 
     /// Checks the header of the next block.
@@ -77,16 +79,17 @@ impl Blocks {
             return Ok(());
         }
         if header.kind == 2 {
-            let (codes, len) = Codes::read(stored).ok_or_else(|| invalid("a Huffman table is damaged"))?;
-            self.codes = Some(codes);
+            let len = self.code.read(stored).ok_or_else(|| invalid("a Huffman table is damaged"))?;
+            self.has_code = true;
             stored = stored.get(usize::try_from(len).unwrap_or(usize::MAX)..).unwrap_or_default();
+        } else if !self.has_code {
+            return Err(invalid("there is no Huffman table to use again"));
         }
-        let codes = self.codes.as_ref().ok_or_else(|| invalid("there is no Huffman table to use again"))?;
         let count = usize::try_from(header.raw_len).unwrap_or(usize::MAX);
         let fit = match header.four_streams {
             true if header.raw_len < MIN_FOR_FOUR => false,
-            true => codes.fit_four(stored, count).unwrap_or(false),
-            false => count > 0 && codes.fit_one(stored, count),
+            true => self.code.fit_four(stored, count).unwrap_or(false),
+            false => count > 0 && self.code.fit_one(stored, count),
         };
         if fit { Ok(()) } else { Err(invalid("a stream of literals has another length than is stated")) }
     }

@@ -13,12 +13,14 @@ const MAX_WEIGHTS: usize = 255;
 /// So many codes always lie in one window of bits.
 const CODES_IN_WINDOW: usize = 5;
 
-/// The length of the code at the start of each number of `MAX_BITS` bits.
-pub(super) struct Codes([u8; 1 << MAX_BITS]);
+/// A Huffman code: the length of the code word at the start of each number of `MAX_BITS` bits.
+pub(super) struct Code([u8; 1 << MAX_BITS]);
 
-impl Codes {
-    /// Reads the table at the start of `bytes`; gives its length in bytes, too.
-    pub(super) fn read(bytes: &[u8]) -> Option<(Self, u64)> {
+impl Code {
+    pub(super) const NONE: Self = Self([0; 1 << MAX_BITS]);
+
+    /// Takes over the table at the start of `bytes`; gives its length in bytes.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<u64> {
         let (&first, rest) = bytes.split_first()?;
         let len = if first < 128 { first.into() } else { usize::from(first).checked_sub(126)? / 2 };
         let described = rest.get(..len)?;
@@ -28,12 +30,13 @@ impl Codes {
             let count = usize::from(first).checked_sub(127)?;
             described.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(count).collect()
         };
-        Some((Self::of_weights(&weights)?, u64::try_from(len).ok()?.checked_add(1)?))
+        self.assign(&weights)?;
+        u64::try_from(len).ok()?.checked_add(1)
     }
 
-    /// A code of weight w is `max_bits` + 1 - w bits long, and 2^(w - 1) of the numbers begin with it; the codes of the
-    /// lowest weight come first. The last symbol has what is missing to a power of two.
-    fn of_weights(weights: &[u8]) -> Option<Self> {
+    /// A code word of weight w is `max_bits` + 1 - w bits long, and 2^(w - 1) of the numbers begin with it; the words
+    /// of the lowest weight come first. The last symbol has what is missing to a power of two.
+    fn assign(&mut self, weights: &[u8]) -> Option<()> {
         let mut ranks = [0u32; MAX_BITS_USIZE + 1];
         let mut sum = 0u32;
         for weight in weights {
@@ -48,17 +51,14 @@ impl Codes {
         if !ranks.get(1).is_some_and(|count| *count >= 2 && count % 2 == 0) {
             return None;
         }
-        let mut codes = [0; 1 << MAX_BITS];
-        let mut free = codes.as_mut_slice();
-        for (weight, count) in (0u32..).zip(ranks).skip(1) {
+        let mut free = self.0.as_mut_slice();
+        for (weight, count) in (0u32..).zip(ranks).skip(1).filter(|(_, count)| *count > 0) {
             let numbers = share(weight)?.checked_mul(count)?.checked_shl(MAX_BITS.checked_sub(max_bits)?)?;
             let (those, rest) = free.split_at_mut_checked(usize::try_from(numbers).ok()?)?;
-            if !those.is_empty() {
-                those.fill(u8::try_from(max_bits.checked_add(1)?.checked_sub(weight)?).ok()?);
-            }
+            those.fill(u8::try_from(max_bits.checked_add(1)?.checked_sub(weight)?).ok()?);
             free = rest;
         }
-        Some(Self(codes))
+        Some(())
     }
 
     /// The length of the first code in a window.
