@@ -1,5 +1,6 @@
 #!/bin/sh
-# The main job from end to end on a sample archive: init, create, a day's churn, create, list, verify, restore, compare.
+# The main job from end to end on a sample archive: init, create, a day of changes, create, list, verify,
+# restore, compare.
 set -eu
 cd "$(dirname "$0")"
 . scripts/setup.sh
@@ -29,7 +30,7 @@ show msgvault backup init
 show msgvault backup create --tag "first day"
 cp "$MSGVAULT_HOME/msgvault.db" "$work/first.db"
 echo
-echo "A day goes by: messages come, are read, labelled and deleted."
+echo "A day goes by: messages arrive, are read, labelled and deleted."
 show sample-archive churn "$MSGVAULT_HOME" --day 1
 show msgvault backup create --tag "second day"
 show msgvault backup list
@@ -40,12 +41,12 @@ first="$("$bin/msgvault" backup list --json | sed -n 's/.*"snapshot_id": "\(.*\)
 show msgvault backup restore "$first" --target "$work/earlier"
 echo
 cmp "$MSGVAULT_HOME/msgvault.db" "$work/restored/msgvault.db"
-echo "The restored database is the archive's, byte for byte."
+echo "The restored database equals the archive's, byte for byte."
 cmp "$work/first.db" "$work/earlier/msgvault.db"
-echo "The database of the first day is as it was then, byte for byte."
+echo "The restored database of the first day equals the archive's on that day, byte for byte."
 hashes() {
     (cd "$1" && find . -type f | LC_ALL=C sort | xargs sha256sum)
 }
 hashes "$MSGVAULT_HOME/attachments" >"$work/live"
 hashes "$work/restored/attachments" | cmp "$work/live" -
-echo "The restored attachments are the archive's."
+echo "The restored attachments equal the archive's."

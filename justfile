@@ -1,4 +1,4 @@
-# `just` lists what can be done. Every recipe is a command or a script that works without just, too.
+# `just` lists the recipes. Each is a command or a script that works without just, too.
 
 [private]
 default:
@@ -8,7 +8,7 @@ default:
 build:
     cargo build --workspace
 
-# Between two edits: formatting, lints, and the tests of every crate but the end-to-end ones
+# Between two edits: formatting, lints, and all tests except the end-to-end ones
 check *filter:
     scripts/check.sh {{ filter }}
 
@@ -16,11 +16,11 @@ check *filter:
 test:
     ./test.sh
 
-# The tests of every crate but the end-to-end ones
+# All tests except the end-to-end ones
 unit *filter:
     scripts/unit-tests.sh {{ filter }}
 
-# The main job from end to end, on an archive that it makes
+# The main job from end to end, on a sample archive
 demo:
     ./demo.sh
 
@@ -28,7 +28,7 @@ demo:
 bench *args:
     scripts/bench.sh {{ args }}
 
-# Many days of backups, each restored twice, then kills: `just endurance 100M 40 8192`
+# Many days of backups, each restored twice, then killed runs: `just endurance 100M 40 8192`
 endurance *args:
     scripts/endurance.sh {{ args }}
 
@@ -52,7 +52,7 @@ docs:
 fmt:
     cargo fmt --all
 
-# Lints, as strict as everywhere
+# Lints, as strict as in CI
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
 

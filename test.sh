@@ -1,8 +1,10 @@
 #!/bin/sh
-# Runs all checks and tests, after installing what they need. Ends with the repositories that were tested, and the number
-# of tests. MSGVAULT_FIXTURES=DIR adds the repositories below a folder, each with what is expected of it.
+# Runs all checks and tests, after installing what they need. Ends with the repositories that were tested
+# and the number of tests. MSGVAULT_FIXTURES=DIR adds the repositories below a folder, each with its
+# expected results.
 set -eu
-# Every test program runs in a folder of its own. A name that is empty is left to them to refuse.
+# The path is made absolute, because every test program runs in its own folder. An empty name is left for
+# them to refuse.
 [ -z "${MSGVAULT_FIXTURES:-}" ] || MSGVAULT_FIXTURES="$(cd "$MSGVAULT_FIXTURES" && pwd)"
 cd "$(dirname "$0")"
 . scripts/setup.sh
@@ -33,7 +35,7 @@ if [ -x web/test.sh ]; then
     web/test.sh 2>&1 | tee -a "$log" || true
 fi
 
-# Every runner's summary line counts; a run whose summary is missing has failed.
+# The summary line of every test runner counts; a run without a summary has failed.
 total() {
     sed -n "s/^test result: .* \([0-9]*\) $1; .*/\1/p; s/^ℹ $2 \([0-9]*\)$/\1/p" "$log" | awk '{n += $1} END {print n + 0}'
 }

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-gnu"
 profile="${PROFILE:-release}"
-# With the page for browsers inside, where it was built.
+# With the page for browsers inside, if it was built.
 features=
 [ -f web/dist/msgvault-verify.html ] && features="--features page"
 RUSTFLAGS="-C target-feature=+crt-static" \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What to run between two edits: formatting, lints, and the tests of every crate but the end-to-end ones.
-# check.sh [FILTER OF TESTS]
+# What to run between two edits: formatting, lints, and all tests except the end-to-end ones.
+# check.sh [TEST FILTER]
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Lives many days with a sample archive, a backup each, and restores every one of them on its day and again at the end;
-# then kills many backups and restores. Ends with an error at the first difference.
+# Lets many days pass on a sample archive, with a backup on each, and restores every snapshot on its day and
+# again at the end; then kills many backups and restores. Ends with an error at the first difference.
 # endurance.sh [SIZE [DAYS [PAGE_SIZE [KILLS]]]]   default: 100M 40 4096 50
 set -eu
 cd "$(dirname "$0")/.."

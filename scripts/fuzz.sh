@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes every target of verifier/fuzz, or one, for so many seconds each, starting from what the fixtures are made of.
-# Ends with an error at the first crash, whose input is then in verifier/fuzz/artifacts.
+# Fuzzes every target of verifier/fuzz, or only one, for SECONDS each, starting from the contents of the
+# fixtures. Ends with an error at the first crash; its input is then in verifier/fuzz/artifacts.
 # fuzz.sh [SECONDS [TARGET [OPTIONS OF libFuzzer…]]]   default: 30, all
 set -eu
 cd "$(dirname "$0")/../verifier"

@@ -1,11 +1,11 @@
-# Sourced by scripts that run in the root of the tree or in web/: installs what they need, or says what is missing.
-# Nothing else asks the distribution for packages.
+# Sourced by scripts that run in the root of the tree or in web/: installs what they need, or says what is
+# missing. Packages of the distribution are installed only here.
 #
-#   need COMMAND PACKAGE      a package of Debian or Ubuntu, unless its command is there
-#   need_rust [SUBCOMMAND…]   Rust of the version that Cargo.toml names or newer, with these subcommands of cargo
-#   install_missing           installs all of that, or ends the script
+#   need COMMAND PACKAGE      asks for a Debian or Ubuntu package, unless its command is there
+#   need_rust [SUBCOMMAND…]   asks for the Rust version that Cargo.toml names, or newer, with these subcommands of cargo
+#   install_missing           installs everything that was asked for, or ends the script
 #   install_packages [--no-remove] PACKAGE…
-#                             installs packages, within $install_limit seconds where that is set, or fails
+#                             installs packages, within $install_limit seconds if that is set, or fails
 
 missing=
 packages_are_fresh=
@@ -22,7 +22,7 @@ need_rust() {
     rust_channel="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
     case "$rust_channel" in
         "$rust_wanted" | "$rust_wanted".*) ;;
-        *) fail "rust-toolchain.toml names Rust $rust_channel, and Cargo.toml $rust_wanted: let them agree." ;;
+        *) fail "rust-toolchain.toml names Rust $rust_channel, but Cargo.toml names $rust_wanted: make them agree." ;;
     esac
     rust_subcommands="$*"
 }
@@ -44,7 +44,7 @@ install_missing() {
         fail "Missing on this machine: $rust. Install it from https://rustup.rs and run this again."
 }
 
-# Whether there is apt-get and a way to be root.
+# Whether there is apt-get and a way to become root.
 may_install() {
     apt="$(command -v apt-get)" || return 1
     as_root=
@@ -58,7 +58,7 @@ refresh_packages() {
 }
 
 install_packages() {
-    may_install || { echo "Missing on this machine, and there is no apt-get or no way to be root: $*" >&2; return 1; }
+    may_install || { echo "Missing on this machine, and there is no apt-get or no way to become root: $*" >&2; return 1; }
     refresh_packages
     $as_root env DEBIAN_FRONTEND=noninteractive timeout "${install_limit:-0}" \
         apt-get install -y -qq --no-install-recommends "$@" >/dev/null
@@ -72,8 +72,9 @@ rust_is_there() {
     done
 }
 
-# What provides Rust on this machine: the distribution's, where it is new enough (a stable Debian has a new one for its
-# browsers) and displaces nothing, or rustup, or what the installer of rustup needs.
+# The packages that provide Rust on this machine: the distribution's Rust, if it is new enough (a stable
+# Debian has a new one for its browsers) and replaces no other package, or else rustup, or else what
+# rustup's installer needs.
 rust_packages() {
     for rust_package in "rustc cargo${rust_subcommands:+ rust-clippy rustfmt}" \
         "rustc-web cargo-web${rust_subcommands:+ rust-web-clippy rustfmt-web}" rustup; do
@@ -82,7 +83,7 @@ rust_packages() {
         fi
         rust_package=curl
     done
-    # Whatever downloads crates needs these, and its package only recommends them.
+    # Downloading crates needs these, but the packages of Rust only recommend them.
     echo "$rust_package ca-certificates"
 }
 
@@ -103,7 +104,7 @@ rust_by_rustup() {
     take_toolchain "$rust_channel"
 }
 
-# The toolchain that rustup takes elsewhere, where it cannot download the one that rust-toolchain.toml names.
+# rustup's default toolchain, for machines that cannot download the one that rust-toolchain.toml names.
 rust_of_rustup() {
     command -v rustup >/dev/null 2>&1 || return 1
     default="$(rustup default 2>/dev/null | cut -d ' ' -f 1)"
@@ -117,7 +118,7 @@ take_toolchain() {
 
 rust_by_installer() {
     command -v curl >/dev/null 2>&1 || return 1
-    echo "Installing Rust with the installer of https://rustup.rs" >&2
+    echo "Installing Rust with the installer from https://rustup.rs" >&2
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
         sh -s -- -y --quiet --profile minimal --default-toolchain none
     rust_by_rustup

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the tests of every crate but the end-to-end ones, on any system; with cargo-nextest where it is installed.
-# unit-tests.sh [FILTER OF TESTS]
+# Runs all tests except the end-to-end ones, on any system; with cargo-nextest if it is installed.
+# unit-tests.sh [TEST FILTER]
 set -eu
 cd "$(dirname "$0")/.."
 if cargo nextest --version >/dev/null 2>&1; then

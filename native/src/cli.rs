@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use msgvault_cli::{Exit, Output, OutputArgs};
+use msgvault_cli::{Exit, Output, OutputArgs, guarded};
 
 use crate::home::Home;
 
@@ -84,14 +84,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
     let machine = Machine::new(point);
     let output = Output::new("msgvault", cli.output, environment::no_color());
     let invocation = Invocation { place: cli.place, output, machine };
-    let done = match cli.command {
-        Command::Backup(command) => backup::run(&invocation, command),
-        Command::Serve(args) => serve::run(&invocation, &args),
-        Command::Daemon(command) => daemon::run(&invocation, &command),
-        Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
-        Command::Man => generate::man(&Cli::command()),
+    let work = || {
+        let done = match cli.command {
+            Command::Backup(command) => backup::run(&invocation, command),
+            Command::Serve(args) => serve::run(&invocation, &args),
+            Command::Daemon(command) => daemon::run(&invocation, &command),
+            Command::Completions { shell } => generate::completions(shell, &mut Cli::command()),
+            Command::Man => generate::man(&Cli::command()),
+        };
+        done.unwrap_or_else(|failure| invocation.output.failure(failure.exit, &failure.message))
     };
-    done.unwrap_or_else(|failure| invocation.output.failure(failure.exit, &failure.message)).into()
+    guarded(&invocation.output, work).into()
 }
 
 impl Invocation<'_> {

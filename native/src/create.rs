@@ -49,13 +49,11 @@ use known::KnownBlobs;
 use parent::Parent;
 use report::Recorder;
 
-type Repo = Repository<DirectoryStore, Zstd>;
-
 /// What the steps share.
 struct Capture<'a> {
     context: Context<'a>,
     request: &'a CreateRequest<'a>,
-    repository: &'a Repo,
+    repository: &'a Repository,
     known: &'a KnownBlobs<'a>,
     parent: Option<&'a Parent>,
 }

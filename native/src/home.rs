@@ -1,5 +1,7 @@
 //! The archive home: where the database, the attachments and the settings of an archive are.
 
+mod keys;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -314,7 +316,13 @@ fn load(given: Option<&Path>, home: &Path) -> Result<(Config, Option<PathBuf>), 
         Err(source) => return Err(HomeError::Unreadable { path, source }),
     };
     match toml::from_str(&text) {
-        Ok(config) => Ok((config, Some(path))),
+        Ok(config) => match keys::unknown(&text) {
+            None => Ok((config, Some(path))),
+            Some((at, reason)) => {
+                let (line, column) = position(&text, at);
+                Err(HomeError::Malformed { path, line, column, reason })
+            }
+        },
         Err(error) => {
             let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
             Err(HomeError::Malformed { path, line, column, reason: error.message().to_owned() })
@@ -353,7 +361,7 @@ fn database_path(url: &str) -> Result<PathBuf, HomeError> {
     if path.is_empty() {
         return Err(bad("names no file"));
     }
-    percent_decoded(path).map(PathBuf::from).ok_or_else(|| bad("has an escape that is no %XX of a path"))
+    percent_decoded(path).map(PathBuf::from).ok_or_else(|| bad("has an escape that is not the %XX of a path"))
 }
 
 /// None for a `%` that begins no escape, which decoders of URIs let stand, and for an escape of NUL.

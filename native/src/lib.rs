@@ -5,6 +5,7 @@ pub mod cli;
 pub mod create;
 pub mod decompress;
 pub mod home;
+mod path_text;
 pub mod phase;
 pub mod repo;
 pub mod restore;

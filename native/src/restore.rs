@@ -1,10 +1,11 @@
 //! Restore: a snapshot becomes an archive home again.
 //!
 //! preflight → database → attachments → extras → proof → publish. Nothing of the target changes before the
-//! preflight is through, and its old database and extras stay until the last rename of `publish`.
+//! preflight is through, and what is there of an old archive stays as it is until `publish`.
 
 mod attachments;
 mod blobs;
+mod content;
 mod database;
 mod error;
 mod extras;
@@ -17,13 +18,16 @@ mod recorded;
 mod rehearsal;
 mod report;
 mod request;
+mod space;
 mod staging;
 mod target;
 mod undo;
+mod unfinished;
 mod workers;
 
 use msgvault_platform::context::Context;
 use msgvault_verifier::Phase;
+use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
@@ -31,7 +35,7 @@ use msgvault_verifier::store::DirectoryStore;
 use crate::decompress::Zstd;
 use crate::repo::lock::{self, Shared};
 
-pub use error::{RestoreError, TargetError, WriteError};
+pub use error::{RestoreError, TargetError};
 pub use rehearsal::rehearse;
 pub use report::RestoreReport;
 pub use request::RestoreRequest;
@@ -39,13 +43,10 @@ pub use request::RestoreRequest;
 use staging::Staging;
 use workers::Workers;
 
-/// A repository as restore reads it.
-pub type Source = Repository<DirectoryStore, Zstd>;
-
 /// What the steps share.
 struct Restore<'a> {
     context: &'a Context<'a>,
-    repository: &'a Source,
+    repository: &'a Repository,
     snapshot: &'a Snapshot,
     workers: &'a Workers,
     staging: &'a Staging,
@@ -65,6 +66,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;
+    space::check(request.target, space::needed(&snapshot, place.is_empty()))?;
 
     let target = place.prepare(context, request)?;
     let staging = Staging::create(context, target)?;
@@ -76,10 +78,10 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
         staging: &staging,
     };
     database::stage(&restore, &plan)?;
-    let written = attachments::write(&restore, &plan)?;
+    let (written, replacing) = attachments::write(&restore, &plan)?;
     extras::stage(&restore, &plan)?;
     let pack_tables_emptied = proof::prove(&restore, request.integrity_check)?;
-    publish::publish(&restore)?;
+    publish::publish(&restore, replacing)?;
     let target = staging.path().to_owned();
 
     if let Shared::Locked(lock) = lock
@@ -95,7 +97,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
         attachments: snapshot.manifest.attachments.blobs,
         attachment_files: written,
         attachment_bytes: snapshot.manifest.attachments.blob_bytes,
-        extras: snapshot.extras.len() as u64,
+        extras: to_u64(snapshot.extras.len()),
         integrity_checked: request.integrity_check,
         pack_tables_emptied,
         disclosures,

@@ -5,7 +5,7 @@ use msgvault_verifier::store::MemoryStore;
 /// How a file is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// One bit is another, somewhere in the middle.
+    /// One bit is flipped, somewhere in the middle.
     BitFlipped,
     /// The second half is missing.
     Truncated,
@@ -22,7 +22,7 @@ impl Damage {
     pub const ALL: [Self; 5] =
         [Self::BitFlipped, Self::Truncated, Self::Emptied, Self::Deleted, Self::Swapped];
 
-    /// Damages `path`; false when there is no other file to swap it with.
+    /// Damages `path`; false if there is no other file to swap it with.
     ///
     /// # Panics
     ///
@@ -57,7 +57,7 @@ fn kind(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, suffix)| suffix)
 }
 
-/// The files of a repository that hold something, sorted.
+/// The files of a repository that are not empty, sorted.
 pub fn files(store: &MemoryStore) -> Vec<String> {
     store.paths().filter(|path| !path.ends_with(".gitkeep")).map(str::to_owned).collect()
 }

@@ -1,4 +1,5 @@
-//! Days in the life of an archive: a backup every day, every day comes back, and so does every older day at the end.
+//! Days in the life of an archive, with a backup on each. Every day can be restored on the day itself and at
+//! the end.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,14 +14,15 @@ use msgvault_verifier::store::DirectoryStore;
 use crate::sample::{Churn, Options, file_digest, tree_digest};
 use crate::scene::Scene;
 
-/// Lives so many days, and checks every one of them twice: as the latest snapshot, and as an old one.
+/// Lets this many days pass, and checks every one of them twice: as the latest snapshot, and as an old one.
 ///
-/// Every day is told in a line. The days before stay as sums, so that a long life of a large archive fits on a disk.
+/// Prints a line for every day. Only hashes are kept of earlier days, so that many days of a large archive
+/// fit on a disk.
 ///
 /// # Panics
 ///
-/// When a command fails, when something comes back other than it was, or when a page map is a keyframe where a
-/// delta belongs or the other way round.
+/// If a command fails, if something comes back different, or if a page map is a keyframe where a delta
+/// belongs or the other way round.
 pub fn every_day_comes_back(options: &Options, days: u32, told: &mut impl Write) -> io::Result<()> {
     let scene = Scene::new(options);
     let mut lived = Vec::new();
@@ -57,7 +59,7 @@ pub fn every_day_comes_back(options: &Options, days: u32, told: &mut impl Write)
     )
 }
 
-/// It grows, and shrinks in the middle of each ten days.
+/// The archive grows, but shrinks in the middle of every ten days.
 fn churn_of(day: u32) -> Churn {
     Churn {
         day,
@@ -68,7 +70,7 @@ fn churn_of(day: u32) -> Churn {
     }
 }
 
-/// What an archive is known again by.
+/// Hashes by which an archive is recognized.
 #[derive(Debug, PartialEq, Eq)]
 struct Content {
     database: String,
@@ -90,7 +92,8 @@ fn comes_back(scene: &Scene, snapshot: &str, content: &Content) {
     fs::remove_dir_all(restored).expect("a folder to remove");
 }
 
-/// Keyframe or delta follows from the manifests and the index alone. Gives the number of keyframes.
+/// Checks that each page map is a keyframe or a delta as the manifests and the index demand. Returns the
+/// number of keyframes.
 fn keyframes_are_where_they_belong(scene: &Scene) -> usize {
     let repository = Repository::open(DirectoryStore::new(scene.repo()), Ruzstd).expect("the repository");
     let ids = repository.listing().expect("the snapshots").snapshots;

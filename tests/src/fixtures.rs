@@ -1,6 +1,7 @@
 //! Repositories that the Go program wrote, and what each of their snapshots restores to.
 //!
-//! The small ones are part of the project. `MSGVAULT_FIXTURES=DIR` names a folder with more of them, at any depth.
+//! The small ones are part of the project. `MSGVAULT_FIXTURES=DIR` names a folder with more of them, at any
+//! depth.
 
 use std::fs;
 use std::io;
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 /// The environment variable that names a folder with more repositories.
 pub const VARIABLE: &str = "MSGVAULT_FIXTURES";
 
-/// A repository and what is expected of it.
+/// A repository and its expected results.
 #[derive(Debug, Clone)]
 pub struct Fixture {
-    /// `fixtures/plain` for one of the project, else its path below the folder that was named.
+    /// `fixtures/plain` for one of the project's own, otherwise its path below the named folder.
     pub name: String,
     /// The repository; copy it before anything takes a lock.
     pub repo: PathBuf,
@@ -20,7 +21,7 @@ pub struct Fixture {
     pub expected: PathBuf,
 }
 
-/// The folder of what the project keeps to test with.
+/// The folder of the project's own fixtures.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
@@ -61,7 +62,7 @@ pub fn named(name: &str) -> Fixture {
 ///
 /// # Panics
 ///
-/// When the variable names something else than a folder with repositories in it.
+/// If the variable names anything other than a folder with repositories in it.
 pub fn others() -> Vec<Fixture> {
     let Some(folder) = std::env::var_os(VARIABLE) else { return Vec::new() };
     in_folder(Path::new(&folder)).unwrap_or_else(|reason| panic!("{VARIABLE}: {reason}"))
@@ -105,7 +106,7 @@ impl Fixture {
     ///
     /// # Panics
     ///
-    /// When the expectation cannot be read.
+    /// If the expectation cannot be read.
     pub fn snapshots(&self) -> Vec<String> {
         let path = self.expected.join("snapshots.txt");
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -118,7 +119,7 @@ impl Fixture {
     ///
     /// # Panics
     ///
-    /// When the expectation cannot be read.
+    /// If the expectation cannot be read.
     pub fn restored(&self, snapshot: &str) -> [Vec<(String, String)>; 2] {
         let read = |kind: &str| {
             let path = self.expected.join(format!("{snapshot}.{kind}"));

@@ -1,5 +1,5 @@
-//! A stand-in for the daemon of the Go program, written from the specification alone and without the code under
-//! test, that can also behave as no daemon should.
+//! A stand-in for the daemon of the Go program, written from the specification alone and without the code
+//! under test. It can also behave as no daemon should.
 //!
 //! It lives in threads of the test, whose process its record names.
 
@@ -17,16 +17,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-const SHUTDOWN_TOKEN: &str = "57925fc1512bd9e5271b3ff1b8888afea20c041c46b48fe5a315b0cea66aa413";
+/// What the record holds and proves who the daemon is.
+pub const SHUTDOWN_TOKEN: &str = "57925fc1512bd9e5271b3ff1b8888afea20c041c46b48fe5a315b0cea66aa413";
 
-/// How a stand-in behaves where it does not do what it should.
+/// How a stand-in misbehaves, if it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// As it should.
     None,
-    /// Answers what is no HTTP.
+    /// Answers something that is not HTTP.
     Garbage,
-    /// Answers HTTP that is no JSON.
+    /// Answers in HTTP, but not with JSON.
     Page,
     /// Accepts connections and answers nothing.
     Silent,
@@ -36,19 +37,19 @@ pub enum Fault {
     OtherService,
     /// Says that it is another process.
     OtherProcess,
-    /// Signs with another token.
+    /// Signs with a different token.
     WrongProof,
-    /// Is another program from the second proof on, which signs with another token.
+    /// Is a different program from the second proof on, which signs with a different token.
     Replaced,
     /// Knows nothing of identities.
     NoProof,
-    /// Sends the client elsewhere.
+    /// Redirects the client.
     Redirect,
-    /// Promises an answer without end.
+    /// Promises an endless answer.
     Endless,
-    /// Has the gate busy for so many tries.
+    /// Says that the gate is busy, for this many tries.
     Busy(u32),
-    /// Has a freeze of another backup.
+    /// Is frozen for another backup.
     Active,
     /// Is shutting down.
     Stopping,
@@ -56,10 +57,14 @@ pub enum Fault {
     NoFreeze,
     /// Freezes without a token.
     NoToken,
-    /// Ended the window before its end.
+    /// Ended the window early.
     Late,
     /// Hangs up when the window should end.
     LostAtEnd,
+    /// Knows nothing of requests to end.
+    NoShutdown,
+    /// Takes the request to end and goes on.
+    KeepsOn,
 }
 
 /// A daemon of a home.
@@ -67,9 +72,7 @@ pub enum Fault {
 pub struct StandIn {
     /// Where it listens.
     pub address: String,
-    record: PathBuf,
     shared: Arc<Shared>,
-    locks: Vec<File>,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,8 @@ struct Shared {
     address: String,
     key: String,
     fault: Fault,
+    record: PathBuf,
+    locks: [File; 2],
     stopped: AtomicBool,
     state: Mutex<State>,
 }
@@ -91,7 +96,7 @@ struct State {
 }
 
 impl StandIn {
-    /// Starts a daemon; `key` is empty when it needs none, and `change` changes its record.
+    /// Starts a daemon; `key` is empty if it needs none, and `change` changes its record.
     ///
     /// # Panics
     ///
@@ -105,6 +110,8 @@ impl StandIn {
             address: address.clone(),
             key: key.to_owned(),
             fault,
+            record,
+            locks,
             stopped: AtomicBool::new(false),
             state: Mutex::default(),
         });
@@ -118,10 +125,10 @@ impl StandIn {
                 std::thread::spawn(move || serving.answer(stream));
             }
         });
-        Self { address, record, shared, locks: locks.into() }
+        Self { address, shared }
     }
 
-    /// The requests so far: method, path and, if one came with it, the key.
+    /// The requests so far: method, path and, if they came with it, the key and the shutdown token.
     pub fn requests(&self) -> Vec<String> {
         self.shared.state().requests.clone()
     }
@@ -134,14 +141,7 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.record);
-        // Closing would leave them to programs that other tests are just starting.
-        for lock in &self.locks {
-            let _ = lock.unlock();
-        }
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for a connection.
-        let _ = TcpStream::connect(&self.address);
+        self.shared.retire();
     }
 }
 
@@ -225,10 +225,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes back the record, gives back the locks, and lets nobody in any more.
+    fn retire(&self) {
+        let _ = fs::remove_file(&self.record);
+        // If the file were only closed, programs that other tests are just starting would still hold the
+        // lock.
+        for lock in &self.locks {
+            let _ = lock.unlock();
+        }
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits for a connection.
+        let _ = TcpStream::connect(&self.address);
+    }
+
     fn answer(&self, mut stream: TcpStream) {
         while let Some(asked) = Asked::read(&mut stream) {
-            let key = asked.header("x-api-key").map(|key| format!(" {key}")).unwrap_or_default();
-            self.state().requests.push(format!("{} {}{key}", asked.method, asked.path));
+            let secret = |name| asked.header(name).map(|secret| format!(" {secret}")).unwrap_or_default();
+            let secrets = secret("x-api-key") + &secret("x-msgvault-daemon-token");
+            self.state().requests.push(format!("{} {}{secrets}", asked.method, asked.path));
             let sent = match self.fault {
                 Fault::Garbage => stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"),
                 Fault::Endless => self.send_endless(&mut stream),
@@ -241,7 +255,8 @@ impl Shared {
                 Fault::LostAtEnd if asked.path.ends_with("/end") => return,
                 _ => send(&mut stream, self.respond(&asked)),
             };
-            if sent.is_err() || self.fault == Fault::Garbage {
+            let ends = asked.path.ends_with("/shutdown") && self.stopped.load(Ordering::SeqCst);
+            if sent.is_err() || self.fault == Fault::Garbage || ends {
                 return;
             }
         }
@@ -265,6 +280,7 @@ impl Shared {
             _ if self.fault == Fault::Page => (200, Vec::new(), "<h1>It works!</h1>".to_owned()),
             ("GET", "/api/ping") => self.ping(),
             ("GET", "/api/daemon/identity") => self.identity(asked),
+            ("POST", "/api/daemon/shutdown") if self.fault != Fault::NoShutdown => self.shut_down(asked),
             (_, path) if path.starts_with("/api/v1/") && !self.knows(asked) => {
                 error(401, "unauthorized", "Invalid or missing API key")
             }
@@ -306,6 +322,16 @@ impl Shared {
         mac.update(&challenge);
         let proof = HEXLOWER.encode(&mac.finalize().into_bytes());
         (204, vec![("X-Msgvault-Daemon-Proof", proof)], String::new())
+    }
+
+    fn shut_down(&self, asked: &Asked) -> Answer {
+        if asked.header("x-msgvault-daemon-token") != Some(SHUTDOWN_TOKEN) {
+            return error(401, "unauthorized", "Invalid or missing daemon shutdown token");
+        }
+        if self.fault != Fault::KeepsOn {
+            self.retire();
+        }
+        (202, Vec::new(), json!({ "status": "shutting_down" }).to_string())
     }
 
     fn knows(&self, asked: &Asked) -> bool {

@@ -11,12 +11,12 @@ use crate::overwriting::Overwriting;
 use crate::sample::{Churn, Options, file_digest};
 use crate::scene::Scene;
 
-/// Kills so many backups. After each the repository verifies with every snapshot that it had, and the next backup
-/// succeeds and restores to the archive as it is.
+/// Kills this many backups. After each the repository verifies with every snapshot that it had, and the next
+/// backup succeeds and restores to the current archive.
 ///
 /// # Panics
 ///
-/// When one of that is not so.
+/// If any of this does not hold.
 pub fn killed_creates(options: &Options, kills: u32, told: &mut impl Write) -> io::Result<()> {
     let scene = Scene::new(options);
     scene.create(&[]);
@@ -29,13 +29,13 @@ pub fn killed_creates(options: &Options, kills: u32, told: &mut impl Write) -> i
     next_day();
     let mut whole = duration(&mut scene.command(&["create"]));
     for number in 0..kills {
-        let mut before = Stored::of(&scene);
+        let mut before = StoredFiles::of(&scene);
         let mut reset = || {
             next_day();
-            before = Stored::of(&scene);
+            before = StoredFiles::of(&scene);
         };
         let (after, early) = interrupted(&mut whole, number, &mut reset, &mut scene.command(&["create"]));
-        let left = Stored::of(&scene);
+        let left = StoredFiles::of(&scene);
         scene.half_an_hour_later();
         assert_eq!(verified(&scene), left.snapshots, "{before:?}, then {left:?}");
         assert!(left.snapshots >= before.snapshots, "{before:?}, then {left:?}");
@@ -54,12 +54,12 @@ pub fn killed_creates(options: &Options, kills: u32, told: &mut impl Write) -> i
     Ok(())
 }
 
-/// Kills so many restores over an archive. After each the target has its old or its new database, sound from end to
-/// end, and the next restore succeeds and leaves nothing behind.
+/// Kills this many restores over an archive. After each the target has its old or its new database,
+/// completely sound, and the next restore succeeds and leaves nothing behind.
 ///
 /// # Panics
 ///
-/// When one of that is not so.
+/// If any of this does not hold.
 pub fn killed_restores(options: &Options, kills: u32, told: &mut impl Write) -> io::Result<()> {
     let overwriting = Overwriting::new(options);
     let arguments = overwriting.arguments();
@@ -82,17 +82,18 @@ pub fn killed_restores(options: &Options, kills: u32, told: &mut impl Write) -> 
     Ok(())
 }
 
-/// Runs a command and kills it after a share of its whole duration, again and sooner if it ended before.
+/// Runs a command and kills it after a share of its full duration; if it ended before the kill, tries again,
+/// sooner.
 ///
-/// Gives the delay of the kill that hit, and how many runs ended before theirs. The duration follows the machine's
-/// load, so that kills go on hitting all of the run.
+/// Returns the delay of the kill that hit, and how many runs ended before theirs. The duration is adapted to
+/// the machine's load, so that kills keep hitting every part of the run.
 fn interrupted(
     whole: &mut Duration,
     number: u32,
     reset: &mut impl FnMut(),
     command: &mut Command,
 ) -> (Duration, u32) {
-    // Multiples of the golden ratio spread over the run, however many there are.
+    // Multiples of the golden ratio spread evenly over the run, however many there are.
     let share = (f64::from(number) * 0.618_034 + 0.5).fract();
     let mut early = 0;
     loop {
@@ -110,8 +111,8 @@ fn interrupted(
 /// Whether the kill hit a running program.
 fn killed(command: &mut Command, delay: Duration) -> bool {
     let mut child = quiet(command).spawn().expect("the program can be started");
-    // The only place where a test sleeps. It waits for nothing: a kill at a time is the fault that is injected, and
-    // what is checked afterwards holds wherever it hits.
+    // The only place where a test sleeps. It does not wait for anything: a kill at a given time is the
+    // injected fault, and what is checked afterwards holds wherever it hits.
     std::thread::sleep(delay);
     child.kill().expect("a signal");
     child.wait().expect("an end").signal().is_some()
@@ -127,7 +128,7 @@ fn quiet(command: &mut Command) -> &mut Command {
     command.stdout(Stdio::null()).stderr(Stdio::null())
 }
 
-/// Verifies everything, and gives the number of snapshots.
+/// Verifies everything, and returns the number of snapshots.
 fn verified(scene: &Scene) -> usize {
     let report = scene.backup(&["verify", "--all", "--json"]).done().json();
     assert_eq!(report["verdict"], "intact");
@@ -146,16 +147,16 @@ fn files_below(folder: &Path) -> usize {
     files
 }
 
-/// What a repository holds, as far as a killed backup can have got with it.
+/// What a repository holds, as far as a killed backup may have come.
 #[derive(Debug)]
-struct Stored {
+struct StoredFiles {
     staged: usize,
     packs: usize,
     indexes: usize,
     snapshots: usize,
 }
 
-impl Stored {
+impl StoredFiles {
     fn of(scene: &Scene) -> Self {
         let files = |folder: &str| files_below(&scene.repo().join(folder));
         Self {

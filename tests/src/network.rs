@@ -1,4 +1,4 @@
-//! Hosts of their own on this machine, with cables between them: network namespaces, which root can make.
+//! Separate hosts on this machine, with cables between them: network namespaces, which root can create.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -7,19 +7,19 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// A host that has nothing but its loopback at first, and goes away with this.
+/// A host that has only its loopback interface at first, and disappears when this is dropped.
 #[derive(Debug)]
 pub struct Host {
-    /// A process that does nothing there, and ends when its standard input does.
+    /// A process that does nothing on the host, and ends when its standard input does.
     keeper: Child,
 }
 
 impl Host {
-    /// Makes a host; `None`, loudly, where that is not possible.
+    /// Creates a host; where that is not possible, says so and returns `None`.
     ///
     /// # Panics
     ///
-    /// When it is possible and fails.
+    /// If it is possible but fails.
     pub fn new() -> Option<Self> {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "ip link set lo up && echo up && read end"]);
@@ -37,7 +37,7 @@ impl Host {
         None
     }
 
-    /// Runs `ip` there with these arguments.
+    /// Runs `ip` on the host with these arguments.
     ///
     /// # Panics
     ///
@@ -47,8 +47,8 @@ impl Host {
         assert!(status.expect("ip").success(), "ip {arguments}");
     }
 
-    /// Lays a cable to another host; `here` and `there` are the addresses of its ends, with the lengths of their
-    /// networks.
+    /// Lays a cable to another host; `here` and `there` are the addresses of its ends, with the lengths of
+    /// their networks.
     ///
     /// # Panics
     ///
@@ -63,11 +63,11 @@ impl Host {
         }
     }
 
-    /// Does something there: sockets and programs that are made meanwhile are that host's.
+    /// Does something on the host: sockets and programs started meanwhile belong to it.
     ///
     /// # Panics
     ///
-    /// When the host cannot be entered, and as `work` does.
+    /// If the host cannot be entered, or if `work` panics.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let network = File::open(format!("/proc/{}/ns/net", self.keeper.id())).expect("a network");
         std::thread::scope(|scope| {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::sample::{Churn, Options, file_digest};
 use crate::scene::Scene;
 
-/// Two snapshots of an archive, and a target beside it.
+/// Two snapshots of an archive, and a target next to it.
 #[derive(Debug)]
 pub struct Overwriting {
     scene: Scene,
@@ -28,7 +28,7 @@ pub enum Which {
 }
 
 impl Overwriting {
-    /// Makes both snapshots; there is no target yet.
+    /// Creates both snapshots; there is no target yet.
     ///
     /// # Panics
     ///
@@ -53,7 +53,7 @@ impl Overwriting {
         self.scene.beside("target")
     }
 
-    /// Makes the target anew, from the old snapshot.
+    /// Creates the target again, from the old snapshot.
     ///
     /// # Panics
     ///
@@ -71,7 +71,7 @@ impl Overwriting {
         ["restore".to_owned(), "--overwrite".to_owned(), "--target".to_owned(), target]
     }
 
-    /// Which database the target has, sound from end to end.
+    /// Which database the target has; checks that it is completely sound.
     ///
     /// # Panics
     ///
@@ -84,7 +84,7 @@ impl Overwriting {
         if found == self.old { Which::Old } else { Which::New }
     }
 
-    /// Overwrites the target to the end: the new database is there, and nothing that a restore keeps meanwhile.
+    /// Overwrites the target completely: the new database is there, and none of a restore's temporary files.
     ///
     /// # Panics
     ///
@@ -113,7 +113,7 @@ fn digest(file: &Path) -> String {
     file_digest(file).expect("a database to read")
 }
 
-/// What SQLite says of a database file, without making files beside it.
+/// What SQLite says about a database file, without creating files next to it.
 fn integrity(database: &Path) -> String {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(format!("file:{}?immutable=1", database.display()), flags);

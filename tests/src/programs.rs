@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 /// What a program did.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The exit code; -1 when a signal ended it.
+    /// The exit code; -1 if a signal ended the program.
     pub code: i32,
     /// Standard output.
     pub stdout: String,
@@ -48,19 +48,21 @@ impl From<Output> for Outcome {
     }
 }
 
-/// The environment variable that names a folder whose programs were built a moment ago, so that a test need not do it.
+/// The environment variable that names a folder of programs that were just built, so that a test need not
+/// build them.
 pub const BUILT: &str = "MSGVAULT_PROGRAMS_BUILT";
 
 /// A program of the workspace, built from the sources as they are now.
 ///
 /// # Panics
 ///
-/// When it cannot be built, or there is none of that name.
+/// If it cannot be built, or there is none of that name.
 pub fn program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let beside = beside_this_program();
-        // Tests lie one folder below the programs that they run; a program lies beside the others, built with them.
+        // Tests are one folder below the programs that they run; a program is next to the others, built with
+        // them.
         let Some(folder) = beside.parent().filter(|_| beside.ends_with("deps")) else { return beside };
         if env::var_os(BUILT).is_none_or(|built| built != folder.as_os_str()) {
             build(folder);
@@ -81,8 +83,8 @@ pub fn beside_this_program() -> PathBuf {
     env::current_exe().expect("the path of this program").parent().expect("its folder").to_owned()
 }
 
-/// Builds all programs of the workspace into `folder`, which a build for the tests made: `target/debug`,
-/// `target/release`, or with `--target` such a folder below that of the target.
+/// Builds all programs of the workspace into `folder`, which the build of the tests created: `target/debug`,
+/// `target/release`, or with `--target` such a folder below the target's own.
 ///
 /// # Panics
 ///
@@ -92,7 +94,7 @@ pub fn build(folder: &Path) {
         .map(|name| name.unwrap_or_default().to_string_lossy());
     let profile = if profile == "debug" { "dev" } else { &*profile };
     let mut target_folder = folder.parent().expect("a folder of the build");
-    // The features are those of the tests' own build, so that nothing is built twice.
+    // With the same features as the build of the tests, so that nothing is built twice.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
@@ -104,7 +106,7 @@ pub fn build(folder: &Path) {
     assert!(built.success(), "the programs under test cannot be built: {cargo:?}");
 }
 
-/// What a program does about the end of its terminal, unless it says otherwise.
+/// What a program does by default when its terminal goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HangUp {
     /// It ends.
@@ -113,8 +115,8 @@ pub enum HangUp {
     Ignored,
 }
 
-/// Starts a program of the workspace so that it is told about the end of its terminal, or is not, however the
-/// tests were started.
+/// Starts a program of the workspace so that it is signalled when its terminal goes away, or is not, however
+/// the tests themselves were started.
 pub fn with_hang_up(hang_up: HangUp, name: &str) -> Command {
     let mut command = Command::new("env");
     let option = match hang_up {

@@ -1,4 +1,4 @@
-//! HTTP as bytes on a socket, so that nothing is smoothed over.
+//! HTTP as bytes on a socket, so that no library hides a flaw.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Reply {
     /// The status code.
     pub status: u16,
-    /// The headers in the order in which they came, names as they came.
+    /// The headers as they came, in their order and with their spelling.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
@@ -26,7 +26,7 @@ impl Reply {
     ///
     /// # Panics
     ///
-    /// When it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -46,16 +46,16 @@ pub fn try_exchange(address: &str, request: &str) -> io::Result<Reply> {
     read_reply(&mut send(address, request)?)
 }
 
-/// Sends a request on a connection of its own, whose answer is to be read later.
+/// Sends a request on a connection of its own; its answer is read later.
 pub fn send(address: &str, request: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
-    // A test that fails should say so and not hang.
+    // A failing test should say so and not hang.
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     stream.write_all(request.as_bytes())?;
     Ok(stream)
 }
 
-/// A request with a `Host`, other headers and a body, if it is not empty.
+/// A request with a `Host`, other headers and, if it is not empty, a body.
 pub fn request(method: &str, path: &str, host: &str, headers: &[(&str, &str)], body: &str) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! An archive, a repository beside it, and what a user does with them.
+//! An archive, a repository next to it, and what a user does with them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use crate::programs::{Outcome, msgvault, run};
 use crate::sample::{self, Churn, Options};
 
-/// An archive home and a repository in a folder that goes away with it.
+/// An archive home and a repository in a folder that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Scene {
     folder: TempDir,
 }
 
 impl Scene {
-    /// Makes a sample archive and an empty repository.
+    /// Creates a sample archive and an empty repository.
     ///
     /// # Panics
     ///
@@ -44,7 +44,7 @@ impl Scene {
         self.folder.path().join("repo")
     }
 
-    /// A path beside both.
+    /// A path next to both.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -61,7 +61,7 @@ impl Scene {
         run(&mut self.command(args))
     }
 
-    /// Makes a snapshot and gives its ID.
+    /// Creates a snapshot and returns its ID.
     ///
     /// # Panics
     ///
@@ -71,7 +71,7 @@ impl Scene {
         document["snapshot_id"].as_str().expect("an ID").to_owned()
     }
 
-    /// Restores a snapshot to a new folder beside the archive.
+    /// Restores a snapshot to a new folder next to the archive.
     ///
     /// # Panics
     ///
@@ -91,7 +91,7 @@ impl Scene {
         sample::churn(&self.home(), churn).expect("a day of churn");
     }
 
-    /// What half an hour does to the locks that killed programs left.
+    /// Makes the locks that killed programs left half an hour older.
     ///
     /// # Panics
     ///

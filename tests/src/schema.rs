@@ -3,8 +3,8 @@
 use boon::{Compiler, Schemas};
 use serde_json::Value;
 
-/// Checks a document against its schema, which allows only the keys that it names: readers must take keys that they do
-/// not know, but no program may write one that the documentation does not have.
+/// Checks a document against its schema, and allows only the keys that the schema names: readers must accept
+/// keys that they do not know, but no program may write one that is not documented.
 ///
 /// # Panics
 ///
@@ -18,7 +18,7 @@ pub fn check(document: &Value, mut schema: Value) -> Result<(), String> {
     schemas.validate(document, schema).map_err(|error| format!("{error:#}"))
 }
 
-/// Refuses the keys that a schema does not name, wherever it names some.
+/// Makes a schema refuse keys that it does not name, wherever it names any.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(object) => {

@@ -18,7 +18,7 @@ pub const BEGIN: &str = "/api/v1/backup/freeze/begin";
 /// Where it ends.
 pub const END: &str = "/api/v1/backup/freeze/end";
 
-/// A home without an archive, which is all that a daemon needs.
+/// A home whose database is empty, which is all that a daemon needs.
 ///
 /// # Panics
 ///
@@ -26,6 +26,7 @@ pub const END: &str = "/api/v1/backup/freeze/end";
 pub fn home(config: &str) -> TempDir {
     let home = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(home.path().join("config.toml"), config).expect("a configuration");
+    std::fs::write(home.path().join("msgvault.db"), "").expect("a database");
     home
 }
 
@@ -38,7 +39,7 @@ pub fn home_with_key(key: &str) -> TempDir {
     home(&format!("[server]\napi_key = {key:?}\n"))
 }
 
-/// A daemon that runs.
+/// A running daemon.
 #[derive(Debug)]
 pub struct Serve {
     child: Child,
@@ -48,7 +49,7 @@ pub struct Serve {
     reader: Option<JoinHandle<()>>,
 }
 
-/// The lines of a log; the second value says whether it is complete.
+/// The lines of a log, and whether it is complete.
 #[derive(Debug, Default)]
 struct Log {
     lines: Mutex<(Vec<String>, bool)>,
@@ -107,7 +108,7 @@ impl Serve {
         exchange(&self.address, &request(method, path, &self.address, headers, body))
     }
 
-    /// Begins a freeze and gives its token.
+    /// Begins a freeze and returns its token.
     ///
     /// # Panics
     ///
@@ -124,16 +125,16 @@ impl Serve {
         self.ask("POST", END, &[("Content-Type", "application/json")], &body)
     }
 
-    /// What it logged so far.
+    /// What it has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lines().0.clone()
     }
 
-    /// Waits until a line of its log has this in it.
+    /// Waits until a line of its log contains this.
     ///
     /// # Panics
     ///
-    /// When it ends without, or takes more than a minute.
+    /// If it ends without one, or takes more than a minute.
     pub fn wait_for(&self, part: &str) {
         let missing = |log: &mut (Vec<String>, bool)| !log.1 && !log.0.iter().any(|line| line.contains(part));
         let log = self.log.longer.wait_timeout_while(self.log.lines(), Duration::from_mins(1), missing);
@@ -164,7 +165,7 @@ impl Serve {
         status
     }
 
-    /// Ends it in order.
+    /// Stops it cleanly.
     ///
     /// # Panics
     ///
@@ -201,7 +202,7 @@ impl Log {
     }
 }
 
-/// A daemon whose clock stands still until it is told to move: `clocked-daemon`.
+/// A daemon whose clock moves only on command: `clocked-daemon`.
 #[derive(Debug)]
 pub struct ClockedServe {
     /// The daemon.

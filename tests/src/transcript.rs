@@ -1,4 +1,4 @@
-//! A record of what the Go program's daemon was asked and what it answered, and comparing answers with it.
+//! A record of requests to the Go program's daemon and of its answers, with which other answers are compared.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,14 +14,14 @@ use crate::serve::{BEGIN, END};
 /// The key of the recorded daemons that need one.
 pub const KEY: &str = "k3y-0123456789abcdefghijklmnopqrs";
 
-/// A question and its answer.
+/// A request and its answer.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// The number of the section that it stands in.
+    /// The number of its section.
     pub section: u32,
-    /// What is recorded about it.
+    /// Its title in the record.
     pub title: String,
-    /// The request, byte for byte; empty where it was not recorded.
+    /// The request, byte for byte; empty if it was not recorded.
     pub request: String,
     /// The answer.
     pub reply: Reply,
@@ -68,7 +68,7 @@ pub fn section(recorded: &[Exchange], number: u32) -> impl Iterator<Item = &Exch
     recorded.iter().filter(move |exchange| exchange.section == number)
 }
 
-/// The exchange of a section whose title begins so.
+/// The exchange of a section whose title begins with this.
 ///
 /// # Panics
 ///
@@ -117,24 +117,24 @@ fn unquoted(text: &str) -> String {
     text.trim_matches('\'').replace("\\r", "\r").replace("\\n", "\n")
 }
 
-/// Asks a daemon what the recorded one was asked.
+/// Sends a daemon the requests that the recorded one was sent.
 #[derive(Debug)]
 pub struct Player<'a> {
     address: String,
     key: Option<&'a str>,
-    /// Recorded tokens, and what this daemon gave instead.
+    /// Recorded tokens, and those that this daemon gave instead.
     tokens: HashMap<String, String>,
     open: Option<String>,
     kept: Option<TcpStream>,
 }
 
 impl<'a> Player<'a> {
-    /// Asks the daemon at this address.
+    /// Talks to the daemon at this address.
     pub fn new(address: &str, key: Option<&'a str>) -> Self {
         Self { address: address.to_owned(), key, tokens: HashMap::new(), open: None, kept: None }
     }
 
-    /// Asks everything on one connection from now on.
+    /// From now on sends everything on one connection.
     ///
     /// # Panics
     ///
@@ -143,7 +143,7 @@ impl<'a> Player<'a> {
         self.kept = Some(TcpStream::connect(&self.address).expect("a connection"));
     }
 
-    /// Asks what was asked and checks that the answer is the same.
+    /// Sends a recorded request and checks that the answer is the same.
     ///
     /// # Panics
     ///
@@ -152,7 +152,7 @@ impl<'a> Player<'a> {
         let expected = &recorded.reply;
         let begins = recorded.request.contains(BEGIN) && expected.status == 200;
         if begins && let Some(open) = self.open.take() {
-            // The record leaves out how windows ended that it began only to see that it could.
+            // The record does not show the end of windows that were only begun as a check.
             self.end(&open);
         }
         let mut actual = self.ask(recorded);
@@ -196,14 +196,14 @@ impl<'a> Player<'a> {
     }
 }
 
-/// The recorded daemon's port, as the request names it.
+/// The recorded daemon's port, as it appears in the request.
 fn recorded_port(request: &str) -> Option<&str> {
     let host = request.split("\r\n").find_map(|line| line.strip_prefix("Host: "))?;
-    // 40700 is there to be wrong.
+    // 40700 is wrong on purpose.
     host.rsplit_once(':').map(|(_, port)| port).filter(|port| *port != "40700")
 }
 
-/// Checks that an answer is the recorded one, but for what is about another moment.
+/// Checks that an answer equals the recorded one, apart from what depends on the time.
 ///
 /// # Panics
 ///
@@ -213,7 +213,7 @@ pub fn assert_repeated(actual: &Reply, recorded: &Exchange) {
     assert_eq!(actual, expected, "{}: {:?}", recorded.title, recorded.request);
 }
 
-/// What must be the same: status, body, and the headers that are not about this very moment.
+/// What must be the same: status, body, and the headers that do not depend on the time.
 fn normalized(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
     let mut headers: Vec<(String, String)> = reply
         .headers

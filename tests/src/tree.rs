@@ -1,4 +1,4 @@
-//! What lies below a folder: contents, and hashes and modes as expectations state them.
+//! What is below a folder: contents, and hashes and modes in the form in which expectations state them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! What a run keeps in memory about every attachment (the bound is stated in `docs/performance.md`).
 //!
-//! Bytes on the heap are counted, at points where nothing is under way, so that the sizes of single attachments
-//! play no part; nor does the luck of workers.
+//! Bytes on the heap are counted at points where no work is under way, so that neither the sizes of single
+//! attachments nor the timing of workers matter.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,16 +25,17 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// Attachments of the smaller and the larger archive. Both fill packs, of whose blobs more is kept for a while.
+/// Attachments of the smaller and the larger archive. Both fill packs, about whose blobs more is kept for a
+/// while.
 const SIZES: [u64; 2] = [1000, 5000];
-/// Bytes a blob of the repository that a run may keep.
-const A_BLOB: usize = 100;
-/// Bytes a blob that the index has, which is always there. Less would mean that the wrong thing was counted.
+/// Bytes per blob of the repository that a run may keep.
+const PER_BLOB: usize = 100;
+/// Bytes per blob in the index, which is always there. Less would mean that the wrong thing was counted.
 const INDEX: usize = 56;
-/// Bytes a page: its hash in the new map, and where there is an old one, in that too.
-const A_HASH: usize = 16;
+/// Bytes per page: its hash in the new map, and also in the old map if there is one.
+const PER_PAGE: usize = 16;
 
-/// Notes the most that is on the heap.
+/// Records the most that was on the heap.
 struct Watch {
     before: usize,
     most: AtomicUsize,
@@ -54,7 +55,7 @@ impl Watch {
     }
 }
 
-/// Looks when every attachment is stored and the index not yet written.
+/// Looks when every attachment is stored and the index is not yet written.
 struct OfCreate(Watch);
 
 impl Observer for OfCreate {
@@ -65,8 +66,8 @@ impl Observer for OfCreate {
     }
 }
 
-/// Looks when all blobs are about to be read, and when the last snapshot is about to be judged, with what the ones
-/// before left: while a pack is read, more is kept of its blobs.
+/// Looks when all blobs are about to be read, and when the last snapshot is about to be judged, including
+/// what the earlier ones left: while a pack is read, more is kept about its blobs.
 struct OfVerify {
     watch: Watch,
     left: AtomicU64,
@@ -91,7 +92,7 @@ impl Observer for OfVerify {
     }
 }
 
-/// Looks when a phase begins, and behind the last attachment.
+/// Looks when a phase begins, and after the last attachment.
 struct OfRestore(Watch);
 
 impl Observer for OfRestore {
@@ -107,14 +108,14 @@ impl Observer for OfRestore {
     }
 }
 
-/// Runs `work` with a context whose random numbers begin at `seed`.
+/// Runs `work` with a context whose random numbers start from `seed`.
 fn in_context<T>(observer: SharedObserver<'_>, seed: u128, work: impl FnOnce(&Context<'_>) -> T) -> T {
     let drawn = AtomicU64::new(0);
     let random = || (seed << 64) + u128::from(drawn.fetch_add(1, Ordering::Relaxed));
     work(&Context { observer, now: &jiff::Timestamp::now, random: &random })
 }
 
-/// Makes a snapshot; gives the bytes that the run kept too.
+/// Creates a snapshot; also returns the bytes that the run kept.
 fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
     let flags = Flags { home: Some(scene.home()), config: None };
     let home = Home::resolve(&flags, &Environment::default(), Path::new("/")).unwrap();
@@ -139,6 +140,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             jobs: 2,
             zstd_level: 0,
             force_unlock: false,
+            retry_lock: Duration::ZERO,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
@@ -150,7 +152,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
     (report, watch.0.most())
 }
 
-/// Verifies all snapshots; gives the bytes that the run kept.
+/// Verifies all snapshots; returns the bytes that the run kept.
 fn verify(scene: &Scene) -> usize {
     let watch = OfVerify { watch: Watch::begin(), left: AtomicU64::new(0) };
     let repository = Repository::open(DirectoryStore::new(scene.repo()), Ruzstd).unwrap();
@@ -159,12 +161,19 @@ fn verify(scene: &Scene) -> usize {
     watch.watch.most()
 }
 
-/// Restores a snapshot; gives the bytes that the run kept.
+/// Restores a snapshot; returns the bytes that the run kept.
 fn restore(scene: &Scene, report: &CreateReport) -> usize {
     let watch = OfRestore(Watch::begin());
     let (root, target) = (scene.repo(), scene.beside("restored"));
-    let lock =
-        LockRequest { root: &root, operation: "restore", host: "here", pid: 1, force: false, pause: &|_| {} };
+    let lock = LockRequest {
+        root: &root,
+        operation: "restore",
+        host: "here",
+        pid: 1,
+        force: false,
+        patience: Duration::ZERO,
+        pause: &|_| {},
+    };
     let request = RestoreRequest {
         lock,
         snapshot: report.snapshot_id.as_ref().unwrap(),
@@ -179,9 +188,10 @@ fn restore(scene: &Scene, report: &CreateReport) -> usize {
     watch.0.most()
 }
 
-/// What every command kept of an archive of so many attachments, apart from pages, and how many blobs these are.
+/// What every command kept for an archive with this many attachments, apart from pages, and the number of
+/// blobs.
 fn kept(attachments: u64) -> (Vec<(&'static str, usize)>, usize) {
-    // Large enough for several packs, of each of which something is kept too.
+    // Large enough for several packs, because something is kept about each of them too.
     let size = attachments * 20_000;
     let options = Options {
         attachments: Some(attachments),
@@ -194,7 +204,7 @@ fn kept(attachments: u64) -> (Vec<(&'static str, usize)>, usize) {
     let (first, by_first) = create(&scene, 1);
     let (second, by_second) = create(&scene, 2);
     assert_eq!((first.attachments.new, second.attachments.new), (first.attachments.blobs, 0));
-    let hashes = |of: usize| of * A_HASH * usize::try_from(first.pages.total).unwrap();
+    let hashes = |of: usize| of * PER_PAGE * usize::try_from(first.pages.total).unwrap();
     let kept = vec![
         ("create", by_first - hashes(1)),
         ("create, nothing changed", by_second - hashes(2)),
@@ -205,12 +215,12 @@ fn kept(attachments: u64) -> (Vec<(&'static str, usize)>, usize) {
 }
 
 #[test]
-fn a_run_keeps_less_than_100_bytes_an_attachment() {
+fn a_run_keeps_less_than_100_bytes_per_attachment() {
     let [(small, few), (large, many)] = SIZES.map(kept);
     let mut told = Vec::new();
     for ((command, small), (_, large)) in small.into_iter().zip(large) {
         told.push((command, large.saturating_sub(small) / (many - few), small, large));
     }
     println!("{few} and {many} attachments: (command, bytes each, for the few, for the many) {told:?}");
-    assert!(told.iter().all(|(_, each, ..)| (INDEX..A_BLOB).contains(each)), "{told:?}");
+    assert!(told.iter().all(|(_, each, ..)| (INDEX..PER_BLOB).contains(each)), "{told:?}");
 }

@@ -15,7 +15,7 @@ pub(crate) use strict::StrictFrame;
 /// All implementations give the same verdict on the same bytes: the frame's header was checked before they
 /// are asked, and length, left-over input and hash are checked behind them. They check the content checksum
 /// of a frame that has one.
-pub trait Decompressor {
+pub trait Decompressor: Send + Sync {
     /// A reader of the output of the one frame at the start of `frame`.
     ///
     /// It ends where the frame ends, having consumed exactly the bytes of the frame.

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{BlobId, IndexId, SnapshotId};
 use crate::format::lock::{EXCLUSIVE, LockName, LockRecord};
 use crate::format::manifest::{Attachments, Auxiliary, Manifest, Metadata, Options};
 use crate::format::stats::ArchiveStats;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotError, load_attachments, load_extras};
-use crate::store::{Entry, Store, StoreError, read_file};
+use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 /// A repository as a whole.
 #[derive(Debug, Clone, Serialize)]
@@ -46,7 +45,7 @@ pub struct LockSummary {
     pub file: String,
     /// Whether it keeps everybody else out.
     pub exclusive: bool,
-    /// `create`, `verify` or `restore`; none when the file is no lock record.
+    /// `create`, `verify` or `restore`; none when the file is not a lock record.
     pub operation: Option<String>,
     /// The holder's host.
     pub hostname: Option<String>,
@@ -165,14 +164,12 @@ pub struct ExtraSummary {
 }
 
 /// Tells about a repository. Snapshots that cannot be read are named with the reason.
-pub fn overview<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-) -> Result<RepositoryOverview, StoreError> {
+pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreError> {
     let listing = repository.listing()?;
     let mut unreadable: BTreeMap<String, String> = listing
         .misnamed
         .into_iter()
-        .map(|name| (name, "its file name is no snapshot ID".to_owned()))
+        .map(|name| (name, "its file name is not a snapshot ID".to_owned()))
         .collect();
     let mut snapshots = Vec::with_capacity(listing.snapshots.len());
     for id in listing.snapshots {
@@ -199,10 +196,7 @@ pub fn overview<S: Store, D: Decompressor>(
 }
 
 /// Tells everything about one snapshot.
-pub fn details<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    id: &SnapshotId,
-) -> Result<SnapshotDetails, SnapshotError> {
+pub fn details(repository: &Repository, id: &SnapshotId) -> Result<SnapshotDetails, SnapshotError> {
     let manifest = crate::snapshot::load_manifest(repository, id)?;
     let attachments = load_attachments(repository, &manifest)?;
     let extras = load_extras(repository, &manifest)?;
@@ -245,7 +239,7 @@ pub fn locks(store: &dyn Store) -> Vec<LockSummary> {
             operation: record.as_ref().map(|record| record.operation.clone()),
             hostname: record.as_ref().map(|record| record.hostname.clone()),
             pid: record.as_ref().map(|record| record.pid),
-            acquired_at: record.map(|record| record.acquired_at),
+            acquired_at: record.map(|record| record.since()),
             file,
         })
     };
@@ -290,8 +284,8 @@ impl AttachmentNumbers {
     }
 }
 
-/// Adds up the repository's own folders. Whatever lies beside them is not its own, and may be unreadable, endless or a
-/// link to anywhere.
+/// Adds up the repository's own folders. Whatever lies beside them is not its own, and may be unreadable,
+/// endless or a link to anywhere.
 fn repository_bytes(store: &dyn Store) -> u64 {
     let own = ["config.toml", "snapshots", "packs", "indexes", "locks", "staging", "keys"];
     let entries = store.list("").unwrap_or_default();
@@ -299,7 +293,7 @@ fn repository_bytes(store: &dyn Store) -> u64 {
     entries.fold(0, |sum, entry| sum.saturating_add(entry_bytes(store, "", &entry, 2)))
 }
 
-fn entry_bytes(store: &dyn Store, folder: &str, entry: &Entry, depth: u32) -> u64 {
+fn entry_bytes(store: &dyn Store, folder: &str, entry: &StoreEntry, depth: u32) -> u64 {
     if !entry.is_folder {
         return entry.len;
     }

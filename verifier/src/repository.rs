@@ -2,6 +2,7 @@
 
 mod blob_index;
 
+use crate::length::to_usize;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -12,10 +13,10 @@ pub use blob_index::{BlobIndex, BlobSet, Location};
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
 use crate::format::id::{BlobId, PackId, SnapshotId};
+use crate::format::index;
 use crate::format::manifest::{Manifest, ManifestError};
-use crate::format::{DecodeError, index};
-use crate::pack_file::{FrameError, PackError, PackFile};
-use crate::store::{Entry, Store, StoreError, read_file};
+use crate::pack::{FrameError, Pack, PackReader, ReadError};
+use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 /// The largest configuration, in bytes.
 const MAX_CONFIG_LEN: u64 = 1 << 20;
@@ -29,13 +30,12 @@ const MANIFEST_SUFFIX: &str = ".mvmanifest";
 const INDEX_SUFFIX: &str = ".mvidx";
 
 /// A repository that can be read.
-pub struct Repository<S, D> {
-    store: S,
-    decompressor: D,
+pub struct Repository {
+    packs: PackReader,
     config: RepoConfig,
     listing: Result<Listing, StoreError>,
     index: BlobIndex,
-    damaged_indexes: Vec<(String, IndexError)>,
+    damaged_indexes: Vec<(String, ReadError)>,
     /// The footer that was read last: the objects of one snapshot lie side by side.
     last_footer: Mutex<Option<(PackId, Footer)>>,
 }
@@ -50,7 +50,7 @@ pub enum OpenError {
     #[error("there is no repository: {0}; check the path, or make one with `msgvault backup init`")]
     Missing(StoreError),
     /// The folder holds something else.
-    #[error("the folder is no msgvault repository: it has no config.toml beside snapshots/ and packs/")]
+    #[error("the folder is not a msgvault repository: it has no config.toml beside snapshots/ and packs/")]
     NotARepository,
     /// The configuration cannot be read.
     #[error(transparent)]
@@ -58,18 +58,6 @@ pub enum OpenError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-}
-
-/// Why an index file is of no use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum IndexError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It is no index.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
 }
 
 /// Why a manifest cannot be loaded.
@@ -137,7 +125,7 @@ pub enum BlobFault {
     NotIndexed,
     /// Its pack cannot be used.
     #[error(transparent)]
-    Pack(#[from] PackError),
+    Pack(#[from] ReadError),
     /// The pack's footer does not have it.
     #[error("the index says that the pack holds it, and the pack's footer does not")]
     NotInPack,
@@ -158,13 +146,16 @@ pub struct Listing {
     pub misnamed: Vec<String>,
 }
 
-impl<S: Store, D: Decompressor> Repository<S, D> {
+impl Repository {
     /// Opens a repository and reads all its index files.
     ///
-    /// A damaged index file is kept for the report; blobs that only it names are not to be found. The snapshots
-    /// are listed first: a backup that ends meanwhile has published its index before its manifest, so that no
-    /// snapshot is seen without its blobs.
-    pub fn open(store: S, decompressor: D) -> Result<Self, OpenError> {
+    /// A damaged index file is kept for the report; blobs that only it names are not to be found. The
+    /// snapshots are listed first: a backup that ends meanwhile has published its index before its manifest,
+    /// so that no snapshot is seen without its blobs.
+    pub fn open(
+        store: impl Store + 'static,
+        decompressor: impl Decompressor + 'static,
+    ) -> Result<Self, OpenError> {
         let config = read_config(&store)?;
         let listing = list_snapshots(&store);
         let mut index = BlobIndex::default();
@@ -185,8 +176,7 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         }
         index.finish();
         Ok(Self {
-            store,
-            decompressor,
+            packs: PackReader::new(store, decompressor),
             config,
             listing,
             index,
@@ -196,13 +186,18 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
     }
 
     /// The files.
-    pub fn store(&self) -> &S {
-        &self.store
+    pub fn store(&self) -> &dyn Store {
+        self.packs.store()
     }
 
-    /// What decodes compressed blobs.
-    pub fn decompressor(&self) -> &D {
-        &self.decompressor
+    /// The door to the packs.
+    pub fn packs(&self) -> &PackReader {
+        &self.packs
+    }
+
+    /// Opens a pack and reads its footer.
+    pub fn pack(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
+        self.packs.open(id)
     }
 
     /// Identity and versions.
@@ -216,7 +211,7 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
     }
 
     /// Index files that are of no use, by path, or their folder.
-    pub fn damaged_indexes(&self) -> &[(String, IndexError)] {
+    pub fn damaged_indexes(&self) -> &[(String, ReadError)] {
         &self.damaged_indexes
     }
 
@@ -247,7 +242,7 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
 
     /// Loads a snapshot's manifest.
     pub fn manifest(&self, id: &SnapshotId) -> Result<Manifest, LoadError> {
-        let json = read_file(&self.store, &id.path(), MAX_MANIFEST_LEN)?;
+        let json = read_file(self.store(), &id.path(), MAX_MANIFEST_LEN)?;
         Ok(Manifest::decode(id, &json)?)
     }
 
@@ -258,14 +253,15 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
         Ok(raw)
     }
 
-    /// Reads a blob of at most `limit` bytes piece by piece; the pieces are worth nothing unless this returns `Ok`.
+    /// Reads a blob of at most `limit` bytes piece by piece; the pieces are worth nothing unless this returns
+    /// `Ok`.
     pub fn stream(&self, id: &BlobId, limit: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), BlobError> {
         let location = self.index.find(id);
         let pack = location.map(|location| location.pack);
         let failed = |fault: BlobFault| BlobError { blob: *id, pack, fault };
         let Some(location) = location else { return Err(failed(BlobFault::NotIndexed)) };
-        let file = self.open_pack(location.pack).map_err(|error| failed(error.into()))?;
-        let entry = location.check(file.find(id)).map_err(failed)?;
+        let pack = self.pack_again(location.pack).map_err(|error| failed(error.into()))?;
+        let entry = location.check(pack.find(id)).map_err(failed)?;
         if entry.raw_len > limit {
             return Err(failed(FrameError::TooLarge { raw_len: entry.raw_len, limit }.into()));
         }
@@ -273,23 +269,23 @@ impl<S: Store, D: Decompressor> Repository<S, D> {
             sink(piece);
             ControlFlow::Continue(())
         };
-        file.stream(entry, &self.decompressor, &mut each).map_err(|error| failed(error.into()))
+        pack.stream(entry, &mut each).map_err(|error| failed(error.into()))
     }
 
     /// Opens a pack, with the footer that was read last if it is the same pack's.
-    fn open_pack(&self, pack: PackId) -> Result<PackFile<'_>, PackError> {
+    fn pack_again(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
         let cached = match self.last_footer.lock() {
-            Ok(slot) => slot.as_ref().filter(|(id, _)| *id == pack).map(|(_, footer)| Arc::clone(footer)),
+            Ok(slot) => slot.as_ref().filter(|(last, _)| *last == id).map(|(_, footer)| Arc::clone(footer)),
             Err(_) => None,
         };
         if let Some(footer) = cached {
-            return Ok(PackFile::with_footer(self.store.open(&pack.path())?, footer));
+            return Ok(self.packs.open_with_footer(id, footer)?);
         }
-        let file = PackFile::open(&self.store, pack)?;
+        let pack = self.pack(id)?;
         if let Ok(mut slot) = self.last_footer.lock() {
-            *slot = Some((pack, file.footer()));
+            *slot = Some((id, pack.footer()));
         }
-        Ok(file)
+        Ok(pack)
     }
 }
 
@@ -331,7 +327,7 @@ pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
 
 /// Index files in the order in which later ones win; none before the first snapshot, when copies can lack the
 /// folder.
-fn index_files(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
+fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
     let mut files = match store.list("indexes") {
         Err(StoreError::Missing { .. }) => Vec::new(),
         entries => entries?,
@@ -342,18 +338,18 @@ fn index_files(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
 }
 
 /// Adds what an index file names.
-fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), IndexError> {
+fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), ReadError> {
     let file = store.open(path)?;
     let len = file.len();
     if len > MAX_INDEX_LEN {
         return Err(StoreError::TooLarge { path: path.to_owned(), len, limit: MAX_INDEX_LEN }.into());
     }
-    let mut decoder = index::Decoder::default();
+    let mut decoder = index::IndexDecoder::default();
     let mut piece = Vec::new();
     let mut offset = 0;
     while offset < len {
         let count = len.saturating_sub(offset).min(PIECE_LEN);
-        piece.resize(usize::try_from(count).unwrap_or(0), 0);
+        piece.resize(to_usize(count), 0);
         file.read_at(offset, &mut piece)?;
         decoder.push(&piece, &mut |entry| index.add(&entry));
         offset = offset.saturating_add(count);

@@ -2,8 +2,8 @@
 
 mod attachments;
 mod chain;
+pub mod references;
 
-use crate::decompress::Decompressor;
 use crate::format::DecodeError;
 use crate::format::blob::MAX_RAW_LEN;
 use crate::format::extras::{self, ExtraFile};
@@ -13,9 +13,8 @@ use crate::format::page_hash::PageHashes;
 use crate::format::page_map::PageMap;
 use crate::format::page_size::PageSize;
 use crate::repository::{BlobError, LoadError, Repository};
-use crate::store::Store;
 
-pub use attachments::{AttachmentReader, Attachments, load_attachments, visit_attachments};
+pub use attachments::{AttachmentReader, AttachmentSet, load_attachments, visit_attachments};
 pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects};
 
 /// The largest extras tree, in bytes: a million files.
@@ -38,7 +37,7 @@ pub struct Snapshot {
     /// The maps of the database.
     pub maps: Maps,
     /// Attachments in first-seen order.
-    pub attachments: Attachments,
+    pub attachments: AttachmentSet,
     /// Other files.
     pub extras: Vec<ExtraFile>,
 }
@@ -84,11 +83,17 @@ pub enum SnapshotError {
         /// Why.
         error: DecodeError,
     },
-    /// Maps, lists or manifest do not fit together.
+    /// A map does not fit the manifest.
     #[error("{what}: {reason}")]
-    Mismatch {
-        /// What does not fit.
+    Map {
+        /// Which of the two maps.
         what: &'static str,
+        /// How.
+        reason: String,
+    },
+    /// The attachment lists do not fit each other or the manifest.
+    #[error("the attachment lists: {reason}")]
+    Lists {
         /// How.
         reason: String,
     },
@@ -96,10 +101,7 @@ pub enum SnapshotError {
 
 impl Snapshot {
     /// Loads everything that describes a snapshot with a database.
-    pub fn load<S: Store, D: Decompressor>(
-        repository: &Repository<S, D>,
-        id: &SnapshotId,
-    ) -> Result<Self, SnapshotError> {
+    pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Self, SnapshotError> {
         let manifest = load_manifest(repository, id)?;
         let maps = ChainReader::default().load(repository, &manifest)?;
         let attachments = load_attachments(repository, &manifest)?;
@@ -109,10 +111,7 @@ impl Snapshot {
 }
 
 /// Loads a manifest of the chain.
-pub fn load_manifest<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    id: &SnapshotId,
-) -> Result<Manifest, SnapshotError> {
+pub fn load_manifest(repository: &Repository, id: &SnapshotId) -> Result<Manifest, SnapshotError> {
     repository.manifest(id).map_err(|error| SnapshotError::Load { id: id.clone(), error })
 }
 
@@ -120,7 +119,7 @@ pub fn load_manifest<S: Store, D: Decompressor>(
 pub fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError> {
     let db = &manifest.db;
     let stated = (PageSize::new(db.page_size), db.page_count);
-    let mismatch = |what, reason: String| Err(SnapshotError::Mismatch { what, reason });
+    let mismatch = |what, reason: String| Err(SnapshotError::Map { what, reason });
     let state = |(size, count): (Option<PageSize>, u64)| {
         format!("{count} pages of {} bytes", size.map_or(0, PageSize::get))
     };
@@ -147,20 +146,17 @@ pub fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError>
 }
 
 /// Loads the extras tree.
-pub fn load_extras<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    manifest: &Manifest,
-) -> Result<Vec<ExtraFile>, SnapshotError> {
+pub fn load_extras(repository: &Repository, manifest: &Manifest) -> Result<Vec<ExtraFile>, SnapshotError> {
     match manifest.extras.tree {
         Some(blob) => object(repository, "the extras tree", blob, MAX_TREE_LEN, extras::decode),
         None => Ok(Vec::new()),
     }
 }
 
-/// Reads an object of at most `limit` bytes, which is more than one that fits the manifest can have: a small frame
-/// can promise gigabytes.
-fn object<S: Store, D: Decompressor, T>(
-    repository: &Repository<S, D>,
+/// Reads an object of at most `limit` bytes, which is more than one that fits the manifest can have: a small
+/// frame can promise gigabytes.
+fn object<T>(
+    repository: &Repository,
     what: &'static str,
     blob: BlobId,
     limit: u64,

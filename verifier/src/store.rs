@@ -1,5 +1,7 @@
 //! Where a repository's files come from.
 
+use std::sync::Arc;
+
 mod directory;
 mod memory;
 
@@ -9,17 +11,47 @@ pub use memory::MemoryStore;
 /// A tree of files that can be read, and nothing else.
 ///
 /// Paths are relative to the repository, with `/`, and built from parsed names only.
-pub trait Store {
-    /// Names of what lies in a folder, in no particular order; `""` is the repository itself.
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError>;
+///
+/// What every implementation promises, be it a folder, a page in a browser, or a server at the other end of a
+/// network:
+///
+/// * Methods may be called from several threads at once, and block until they have an answer.
+/// * A file is immutable once its name ends in a suffix of the format (`.mvpack`, `.mvidx`, `.mvmanifest`). Its bytes
+///   may be kept and given again. Only `config.toml` is replaced, as a whole; lock files come and go.
+/// * That something is missing is true at the time of the answer and must not be remembered: a backup adds files while
+///   a repository is read.
+/// * Errors can be told apart. [`StoreError::Missing`] says that the file or folder is certainly not there,
+///   [`StoreError::Unreadable`] that the medium which should hold it failed; both count as damage.
+///   [`StoreError::Unavailable`] says that nobody could look (a lost connection, a refused permission): whether the
+///   file is intact is unknown. An implementation tries again by itself as often as its medium calls for, and answers
+///   with an error when that did not help.
+/// * Bytes need not be trusted: everything that is read is checked against a hash or a checksum.
+///
+/// One file is open for every thread that reads packs, and at most one more on each of them.
+pub trait Store: Send + Sync {
+    /// What lies in a folder, in any order; `""` is the repository itself.
+    ///
+    /// The listing is complete, or it is an error: half of one would hide snapshots. Lengths are those that
+    /// [`open`](Self::open) would find. A folder that is not there is `Missing`.
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError>;
 
-    /// Opens a regular file.
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError>;
+    /// Opens a regular file. Its length is known from here on, and stays the same while it is open.
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError>;
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
+        self.as_ref().list(folder)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
+        self.as_ref().open(path)
+    }
 }
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct StoreEntry {
     /// The name without its folder.
     pub name: String,
     /// Whether it is a folder.
@@ -28,8 +60,8 @@ pub struct Entry {
     pub len: u64,
 }
 
-/// An opened file.
-pub trait Source {
+/// An opened file of a [`Store`]; used by one thread at a time.
+pub trait StoreFile {
     /// Bytes of the file when it was opened.
     fn len(&self) -> u64;
 
@@ -38,7 +70,11 @@ pub trait Source {
         self.len() == 0
     }
 
-    /// Fills `buffer` from `offset` on; fails when the file ends before.
+    /// Fills all of `buffer` from `offset` on. Fails when the file ends before, or any of the bytes cannot be
+    /// had; what is in `buffer` then is worth nothing.
+    ///
+    /// Packs are read from front to back in pieces of some hundred kilobytes, headers and footers by
+    /// themselves.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError>;
 }
 
@@ -53,7 +89,7 @@ pub enum StoreError {
         path: String,
     },
     /// It is something else than a regular file or a folder.
-    #[error("{path} is no regular file")]
+    #[error("{path} is not a regular file")]
     NotAFile {
         /// The path in the repository.
         path: String,
@@ -76,7 +112,8 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
-    /// Whoever reads lost sight of it, or never had it in sight. The file may be intact: this is never damage.
+    /// Whoever reads lost sight of it, or never had it in sight. The file may be intact: this is never
+    /// damage.
     #[error("{path} could not be checked: {reason}")]
     Unavailable {
         /// The path in the repository.

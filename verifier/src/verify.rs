@@ -1,8 +1,9 @@
 //! Whether a repository can be trusted: plan, check, merge.
 //!
-//! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack, on
-//! whatever thread the caller likes; `Findings` takes what was found, in any order; `merge` walks the snapshots again and turns what was found into one
-//! report. The report is the same to the byte in whatever order the packs were checked.
+//! `plan` walks the manifests and finds out which blobs must be read; `check_pack` reads those of one pack,
+//! on whatever thread the caller likes; `Findings` takes what was found, in any order; `merge` walks the
+//! snapshots again and turns what was found into one report. The report is the same to the byte in whatever
+//! order the packs were checked.
 //!
 //! A checker that shares no memory with the planner takes a `PackJob` instead of a task, and both jobs and
 //! results can be sent as text.
@@ -15,7 +16,6 @@ mod plan;
 mod problem;
 mod report;
 mod transfer;
-mod walk;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
 pub use merge::{Findings, merge};
@@ -23,11 +23,9 @@ pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
 pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};
 
-use crate::decompress::Decompressor;
 use crate::format::id::SnapshotId;
 use crate::observer::{Observer, Phase};
 use crate::repository::Repository;
-use crate::store::Store;
 
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +49,7 @@ pub enum Depth {
 /// Verifies a scope, one pack after another.
 ///
 /// A caller with threads does the same with its own loop over [`Plan::tasks`].
-pub fn verify<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    scope: &Scope,
-    depth: Depth,
-    observer: &dyn Observer,
-) -> Report {
+pub fn verify(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn Observer) -> Report {
     let plan = plan(repository, scope, depth, observer);
     observer.begin(Phase::CHECK, plan.bytes());
     let mut findings = Findings::new(repository.index());

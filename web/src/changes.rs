@@ -1,14 +1,12 @@
 //! What a snapshot changed since its parent.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use msgvault_verifier::Decompressor;
-use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::inspect::SnapshotSummary;
 use msgvault_verifier::repository::{BlobIndex, Repository};
+use msgvault_verifier::snapshot::references::{self, Role};
 use msgvault_verifier::snapshot::{Snapshot, SnapshotError};
-use msgvault_verifier::store::Store;
 use serde::Serialize;
 
 /// How a snapshot differs from its parent, as the page shows it.
@@ -35,33 +33,23 @@ pub(crate) struct Changes {
 }
 
 /// Compares a snapshot with its parent; `None` when it has no parent.
-pub(crate) fn changes<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    id: &SnapshotId,
-) -> Result<Option<Changes>, SnapshotError> {
+pub(crate) fn changes(repository: &Repository, id: &SnapshotId) -> Result<Option<Changes>, SnapshotError> {
     let new = Snapshot::load(repository, id)?;
     let Some(parent_id) = new.manifest.parent_id.clone() else { return Ok(None) };
     let old = Snapshot::load(repository, &parent_id)?;
     let messages = |snapshot: &Snapshot| SnapshotSummary::of(&snapshot.manifest).messages();
-    let path = |file: &ExtraFile| file.path.relative().as_str().to_owned();
-    let blobs = |snapshot: &Snapshot| -> HashMap<String, BlobId> {
-        snapshot.extras.iter().map(|file| (path(file), file.blob)).collect()
-    };
-    let (before, after) = (blobs(&old), blobs(&new));
-    let only = |files: &[ExtraFile], others: &HashMap<String, BlobId>| -> Vec<String> {
-        files.iter().map(path).filter(|path| !others.contains_key(path)).collect()
-    };
-    let is_other = |file: &&ExtraFile| before.get(&path(file)).is_some_and(|blob| *blob != file.blob);
+    let index = repository.index();
+    let (before, after) = (Content::of(&old, index), Content::of(&new, index));
     Ok(Some(Changes {
         parent_id,
         messages: messages(&old).zip(messages(&new)),
         pages: (old.maps.pages.page_count, new.maps.pages.page_count),
         pages_changed: pages_changed(&old, &new),
-        attachments_added: attachments_only_in(repository.index(), &new, &old),
-        attachments_removed: attachments_only_in(repository.index(), &old, &new),
-        extras_added: only(&new.extras, &before),
-        extras_removed: only(&old.extras, &after),
-        extras_changed: new.extras.iter().filter(is_other).map(path).collect(),
+        attachments_added: after.attachments_without(&before),
+        attachments_removed: before.attachments_without(&after),
+        extras_added: after.paths(&before, |_, old| old.is_none()),
+        extras_removed: before.paths(&after, |_, new| new.is_none()),
+        extras_changed: after.paths(&before, |blob, old| old.is_some_and(|old| old != blob)),
     }))
 }
 
@@ -74,8 +62,34 @@ fn pages_changed(old: &Snapshot, new: &Snapshot) -> Option<usize> {
     Some(new.hashes.len() - same)
 }
 
-fn attachments_only_in(index: &BlobIndex, one: &Snapshot, other: &Snapshot) -> (usize, u64) {
-    let others: HashSet<BlobId> = other.attachments.iter(index).map(|attachment| attachment.id).collect();
-    let only = one.attachments.iter(index).filter(|attachment| !others.contains(&attachment.id));
-    only.fold((0, 0), |(count, bytes), attachment| (count + 1, bytes.saturating_add(attachment.size)))
+/// The attachments of a snapshot with their lengths, and its other files by path.
+#[derive(Default)]
+struct Content {
+    attachments: HashMap<BlobId, u64>,
+    extras: BTreeMap<String, BlobId>,
+}
+
+impl Content {
+    fn of(snapshot: &Snapshot, index: &BlobIndex) -> Self {
+        let mut content = Self::default();
+        references::each_content(snapshot, index, &mut |blob, role| match role {
+            Role::Attachment(size) => drop(content.attachments.insert(*blob, size)),
+            Role::Extra(path, _) => drop(content.extras.insert(path.to_owned(), *blob)),
+            Role::Object(_) | Role::Pages(..) | Role::Artifact(..) => {}
+        });
+        content
+    }
+
+    /// How many attachments the other one lacks, and their bytes.
+    fn attachments_without(&self, other: &Self) -> (usize, u64) {
+        let only = self.attachments.iter().filter(|(id, _)| !other.attachments.contains_key(id));
+        only.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes.saturating_add(*size)))
+    }
+
+    /// Paths of the other files for which `is_meant` says so, given the blob at the same path in the other
+    /// one.
+    fn paths(&self, other: &Self, is_meant: impl Fn(&BlobId, Option<&BlobId>) -> bool) -> Vec<String> {
+        let meant = self.extras.iter().filter(|(path, blob)| is_meant(blob, other.extras.get(*path)));
+        meant.map(|(path, _)| path.clone()).collect()
+    }
 }

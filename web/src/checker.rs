@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use js_sys::futures::future_to_promise;
 use js_sys::{Function, Promise};
 use msgvault_verifier::format::zstd_frame::FrameHeader;
 use msgvault_verifier::verify::{Depth, PackCheck, PackJob, PackOutcome, PackResult};
-use msgvault_verifier::{Decompressor, Observer, Ruzstd};
+use msgvault_verifier::{Decompressor, Observer, PackReader, Ruzstd};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -17,6 +18,7 @@ use crate::failure::CallFailure;
 use crate::store::ChosenFiles;
 
 /// The decoder without C, with a limit to its window: how many bytes of a blob it may hold at once.
+#[derive(Clone, Copy)]
 pub(crate) struct BoundedRuzstd(u64);
 
 impl BoundedRuzstd {
@@ -44,7 +46,8 @@ impl Decompressor for BoundedRuzstd {
 /// Checks the packs of one repository.
 #[wasm_bindgen]
 pub struct PackChecker {
-    files: Rc<ChosenFiles>,
+    files: Arc<ChosenFiles>,
+    packs: Rc<PackReader>,
 }
 
 /// What a checker answers: the outcome for the map of packs, and the result for the session.
@@ -59,22 +62,30 @@ impl PackChecker {
     /// Takes the files of a repository.
     #[wasm_bindgen(constructor)]
     pub fn new(files: ChosenFiles) -> Self {
-        Self { files: Rc::new(files) }
+        let files = Arc::new(files);
+        let packs = Rc::new(PackReader::new(Arc::clone(&files), BoundedRuzstd::FOR_A_PAGE));
+        Self { files, packs }
     }
 
-    /// Does a job that a session gave out, and promises the answer as text. `advance` is called with the number of
-    /// bytes checked since the last call.
+    /// Does a job that a session gave out, and promises the answer as text. `advance` is called with the
+    /// number of bytes checked since the last call.
     pub fn check(&self, job: String, quick: bool, advance: Function) -> Promise {
-        let files = Rc::clone(&self.files);
+        let (files, packs) = (Arc::clone(&self.files), Rc::clone(&self.packs));
         let depth = if quick { Depth::Quick } else { Depth::Full };
-        future_to_promise(async move { Ok(check(&files, &job, depth, &advance).await?.into()) })
+        future_to_promise(async move { Ok(check(&files, &packs, &job, depth, &advance).await?.into()) })
     }
 }
 
-async fn check(files: &ChosenFiles, job: &str, depth: Depth, advance: &Function) -> Result<String, JsValue> {
+async fn check(
+    files: &ChosenFiles,
+    packs: &PackReader,
+    job: &str,
+    depth: Depth,
+    advance: &Function,
+) -> Result<String, JsValue> {
     let job = PackJob::from_json(job).map_err(CallFailure::of)?;
     let progress = ProgressReporter { advance, pending: Cell::new(0) };
-    let mut check = PackCheck::begin(files, &BoundedRuzstd::FOR_A_PAGE, &job, depth, &progress);
+    let mut check = PackCheck::begin(packs, &job, depth, &progress);
     let mut digests = Digests::new();
     while let Some(wanted) = check.upcoming() {
         if depth == Depth::Full {
@@ -131,13 +142,14 @@ mod tests {
     }
 
     /// Verifies with jobs and results that are sent as text, last pack first.
-    fn verify_by_text(fixture: &str, decompressor: impl Decompressor) -> Report {
+    fn verify_by_text(fixture: &str, decompressor: BoundedRuzstd) -> Report {
         let repository = Repository::open(store(fixture), decompressor).unwrap();
+        let packs = PackReader::new(store(fixture), decompressor);
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         let check = |task: &msgvault_verifier::verify::PackTask| {
             let sent = task.job(repository.index()).to_json().unwrap();
             let job = PackJob::from_json(&sent).unwrap();
-            let result = check_job(&store(fixture), repository.decompressor(), &job, Depth::Full, &());
+            let result = check_job(&packs, &job, Depth::Full, &());
             PackResult::from_json(&result.to_json().unwrap()).unwrap()
         };
         let mut findings = Findings::new(repository.index());

@@ -1,14 +1,13 @@
 //! A snapshot's database, piece by piece and every page checked.
 
+use msgvault_verifier::length::to_usize;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use msgvault_verifier::Decompressor;
 use msgvault_verifier::format::id::{BlobId, PageHash, SnapshotId};
 use msgvault_verifier::format::page_map::Run;
 use msgvault_verifier::repository::{BlobError, Repository};
 use msgvault_verifier::snapshot::{Maps, Snapshot, SnapshotError};
-use msgvault_verifier::store::Store;
 
 /// The largest blob that is held in memory, in bytes.
 pub(crate) const MAX_BLOB: u64 = 256 << 20;
@@ -26,10 +25,7 @@ pub(crate) struct DatabaseReader {
 
 impl DatabaseReader {
     /// Loads the maps of a snapshot.
-    pub(crate) fn open<S: Store, D: Decompressor>(
-        repository: &Repository<S, D>,
-        id: &SnapshotId,
-    ) -> Result<Self, SnapshotError> {
+    pub(crate) fn open(repository: &Repository, id: &SnapshotId) -> Result<Self, SnapshotError> {
         let maps = Snapshot::load(repository, id)?.maps;
         Ok(Self { maps, next_run: 0, kept: VecDeque::new() })
     }
@@ -40,10 +36,7 @@ impl DatabaseReader {
     }
 
     /// The next piece; empty at the end. Every page in it has the hash that the snapshot states.
-    pub(crate) fn next<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-    ) -> Result<Vec<u8>, String> {
+    pub(crate) fn next(&mut self, repository: &Repository) -> Result<Vec<u8>, String> {
         let mut piece = Vec::new();
         while piece.len() < PIECE {
             let Some(run) = self.maps.pages.runs.get(self.next_run).copied() else { break };
@@ -59,7 +52,7 @@ impl DatabaseReader {
     }
 
     fn check(&self, run: &Run, pages: &[u8]) -> Result<(), String> {
-        let first = usize::try_from(run.start_page).unwrap_or(usize::MAX);
+        let first = to_usize(run.start_page);
         let stated = self.maps.hashes.hashes.iter().skip(first);
         let mut pages = pages.chunks(self.maps.pages.page_size.in_memory()).zip(stated).zip(run.start_page..);
         match pages.find(|((page, stated), _)| PageHash::of(page) != **stated) {
@@ -70,11 +63,7 @@ impl DatabaseReader {
         }
     }
 
-    fn blob<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        id: &BlobId,
-    ) -> Result<Rc<Vec<u8>>, BlobError> {
+    fn blob(&mut self, repository: &Repository, id: &BlobId) -> Result<Rc<Vec<u8>>, BlobError> {
         if let Some((_, bytes)) = self.kept.iter().find(|(kept, _)| kept == id) {
             return Ok(Rc::clone(bytes));
         }
@@ -97,6 +86,7 @@ fn slice<'b>(bytes: &'b [u8], run: &Run, maps: &Maps) -> Option<&'b [u8]> {
 mod tests {
     use super::*;
     use msgvault_verifier::Ruzstd;
+    use msgvault_verifier::length::to_u64;
     use msgvault_verifier::store::DirectoryStore;
     use sha2::{Digest, Sha256};
 
@@ -115,7 +105,7 @@ mod tests {
                     if piece.is_empty() {
                         break;
                     }
-                    read += piece.len() as u64;
+                    read += to_u64(piece.len());
                     hash.update(&piece);
                 }
                 let stated =

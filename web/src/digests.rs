@@ -10,7 +10,8 @@ use web_sys::{SubtleCrypto, WorkerGlobalScope};
 
 use crate::failure::CallFailure;
 
-/// The smallest blob that the browser is asked to hash, in bytes: with less, asking takes longer than hashing.
+/// The smallest blob that the browser is asked to hash, in bytes: with less, asking takes longer than
+/// hashing.
 const MIN_BLOB: u64 = 8 << 10;
 /// The largest one, in bytes: it is held in memory as a whole, and again as the browser's copy.
 const MAX_BLOB: u64 = 32 << 20;

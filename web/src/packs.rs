@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use msgvault_verifier::Decompressor;
 use msgvault_verifier::format::id::PackId;
 use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::{Store, StoreError};
+use msgvault_verifier::store::StoreError;
 use serde::Serialize;
 
 /// A pack in the map of packs.
@@ -20,7 +19,7 @@ pub(crate) struct PackRow {
 }
 
 /// The packs that are there or that an index names, by path.
-pub(crate) fn packs<S: Store, D: Decompressor>(repository: &Repository<S, D>) -> Vec<PackRow> {
+pub(crate) fn packs(repository: &Repository) -> Vec<PackRow> {
     let mut blobs: HashMap<PackId, u32> = HashMap::new();
     for location in (0..repository.index().len()).filter_map(|position| repository.index().at(position)) {
         *blobs.entry(location.pack).or_default() += 1;

@@ -1,5 +1,6 @@
 //! The next bytes of a file, which the browser reads while the Worker checks the ones before them.
 
+use msgvault_verifier::length::{to_u32, to_u64};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -34,8 +35,8 @@ impl ReadAhead {
         self.path == path && (self.held.start..=self.held.end.saturating_add(MAX_SKIP)).contains(&start)
     }
 
-    /// Waits until these bytes are held, and lets go of what lies before them. Fails where the file ends or cannot
-    /// be read.
+    /// Waits until these bytes are held, and lets go of what lies before them. Fails where the file ends or
+    /// cannot be read.
     pub(crate) async fn hold(&mut self, wanted: Range<u64>) -> Result<(), JsValue> {
         self.let_go(wanted.start);
         while self.held.end < wanted.end {
@@ -62,15 +63,15 @@ impl ReadAhead {
 
     /// Copies bytes if they are held, and says whether they were.
     pub(crate) fn copy(&self, path: &str, offset: u64, mut buffer: &mut [u8]) -> bool {
-        let end = offset.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+        let end = offset.saturating_add(to_u64(buffer.len()));
         if self.path != path || offset < self.held.start || end > self.held.end {
             return false;
         }
         // What is held has far fewer than 2^32 bytes.
-        let mut skip = u32::try_from(offset - self.held.start).unwrap_or(u32::MAX);
+        let mut skip = to_u32(offset - self.held.start);
         for piece in &self.pieces {
             if skip < piece.length() && !buffer.is_empty() {
-                let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+                let room = to_u32(buffer.len());
                 let part = piece.subarray(skip, piece.length().min(skip.saturating_add(room)));
                 let (head, tail) = buffer.split_at_mut(buffer.len().min(part.length() as usize));
                 part.copy_to(head);
@@ -89,8 +90,8 @@ impl Drop for ReadAhead {
     }
 }
 
-/// Makes the browser free what it read more often: it counts only what scripts hold, and keeps as much again for
-/// the pipe that the bytes came through. Memory that is never touched counts too, and costs nothing.
+/// Makes the browser free what it read more often: it counts only what scripts hold, and keeps as much again
+/// for the pipe that the bytes came through. Memory that is never touched counts too, and costs nothing.
 pub(crate) fn press(read: u32) {
     drop(ArrayBuffer::new(read));
 }

@@ -23,7 +23,7 @@ const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memo
 /// What the page can ask of an opened repository. Answers are JSON, unless they are bytes.
 #[wasm_bindgen]
 pub struct PageSession {
-    repository: Repository<ChosenFiles, BoundedRuzstd>,
+    repository: Repository,
     verification: Option<VerificationRun>,
     database: Option<DatabaseReader>,
     /// The attachments of the snapshot that was looked into last, largest first.

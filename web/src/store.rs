@@ -1,11 +1,13 @@
 //! A repository in `File` objects, read inside a Worker.
 
+use msgvault_verifier::length::{to_u32, to_u64};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use js_sys::Uint8Array;
-use msgvault_verifier::store::{Entry, Source, Store, StoreError};
+use msgvault_verifier::store::{Store, StoreEntry, StoreError, StoreFile};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Blob, FileReaderSync};
 
@@ -26,7 +28,8 @@ pub struct ChosenFiles {
     folders: BTreeSet<String>,
     /// Folders that the browser would not list, and why: what is in them is unknown.
     refused_folders: BTreeMap<String, String>,
-    ahead: RefCell<Option<ReadAhead>>,
+    /// Behind a mutex, for which nobody ever waits in a Worker: a store may be shared between threads.
+    ahead: Mutex<Option<ReadAhead>>,
 }
 
 enum ChosenFile {
@@ -72,6 +75,10 @@ impl ChosenFiles {
 }
 
 impl ChosenFiles {
+    fn ahead(&self) -> MutexGuard<'_, Option<ReadAhead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn insert(&mut self, path: &str, chosen: ChosenFile) {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.add_folder(folder);
@@ -81,8 +88,8 @@ impl ChosenFiles {
 
     /// Whether a file is still the one that was chosen, as far as the browser can tell.
     ///
-    /// A browser compares the file with what it knew of it each time it is read anew, and not in between: whoever
-    /// found something wrong in a file asks again, because it may have been replaced meanwhile.
+    /// A browser compares the file with what it knew of it each time it is read anew, and not in between:
+    /// whoever found something wrong in a file asks again, because it may have been replaced meanwhile.
     pub(crate) fn still_chosen(&self, path: &str) -> Result<(), StoreError> {
         let Some(ChosenFile::File(file)) = self.chosen.get(path) else { return Ok(()) };
         let reader = FileReaderSync::new().map_err(|_| unavailable(path, NO_READER))?;
@@ -99,7 +106,7 @@ impl ChosenFiles {
     ///
     /// What cannot be had here is read, and fails, when it is asked for.
     pub(crate) async fn fetch(&self, path: &str, wanted: Range<u64>) {
-        let mut ahead = self.ahead.take().filter(|ahead| ahead.leads_to(path, wanted.start));
+        let mut ahead = self.ahead().take().filter(|ahead| ahead.leads_to(path, wanted.start));
         if wanted.end.saturating_sub(wanted.start) > MAX_AHEAD {
             return;
         }
@@ -111,13 +118,13 @@ impl ChosenFiles {
         if let Some(mut ahead) = ahead
             && ahead.hold(wanted).await.is_ok()
         {
-            self.ahead.replace(Some(ahead));
+            *self.ahead() = Some(ahead);
         }
     }
 }
 
 impl Store for ChosenFiles {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         if let Some(reason) = self.refused_folders.get(folder) {
             return Err(unavailable(folder, reason));
         }
@@ -129,21 +136,22 @@ impl Store for ChosenFiles {
             |path: &String| path.strip_prefix(&prefix).filter(|rest| !rest.contains('/')).map(str::to_owned);
         let below = |path: &&String| path.starts_with(&prefix);
         let folders = self.folders.range(prefix.clone()..).take_while(below).filter_map(inside);
-        let mut entries: Vec<Entry> = folders.map(|name| Entry { name, is_folder: true, len: 0 }).collect();
+        let mut entries: Vec<StoreEntry> =
+            folders.map(|name| StoreEntry { name, is_folder: true, len: 0 }).collect();
         for (path, chosen) in self.chosen.range(prefix.clone()..).take_while(|(path, _)| below(path)) {
             let Some(name) = inside(path) else { continue };
-            entries.push(Entry { name, is_folder: false, len: chosen.len() });
+            entries.push(StoreEntry { name, is_folder: false, len: chosen.len() });
         }
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         match self.chosen.get(path) {
             Some(ChosenFile::File(file)) => {
                 let reader = FileReaderSync::new().map_err(|_| unavailable(path, NO_READER))?;
                 let last = RefCell::new((0, Uint8Array::new_with_length(0)));
-                let (len, ahead) = (len_of(file), &self.ahead);
-                Ok(Box::new(BrowserFile { file, len, reader, path: path.to_owned(), ahead, last }))
+                let (len, files) = (len_of(file), self);
+                Ok(Box::new(BrowserFile { file, len, reader, path: path.to_owned(), files, last }))
             }
             Some(ChosenFile::Refused(reason)) => Err(unavailable(path, reason)),
             None if self.folders.contains(path) => Err(StoreError::NotAFile { path: path.to_owned() }),
@@ -175,7 +183,7 @@ struct BrowserFile<'a> {
     len: u64,
     reader: FileReaderSync,
     path: String,
-    ahead: &'a RefCell<Option<ReadAhead>>,
+    files: &'a ChosenFiles,
     /// Where the bytes that were read last begin, and the bytes.
     last: RefCell<(u64, Uint8Array)>,
 }
@@ -215,19 +223,19 @@ fn describe(error: &JsValue) -> String {
     }
 }
 
-impl Source for BrowserFile<'_> {
+impl StoreFile for BrowserFile<'_> {
     fn len(&self) -> u64 {
         self.len
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
-        let wanted = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        let wanted = to_u64(buffer.len());
         let end = offset.checked_add(wanted).filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| StoreError::Unreadable {
             path: self.path.clone(),
             reason: "it ends before the bytes that should be there".to_owned(),
         })?;
-        if self.ahead.borrow().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
+        if self.files.ahead().as_ref().is_some_and(|ahead| ahead.copy(&self.path, offset, buffer)) {
             return Ok(());
         }
         if wanted > READ_LEN {
@@ -238,14 +246,15 @@ impl Source for BrowserFile<'_> {
         let (start, bytes) = &mut *last;
         let read_until = start.saturating_add(u64::from(bytes.length()));
         if offset < *start || end > read_until {
-            // Headers and footers are read alone; whoever continues where the last read ended will continue again.
+            // Headers and footers are read alone; whoever continues where the last read ended will continue
+            // again.
             let goes_on = read_until > 0 && (*start..=read_until).contains(&offset);
             let until = if goes_on { self.len.min(offset.saturating_add(READ_LEN)) } else { end };
             *bytes = read(&self.reader, self.file, &self.path, offset..until)?;
             *start = offset;
         }
         // Both lie within what was read, which has far fewer than 2^32 bytes.
-        let within = |position: u64| u32::try_from(position - *start).unwrap_or(u32::MAX);
+        let within = |position: u64| to_u32(position - *start);
         bytes.subarray(within(offset), within(end)).copy_to(buffer);
         Ok(())
     }

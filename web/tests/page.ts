@@ -109,13 +109,22 @@ export async function report(page: Page): Promise<Report & { verified_at: string
   return JSON.parse(await download(page, () => page.click("text=Save report (JSON)")).then((bytes) => bytes.toString()));
 }
 
-/** A script that lets `free` checks through and holds back all others for ever, as a dead disk would. */
+/** A script that lets `free` checks through and holds back all others for ever, as a dead disk would. It says so once
+    the free ones have been answered. */
 export const holdChecks = (free: number) => `{
   const post = Worker.prototype.postMessage;
-  let left = ${free};
+  let left = ${free}, unanswered = ${free}, held = false;
+  const tell = () => { if (held && unanswered === 0) document.body.dataset.held = "true"; };
   Worker.prototype.postMessage = function (message, ...rest) {
-    if (message.call === "check" && left-- <= 0) document.body.dataset.held = "true";
-    else post.call(this, message, ...rest);
+    if (message.call === "check" && left-- <= 0) {
+      held = true;
+      tell();
+      return;
+    }
+    if (message.call === "check") this.addEventListener("message", (event) => {
+      if (event.data.id === message.id && !("progress" in event.data)) unanswered -= 1, tell();
+    });
+    post.call(this, message, ...rest);
   };
 }`;
 

@@ -24,6 +24,7 @@ test("the page that a program writes is the one that was built", () => {
 test("a daemon offers the page at /verify, where it works", async () => {
   const home = mkdtempSync(join(tmpdir(), "msgvault-home-"));
   writeFileSync(join(home, "config.toml"), "");
+  writeFileSync(join(home, "msgvault.db"), "");
   const daemon = spawn(join(PROGRAMS, "msgvault"), ["serve", "--home", home], { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<number | null>((done) => daemon.once("exit", done));
   try {

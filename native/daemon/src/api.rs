@@ -1,6 +1,7 @@
 //! What a daemon answers over HTTP. The bodies and codes are those of the Go program, so that clients of both
 //! programs get on with both daemons; docs/daemon.md lists them.
 
+use msgvault_verifier::length::to_u64;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +12,9 @@ use hyper::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
 use hyper::{Method, Request, StatusCode};
-use msgvault_freeze::identity::{API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER};
+use msgvault_freeze::identity::{
+    API_SCHEMA_VERSION, CHALLENGE_HEADER, Challenge, PROOF_HEADER, SHUTDOWN_PATH, TOKEN_HEADER, same_secret,
+};
 use msgvault_freeze::record::SERVICE;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
@@ -22,7 +25,7 @@ use super::guard::{self, Denied, Guard};
 use super::log::Level;
 use super::schedule::Board;
 use super::window::{BeginError, Window};
-use super::{DaemonEnvironment, Page};
+use super::{DaemonEnvironment, Page, Shutdown};
 
 /// A request has a token in it, and little more.
 const MAX_BODY: usize = 64 << 10;
@@ -34,11 +37,13 @@ const JSON: &str = "application/json";
 pub struct Api {
     pub(super) pid: u32,
     pub(super) version: &'static str,
-    pub(super) shutdown_token: String,
+    pub(super) shutdown: Shutdown,
     pub(super) guard: Guard,
     pub(super) gate: Gate,
     pub(super) window: Window,
     pub(super) board: Board,
+    /// The command line of a backup by hand.
+    pub(super) by_hand: String,
     pub(super) page: Page,
     pub(super) machine: DaemonEnvironment,
     pub(super) requests: AtomicU64,
@@ -93,7 +98,8 @@ impl Api {
         response
     }
 
-    /// A known path asked in another way is no route either, and does not tell the right one.
+    /// A known path with another method is not a route either, and the answer does not give the right one
+    /// away.
     async fn route(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/api/ping") => Ok(self.ping()),
@@ -102,6 +108,8 @@ impl Api {
             ("GET", "/verify") => Ok(self.page()),
             ("GET", "/api/v1/health") => self.health_in_full(&asked.headers),
             ("GET", "/api/v1/backup/status") => self.status(&asked.headers),
+            ("POST", SHUTDOWN_PATH) => Ok(self.shut_down(&asked.headers)),
+            ("POST", "/api/v1/cli/run") => self.run_command(&asked.headers),
             ("POST", "/api/v1/backup/freeze/begin") => self.begin(asked).await,
             ("POST", "/api/v1/backup/freeze/end") => self.end(asked),
             _ => Ok(not_found(asked)),
@@ -131,13 +139,24 @@ impl Api {
         let Some(challenge) = challenge.and_then(Challenge::parse) else {
             return error(StatusCode::BAD_REQUEST, "invalid_challenge", "Invalid daemon identity challenge");
         };
-        let proof = challenge.proof(&self.shutdown_token, self.pid);
+        let proof = challenge.proof(&self.shutdown.token, self.pid);
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
         if let Ok(proof) = HeaderValue::try_from(proof) {
             response.headers_mut().insert(PROOF_HEADER, proof);
         }
         response
+    }
+
+    /// For who has read the record, with or without an API key: the daemon ends in order, and answers first.
+    fn shut_down(&self, headers: &HeaderMap) -> Response {
+        let given = headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+        if !same_secret(given, self.shutdown.token.as_bytes()) {
+            let message = "Invalid or missing daemon shutdown token";
+            return error(StatusCode::UNAUTHORIZED, "unauthorized", message);
+        }
+        self.shutdown.asked.notify_one();
+        respond(StatusCode::ACCEPTED, JSON, r#"{"status":"shutting_down"}"#)
     }
 
     /// For everybody: what holds the gate is not told.
@@ -161,6 +180,13 @@ impl Api {
     fn status(&self, headers: &HeaderMap) -> Result<Response, Denied> {
         self.guard.authorize(headers)?;
         Ok(json(&self.board.status()))
+    }
+
+    /// What clients of the Go program ask their daemon for; only the words of the refusal reach the user.
+    fn run_command(&self, headers: &HeaderMap) -> Result<Response, Denied> {
+        self.guard.authorize(headers)?;
+        let message = format!("this daemon runs no commands; to make a backup, type: {}", self.by_hand);
+        Ok(error(StatusCode::NOT_IMPLEMENTED, "not_implemented", &message))
     }
 
     async fn begin(&self, asked: &Asked<'_>) -> Result<Response, Denied> {
@@ -224,7 +250,7 @@ impl<'a> Asked<'a> {
     /// Reads the body, bounded in size and time.
     async fn read(connection: &'a Connection, request: Request<Incoming>) -> Option<Self> {
         let (parts, body) = request.into_parts();
-        if body.size_hint().lower() > MAX_BODY as u64 {
+        if body.size_hint().lower() > to_u64(MAX_BODY) {
             return None;
         }
         let body = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await.ok()?.ok()?.to_bytes();

@@ -23,7 +23,7 @@ pub struct Cron {
 /// Why a schedule is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no schedule: {reason}; five fields are needed, as in \"0 3 * * *\" for every night at three"
+    "{text:?} is not a schedule: {reason}; five fields are needed, as in \"0 3 * * *\" for every night at three"
 )]
 pub struct CronError {
     text: String,

@@ -2,9 +2,9 @@
 //!
 //! A backup is made the same way by hand and by schedule, then; it asks this daemon to freeze like everybody.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -35,6 +35,21 @@ pub(super) struct Children {
     pub(super) hook_time: Duration,
     /// Becomes true when the daemon ends.
     pub(super) stop: watch::Receiver<bool>,
+}
+
+/// The line that makes a backup as the schedule does, for a shell.
+pub(super) fn by_hand(program: &Path, place: &[OsString]) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-+=:,".contains(char);
+    let quote = |word: &OsStr| {
+        let word = word.to_string_lossy();
+        if !word.is_empty() && word.chars().all(plain) {
+            return word.into_owned();
+        }
+        format!("'{}'", word.replace('\'', r"'\''"))
+    };
+    let words = [program.as_os_str()].into_iter().chain(place.iter().map(OsString::as_os_str));
+    let line: Vec<String> = words.map(quote).collect();
+    format!("{} backup create", line.join(" "))
 }
 
 /// How a child ended.
@@ -245,8 +260,8 @@ mod tests {
 
     /// A program that does what the script says.
     ///
-    /// Another process writes it: a child that another test is just starting would have a file that is open for
-    /// writing here for a moment, and what somebody may still write to cannot be run.
+    /// Another process writes it: a child that another test is just starting would have a file that is open
+    /// for writing here for a moment, and what somebody may still write to cannot be run.
     fn script(text: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 700 "$2""#;
@@ -261,6 +276,13 @@ mod tests {
         let (_stop, stopped) = watch::channel(false);
         let program = folder.path().join("program");
         children(program.to_str().unwrap(), &stopped).run(ScheduledJob::Create).await
+    }
+
+    #[test]
+    fn the_line_for_a_backup_by_hand_is_quoted() {
+        let place = ["--home", "/home/o'neil/my mail", "--repo", "/r"].map(OsString::from);
+        let line = by_hand(Path::new("/usr/bin/msgvault"), &place);
+        assert_eq!(line, r"/usr/bin/msgvault --home '/home/o'\''neil/my mail' --repo /r backup create");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! `msgvault serve`: the program that owns an archive home while it runs.
 //!
-//! It holds both locks of the data directory, serializes what changes the archive, lets backups freeze it over
-//! HTTP, and makes them itself when they are due. docs/daemon.md is about using it.
+//! It holds both locks of the data directory, serializes what changes the archive, lets backups freeze it
+//! over HTTP, and makes them itself when they are due. docs/daemon.md is about using it.
 
 pub mod api;
 pub mod connections;
@@ -25,7 +25,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use api::Api;
 use connections::Connection;
@@ -33,8 +33,9 @@ use gate::Gate;
 use guard::Guard;
 use job::Children;
 use log::Level;
-use msgvault_freeze::identity::Challenge;
+use msgvault_freeze::identity::{Challenge, SHUTDOWN_PATH};
 use msgvault_freeze::ownership::{Ownership, OwnershipError};
+use msgvault_freeze::process::ProcessIdentity;
 use record::{Facts, RuntimeRecord};
 use schedule::{Board, Schedule, Scheduler, StateFile};
 use window::Window;
@@ -139,7 +140,7 @@ pub fn listen_address(bind: &str, port: u16) -> Result<SocketAddr, ServeError> {
     Ok(SocketAddr::new(ip, port))
 }
 
-/// Runs until `stop` is ready, and then ends in order.
+/// Runs until `stop` is ready or a client who knows the shutdown token asks for it, and then ends in order.
 pub async fn serve(
     settings: Settings,
     machine: DaemonEnvironment,
@@ -157,6 +158,7 @@ pub async fn serve(
     let shutdown_token = Challenge::new(&*machine.random).to_hex();
     let facts = Facts {
         pid: settings.pid,
+        process: ProcessIdentity::of_this_process(),
         listens,
         version: settings.version,
         started_at: (machine.now)(),
@@ -167,14 +169,27 @@ pub async fn serve(
     let fields = [("address", listens.to_string()), ("pid", settings.pid.to_string())];
     machine.log(Level::Info, "listening", &fields);
 
-    let running = RunningDaemon::start(settings, &machine, listener, listens, shutdown_token, &record);
-    let signal = stop.await;
-    machine.log(Level::Info, "stopping", &[("signal", signal.to_owned())]);
+    let shutdown = Shutdown { token: shutdown_token, asked: Arc::default() };
+    let asked = Arc::clone(&shutdown.asked);
+    let running = RunningDaemon::start(settings, &machine, listener, listens, shutdown, &record);
+    let cause = tokio::select! {
+        signal = stop => ("signal", signal.to_owned()),
+        () = asked.notified() => ("request", SHUTDOWN_PATH.to_owned()),
+    };
+    machine.log(Level::Info, "stopping", &[cause]);
     running.end().await;
     drop(record);
     drop(ownership);
     machine.log(Level::Info, "stopped", &[]);
     Ok(())
+}
+
+/// How a client ends a daemon.
+struct Shutdown {
+    /// What it must know, which is in the record.
+    token: String,
+    /// Somebody who knew it asked.
+    asked: Arc<Notify>,
 }
 
 /// The tasks of a daemon.
@@ -194,7 +209,7 @@ impl RunningDaemon {
         machine: &DaemonEnvironment,
         listener: TcpListener,
         listens: SocketAddr,
-        shutdown_token: String,
+        shutdown: Shutdown,
         record: &Arc<RuntimeRecord>,
     ) -> Self {
         let gate = settings.gate;
@@ -208,6 +223,7 @@ impl RunningDaemon {
             machine.log(Level::Warn, &complaint, &[]);
         }
         let (program, place, hook_time) = (settings.program, settings.place, settings.hook_time);
+        let by_hand = job::by_hand(&program, &place);
         let scheduler = Scheduler {
             board: board.clone(),
             file,
@@ -219,11 +235,12 @@ impl RunningDaemon {
         let api = Api {
             pid: settings.pid,
             version: settings.version,
-            shutdown_token,
+            shutdown,
             guard: Guard::new(settings.api_key, listens),
             gate: gate.clone(),
             window: window.clone(),
             board,
+            by_hand,
             page: settings.page,
             machine: machine.clone(),
             requests: AtomicU64::new(0),

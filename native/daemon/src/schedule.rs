@@ -2,6 +2,8 @@
 
 mod state;
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use super::gate::{Gate, Rank};
 use super::log::Level;
 
 pub use state::StateFile;
-use state::{JobState, ScheduleState};
+use state::{History, JobState, ScheduleState};
 
 /// The clock is looked at so often at least: it can be set, and a machine can sleep.
 const GLANCE: Duration = Duration::from_mins(1);
@@ -146,7 +148,8 @@ struct JobStatus {
     schedule: String,
     next_at: Option<Timestamp>,
     running_since: Option<Timestamp>,
-    last: Option<RunResult>,
+    #[serde(flatten)]
+    history: History,
 }
 
 /// Runs what is due, for as long as it is polled.
@@ -206,7 +209,7 @@ impl Board {
             schedule: cron.text().to_owned(),
             next_at: shown.next.iter().find(|next| next.0 == job).map(|next| next.1),
             running_since: shown.running.filter(|running| running.job == job).map(|running| running.since),
-            last: shown.state.of(job).and_then(|state| state.last.clone()),
+            history: shown.state.of(job).map(|state| state.history.clone()).unwrap_or_default(),
         };
         Status { jobs: shown.plan.jobs().into_iter().map(job_status).collect() }
     }
@@ -255,8 +258,8 @@ impl<R: Runner> Scheduler<R> {
             for (job, cron) in jobs {
                 let (schedule, before) = (cron.text().to_owned(), shown.state.of(job));
                 if before.is_none_or(|state| state.schedule != schedule) {
-                    let last = before.and_then(|state| state.last.clone());
-                    shown.state.set(job, JobState { schedule, handled_until: now, last });
+                    let history = before.map(|state| state.history.clone()).unwrap_or_default();
+                    shown.state.set(job, JobState { schedule, handled_until: now, history });
                 }
             }
             shown.state.clone()
@@ -333,7 +336,7 @@ impl<R: Runner> Scheduler<R> {
             if result.verdict != JobVerdict::Interrupted {
                 state.handled_until = result.started_at.max(result.due_at);
             }
-            state.last = Some(result.clone());
+            state.history.note(result);
             shown.state.set(job, state);
             shown.state.clone()
         };
@@ -343,8 +346,13 @@ impl<R: Runner> Scheduler<R> {
     /// Writes the file beside the thread that answers clients: the disk can be busy with the very backup.
     async fn save(&self, state: ScheduleState) {
         let file = self.file.clone();
-        let saved = tokio::task::spawn_blocking(move || file.save(&state)).await;
-        if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        // It panics when the system refuses a thread.
+        let saving = AssertUnwindSafe(|| tokio::task::spawn_blocking(move || file.save(&state)));
+        let saved = match catch_unwind(saving) {
+            Ok(saving) => saving.await.unwrap_or_else(|error| Err(io::Error::other(error))),
+            Err(_) => Err(io::Error::other("the system refuses another thread")),
+        };
+        if let Err(error) = saved {
             let fields = [("path", self.file.path().display().to_string()), ("error", error.to_string())];
             self.machine.log(Level::Error, "the state of scheduled work cannot be kept", &fields);
         }

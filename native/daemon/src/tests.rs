@@ -14,7 +14,8 @@ impl LogRecorder {
     }
 }
 
-/// A machine whose clock begins at `start` and follows tokio's, which tests move, and whose randomness counts.
+/// A machine whose clock begins at `start` and follows tokio's, which tests move, and whose randomness
+/// counts.
 pub(super) fn machine_at(start: &str) -> (DaemonEnvironment, LogRecorder) {
     let start: Timestamp = start.parse().unwrap();
     let (began, counter, recorder) = (Instant::now(), AtomicU64::new(0), LogRecorder::default());

@@ -5,6 +5,7 @@
 
 mod error;
 mod http;
+mod shutdown;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::identity::{self, Challenge};
+use super::ownership;
 use super::record::{self, Record, SERVICE};
 use super::{FreezeError, Freezer};
 
@@ -60,7 +62,7 @@ pub struct Operation {
 }
 
 impl<'a> Daemon<'a> {
-    /// Finds the daemon of a data directory; `None` when no process that lives claims to be one.
+    /// Finds the daemon of a data directory; `None` when nobody answers for one and its lock is free.
     ///
     /// `key` is the configured API key, empty when there is none.
     pub fn find(
@@ -76,17 +78,17 @@ impl<'a> Daemon<'a> {
 
     /// Finds the daemon of a data directory, of whatever age and key: enough to end it.
     pub fn find_any(data_dir: &Path, random: &'a dyn Fn() -> u128) -> Result<Option<Self>, FreezeError> {
-        let mut doubt = None;
-        for record in record::all_live(data_dir)? {
-            // Asked before the daemon is, which may end in between.
-            let reused = record.is_older_than_its_process();
-            match Self::prove(record, random) {
+        let mut doubt: Option<FreezeError> = None;
+        for candidate in record::candidates(data_dir)? {
+            let proven = candidate.map_err(FreezeError::from);
+            match proven.and_then(|record| Ok(Self::prove(record, random)?)) {
                 Ok(daemon) => return Ok(Some(daemon)),
-                Err(error) if reused && error.is_of_a_stranger() => {}
                 Err(error) => doubt = doubt.or(Some(error)),
             }
         }
-        doubt.map_or(Ok(None), |error| Err(error.into()))
+        // Where the lock is free that a daemon holds as long as it lives, what nobody answers for was left
+        // behind.
+        doubt.filter(|_| !ownership::is_free(data_dir)).map_or(Ok(None), Err)
     }
 
     /// The daemon's record.
@@ -121,7 +123,7 @@ impl<'a> Daemon<'a> {
         let http = Http::new(&record.address).ok_or_else(|| DaemonError::Stranger {
             pid: record.pid,
             address: record.address.clone(),
-            reason: "that is no address".to_owned(),
+            reason: "that is not an address".to_owned(),
         })?;
         let daemon = Self { record, http, key: None, random };
         daemon.check_ping()?;
@@ -139,7 +141,7 @@ impl<'a> Daemon<'a> {
         let answer = self.ask("GET", "/api/ping", None, PROBE_TIMEOUT)?;
         let ping: Option<Ping> = if answer.status == 200 { answer.json() } else { None };
         match ping {
-            None => Err(self.stranger("what answers there is no msgvault daemon")),
+            None => Err(self.stranger("what answers there is not a msgvault daemon")),
             Some(ping) if ping.service != SERVICE => Err(self.stranger("another service answers there")),
             Some(ping) if ping.pid != self.record.pid => {
                 Err(self.stranger(&format!("the daemon of process {} answers there", ping.pid)))
@@ -217,7 +219,7 @@ impl<'a> Daemon<'a> {
         DaemonError::Stranger { pid, address, reason: reason.to_owned() }
     }
 
-    /// What an answer that is no success means.
+    /// What an answer other than success means.
     fn refusal(&self, answer: &Answer) -> DaemonError {
         let pid = self.record.pid;
         match (answer.status, &*answer.code()) {

@@ -12,6 +12,10 @@ use subtle::ConstantTimeEq;
 pub const CHALLENGE_HEADER: &str = "x-msgvault-daemon-challenge";
 /// The header that carries the proof.
 pub const PROOF_HEADER: &str = "x-msgvault-daemon-proof";
+/// The header that carries the shutdown token.
+pub const TOKEN_HEADER: &str = "x-msgvault-daemon-token";
+/// Where a daemon is told to end.
+pub const SHUTDOWN_PATH: &str = "/api/daemon/shutdown";
 /// The version of the protocol.
 pub const API_VERSION: &str = "1";
 /// The version of the schema of its answers.

@@ -1,10 +1,12 @@
 //! Who makes the writers of a live archive pause while it is pinned.
 //!
-//! A daemon that runs is asked to; where none runs, its locks are taken for the moment, so that none can start.
+//! A daemon that runs is asked to; where none runs, its locks are taken for the moment, so that none can
+//! start.
 
 pub mod client;
 pub mod identity;
 pub mod ownership;
+pub mod process;
 pub mod record;
 
 use std::path::{Path, PathBuf};

@@ -87,6 +87,19 @@ impl PresentLocks {
     }
 }
 
+/// Whether nobody holds the lock that a daemon holds as long as it lives; `false` where that cannot be asked.
+///
+/// Nobody else who asks is disturbed, and a daemon that starts in this very moment is told that it is held.
+pub fn is_free(data_dir: &Path) -> bool {
+    let opened = RelativePath::parse(DAEMON_LOCK)
+        .map_err(io::Error::other)
+        .and_then(|name| Dir::open(data_dir)?.open_file(&name));
+    match opened {
+        Ok(file) => file.try_lock_shared().map(|()| drop(Held(file))).is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 fn take(
     data_dir: &Path,
     name: &str,
@@ -199,6 +212,19 @@ mod tests {
             child.wait().unwrap();
             Ownership::take(home.path()).unwrap();
         }
+    }
+
+    #[test]
+    fn asking_whether_the_lock_is_free_does_not_create_it() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(is_free(home.path()));
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        let owner = Ownership::take(home.path()).unwrap();
+        assert!(!is_free(home.path()));
+        drop(owner);
+        assert!(is_free(home.path()));
+        drop(Ownership::take(home.path()).unwrap());
+        assert!(is_free(&home.path().join("missing")));
     }
 
     #[test]

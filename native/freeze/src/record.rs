@@ -1,5 +1,6 @@
 //! What a daemon tells about itself: `daemon.<pid>.json` in the data directory.
 
+use msgvault_verifier::length::to_u64;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,13 +10,23 @@ use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::path::RelativePath;
 use serde::Deserialize;
 
+use super::ownership;
+use super::process::{Life, ProcessIdentity};
+
 /// The service that this project's daemons name.
 pub const SERVICE: &str = "msgvault";
 
 /// A record has well under a kilobyte.
 const MAX_LEN: u64 = 64 << 10;
-/// A process that began so much earlier or later than the record says is another one, in milliseconds.
-const START_TOLERANCE: u64 = 2000;
+
+/// The boot in which the process runs.
+pub const BOOT_ID: &str = "boot_id";
+/// The PID namespace in which its number counts.
+pub const PID_NAMESPACE: &str = "pid_ns";
+/// When it began, in ticks since that boot.
+pub const START_TICKS: &str = "start_ticks";
+/// When it began, in milliseconds since 1970.
+pub const CREATE_TIME: &str = "create_time";
 
 /// A daemon's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +49,8 @@ pub struct Record {
     pub api_schema_version: String,
     /// `none`, or what the key hashes to.
     pub auth_fingerprint: String,
-    /// When the process began, in milliseconds since 1970, if told.
-    pub create_time: Option<u64>,
+    /// Which process the number stands for.
+    pub process: ProcessIdentity,
     /// The text that keys the proof of identity.
     pub shutdown_token: Option<String>,
     /// What it is still doing; none once it is ready.
@@ -60,7 +71,7 @@ pub enum RecordError {
     },
     /// It is not what a daemon writes.
     #[error(
-        "{} is no usable record of the daemon whose process lives: {reason}; remove the file if no daemon runs",
+        "{} is not a usable record of the daemon whose process lives: {reason}; remove the file if no daemon runs",
         path.display()
     )]
     Malformed {
@@ -71,36 +82,45 @@ pub enum RecordError {
     },
 }
 
-/// The daemon that seems to own a data directory, if its process lives.
+/// The record of the daemon that seems to own a data directory; none where a daemon's lock is free.
 pub fn live(data_dir: &Path) -> Result<Option<Record>, RecordError> {
-    Ok(all_live(data_dir)?.into_iter().next())
+    let mut found = candidates(data_dir)?;
+    if found.is_empty() || ownership::is_free(data_dir) {
+        return Ok(None);
+    }
+    found.sort_by_key(Result::is_err);
+    found.into_iter().next().transpose()
 }
 
-/// Every record of a data directory whose process lives.
+/// Every record of a data directory whose process may live; an error where it is not usable.
 ///
 /// Records of dead processes, of numbers that were given to another process since, and of other services do
-/// not count.
-pub fn all_live(data_dir: &Path) -> Result<Vec<Record>, RecordError> {
+/// not count. Those that stay are claims: a killed container's names a process that nobody here can know.
+pub fn candidates(data_dir: &Path) -> Result<Vec<Result<Record, RecordError>>, RecordError> {
     let unreadable = |path: PathBuf| move |source| RecordError::Unreadable { path, source };
     let dir = match Dir::open(data_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         dir => dir.map_err(unreadable(data_dir.to_owned()))?,
     };
-    let mut records = Vec::new();
+    let mut found = Vec::new();
     for name in dir.entries().map_err(unreadable(data_dir.to_owned()))? {
-        let Some(name) = name.text else { continue };
-        let Some(pid) = pid_of(&name).filter(|pid| platform::process_lives(u64::from(*pid))) else {
-            continue;
-        };
+        let Some((pid, name)) = name.text.and_then(|name| Some((pid_of(&name)?, name))) else { continue };
         let path = data_dir.join(&name);
-        let bytes = match read(&dir, &name) {
+        let record = match read(&dir, &name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            bytes => bytes.map_err(unreadable(path.clone()))?,
+            Err(source) => Err(RecordError::Unreadable { path, source }),
+            Ok(bytes) => parse(pid, &bytes).map_err(|reason| RecordError::Malformed { path, reason }),
         };
-        let found = parse(pid, &bytes).map_err(|reason| RecordError::Malformed { path, reason })?;
-        records.extend(found.filter(|record| !is_reused(record)));
+        match record {
+            Ok(None) => {}
+            Ok(Some(record)) if record.process.life(pid) == Life::Dead => {}
+            Ok(Some(record)) => found.push(Ok(record)),
+            // What cannot be read says nothing but its number.
+            Err(_) if !platform::process_lives(pid.into()) => {}
+            Err(error) => found.push(Err(error)),
+        }
     }
-    Ok(records)
+    Ok(found)
 }
 
 /// The name of a process's record.
@@ -121,7 +141,7 @@ fn read(dir: &Dir, name: &str) -> io::Result<Vec<u8>> {
     check_owner(&file)?;
     let mut bytes = Vec::new();
     file.take(MAX_LEN + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_LEN {
+    if to_u64(bytes.len()) > MAX_LEN {
         return Err(io::Error::other("it is too large for a record"));
     }
     Ok(bytes)
@@ -170,6 +190,14 @@ fn parse(pid: u32, bytes: &[u8]) -> Result<Option<Record>, String> {
     }
     let mut metadata = json.metadata;
     let mut text = |key: &str| metadata.remove(key);
+    // What cannot be read tells as little as none; who owns the record must be proven anyway.
+    let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    let process = ProcessIdentity {
+        boot_id: text(BOOT_ID),
+        pid_namespace: text(PID_NAMESPACE),
+        start_ticks: number(text(START_TICKS)),
+        create_time: number(text(CREATE_TIME)),
+    };
     let mut needed = |key: &str| text(key).ok_or_else(|| format!("it has no {key}"));
     let (host, port) = (needed("host")?, needed("port")?);
     let record = Record {
@@ -182,50 +210,11 @@ fn parse(pid: u32, bytes: &[u8]) -> Result<Option<Record>, String> {
         api_version: needed("api_version")?,
         api_schema_version: needed("api_schema_version")?,
         auth_fingerprint: needed("auth_fingerprint")?,
-        // One that cannot be read tells as little as none; who owns the record must be proven anyway.
-        create_time: text("create_time").and_then(|time| time.parse().ok()),
+        process,
         shutdown_token: text("shutdown_token"),
         startup_phase: text("startup_phase"),
     };
     Ok(Some(record))
-}
-
-impl Record {
-    /// Whether the process of this number began after the record was written, so that another one wrote it.
-    ///
-    /// A clock that was set forward meanwhile makes it seem so too: ask the daemon first.
-    pub fn is_older_than_its_process(&self) -> bool {
-        let Ok(started) = self.started_at.parse::<jiff::Timestamp>() else { return false };
-        let started = u64::try_from(started.as_millisecond()).unwrap_or(0);
-        process_start(self.pid).is_some_and(|actual| actual.saturating_sub(started) > START_TOLERANCE)
-    }
-}
-
-/// Whether the process that lives began at another time than the one that wrote the record.
-fn is_reused(record: &Record) -> bool {
-    match (record.create_time, process_start(record.pid)) {
-        (Some(told), Some(actual)) => told.abs_diff(actual) > START_TOLERANCE,
-        _ => false,
-    }
-}
-
-/// When a process began, in milliseconds since 1970, where the system tells.
-#[cfg(target_os = "linux")]
-fn process_start(pid: u32) -> Option<u64> {
-    /// The unit of `/proc` on every architecture that Linux still runs on.
-    const TICKS_PER_SECOND: u64 = 100;
-    let system = std::fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    let process = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses and can hold anything; the 22nd is wanted.
-    let (_, fields) = process.rsplit_once(')')?;
-    let ticks: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;
-    boot.checked_mul(1000)?.checked_add(ticks.checked_mul(1000)? / TICKS_PER_SECOND)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process_start(_: u32) -> Option<u64> {
-    None
 }
 
 #[cfg(test)]
@@ -254,6 +243,11 @@ mod tests {
         home
     }
 
+    /// The first record of a home, whoever holds its locks.
+    fn candidate(home: &Path) -> Result<Option<Record>, RecordError> {
+        candidates(home)?.into_iter().next().transpose()
+    }
+
     fn own_name() -> String {
         format!("daemon.{}.json", std::process::id())
     }
@@ -261,9 +255,9 @@ mod tests {
     #[test]
     fn a_live_daemon_is_found_by_its_record() {
         let home = home_with(&own_name(), &record(&[]));
-        let found = live(home.path()).unwrap().unwrap();
+        let found = candidate(home.path()).unwrap().unwrap();
         assert_eq!((found.pid, found.port, &*found.version), (std::process::id(), 4000, "dev"));
-        assert_eq!((found.create_time, found.startup_phase), (None, None));
+        assert_eq!((found.process.create_time, found.startup_phase), (None, None));
         assert_eq!(found.shutdown_token.as_deref(), Some("57"));
     }
 
@@ -272,41 +266,52 @@ mod tests {
         let own = std::process::id();
         let names = ["daemon.json", "daemon.0.json", "daemon.4194305.json", "daemon.x.json", "daemon.lock"];
         for name in names {
-            assert_eq!(live(home_with(name, "no record").path()).unwrap(), None, "{name}");
+            assert_eq!(candidate(home_with(name, "no record").path()).unwrap(), None, "{name}");
         }
         let padded = format!("daemon.0{own}.json");
-        assert_eq!(live(home_with(&padded, "no record").path()).unwrap(), None);
+        assert_eq!(candidate(home_with(&padded, "no record").path()).unwrap(), None);
         let other = record(&[(r#""service": "msgvault""#, r#""service": "other""#)]);
-        assert_eq!(live(home_with(&own_name(), &other).path()).unwrap(), None);
+        assert_eq!(candidate(home_with(&own_name(), &other).path()).unwrap(), None);
         assert_eq!(live(Path::new("/nowhere/at/all")).unwrap(), None);
     }
 
     #[test]
-    fn a_number_that_another_process_has_now_does_not_count() {
-        let Some(start) = process_start(std::process::id()) else { return };
-        for (told, counts) in [(start, true), (start + 2000, true), (start - 2001, false), (1, false)] {
-            let time = format!(r#""create_time": "{told}", "more""#);
-            let home = home_with(&own_name(), &record(&[(r#""more""#, &time)]));
-            assert_eq!(live(home.path()).unwrap().is_some(), counts, "{told}");
+    fn a_record_of_another_process_or_namespace_is_told_apart() {
+        let own = ProcessIdentity::of_this_process();
+        let (Some(boot), Some(namespace), Some(start)) = (own.boot_id, own.pid_namespace, own.create_time)
+        else {
+            return;
+        };
+        let table = [
+            (boot.as_str(), namespace.as_str(), start, true),
+            (&boot, &namespace, start + 2000, true),
+            (&boot, &namespace, start - 2001, false),
+            // Nobody here can know.
+            (&boot, "pid:[1]", 1, true),
+            ("another", &namespace, 1, true),
+        ];
+        for (boot, namespace, start, counts) in table {
+            let told =
+                format!(r#""boot_id": "{boot}", "pid_ns": "{namespace}", "create_time": "{start}", "more""#);
+            let home = home_with(&own_name(), &record(&[(r#""more""#, &told)]));
+            assert_eq!(candidate(home.path()).unwrap().is_some(), counts, "{told}");
         }
     }
 
     #[test]
-    fn a_record_can_be_older_than_its_process() {
-        let Some(start) = process_start(std::process::id()) else { return };
-        let text = |ms: u64| jiff::Timestamp::from_millisecond(ms.try_into().unwrap()).unwrap().to_string();
-        let table = [(text(start), false), (text(start - 2000), false), (text(start - 2001), true)];
-        for (told, older) in table.into_iter().chain([("soon".to_owned(), false)]) {
-            let home = home_with(&own_name(), &record(&[("2026-11-23T14:22:03Z", &told)]));
-            let found = live(home.path()).unwrap().unwrap();
-            assert_eq!(found.is_older_than_its_process(), older, "{told}");
-        }
+    fn a_record_without_a_held_lock_is_ignored() {
+        let home = home_with(&own_name(), &record(&[]));
+        assert_eq!(live(home.path()).unwrap(), None);
+        let owner = ownership::Ownership::take(home.path()).unwrap();
+        assert!(live(home.path()).unwrap().is_some());
+        drop(owner);
+        assert_eq!(live(home.path()).unwrap(), None);
     }
 
     #[test]
     fn a_time_of_creation_that_cannot_be_read_tells_nothing() {
         let home = home_with(&own_name(), &record(&[("\"more\": \"x\"", "\"create_time\": \"soon\"")]));
-        assert_eq!(live(home.path()).unwrap().unwrap().create_time, None);
+        assert_eq!(candidate(home.path()).unwrap().unwrap().process.create_time, None);
     }
 
     #[test]
@@ -321,17 +326,17 @@ mod tests {
         ];
         for damage in damages {
             let home = home_with(&own_name(), &record(damage));
-            let error = live(home.path()).unwrap_err();
+            let error = candidate(home.path()).unwrap_err();
             assert!(matches!(error, RecordError::Malformed { .. }), "{damage:?}: {error}");
         }
         let home = home_with(&own_name(), &" ".repeat(70_000));
-        assert!(matches!(live(home.path()), Err(RecordError::Unreadable { .. })));
+        assert!(matches!(candidate(home.path()), Err(RecordError::Unreadable { .. })));
     }
 
     #[test]
     fn no_link_is_followed_to_a_record() {
         let home = home_with("real.json", &record(&[]));
         std::os::unix::fs::symlink("real.json", home.path().join(own_name())).unwrap();
-        assert!(matches!(live(home.path()), Err(RecordError::Unreadable { .. })));
+        assert!(matches!(candidate(home.path()), Err(RecordError::Unreadable { .. })));
     }
 }

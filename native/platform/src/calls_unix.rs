@@ -41,22 +41,45 @@ pub(super) fn rename_at<Fd: AsFd>(
     Err(Errno::NOSYS.into())
 }
 
+/// Numbers by which Linux tells file systems.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod magic {
+    pub(super) const EXT: u32 = 0xef53;
+    pub(super) const XFS: u32 = 0x5846_5342;
+    pub(super) const BTRFS: u32 = 0x9123_683e;
+    pub(super) const BCACHEFS: u32 = 0xca45_1a4e;
+    pub(super) const F2FS: u32 = 0xf2f5_2010;
+    pub(super) const ZFS: u32 = 0x2fc1_2fc1;
+    pub(super) const TMPFS: u32 = 0x0102_1994;
+    pub(super) const OVERLAY: u32 = 0x794c_7630;
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_one_of<Fd: AsFd>(folder: Fd, kinds: &[u32]) -> bool {
+    let kind = fs::fstatfs(folder).ok().and_then(|found| u32::try_from(found.f_type).ok());
+    kind.is_some_and(|kind| kinds.contains(&kind))
+}
+
+/// Bytes that whoever runs this may still write to the file system that holds `folder`.
+pub(super) fn free_bytes<Fd: AsFd>(folder: Fd) -> Option<u64> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if is_one_of(&folder, &[magic::BTRFS, magic::BCACHEFS, magic::F2FS, magic::ZFS]) {
+        return None;
+    }
+    let found = fs::fstatvfs(folder).ok().filter(|found| found.f_blocks > 0)?;
+    // A part is kept for root.
+    let blocks = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
+    blocks.checked_mul(found.f_frsize)
+}
+
 /// Whether the whole file system that holds `folder` can be made durable at once.
 ///
 /// Only file systems count that are known to do so when asked: others write to their server or daemon (FUSE,
 /// SMB, 9p) and do not ask it to keep what it got.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn syncs_as_a_whole<Fd: AsFd>(folder: Fd) -> bool {
-    const EXT: u32 = 0xef53;
-    const XFS: u32 = 0x5846_5342;
-    const BTRFS: u32 = 0x9123_683e;
-    const BCACHEFS: u32 = 0xca45_1a4e;
-    const F2FS: u32 = 0xf2f5_2010;
-    const ZFS: u32 = 0x2fc1_2fc1;
-    const TMPFS: u32 = 0x0102_1994;
-    const OVERLAY: u32 = 0x794c_7630;
-    let kind = fs::fstatfs(folder).ok().and_then(|found| u32::try_from(found.f_type).ok());
-    kind.is_some_and(|kind| [EXT, XFS, BTRFS, BCACHEFS, F2FS, ZFS, TMPFS, OVERLAY].contains(&kind))
+    use magic::{BCACHEFS, BTRFS, EXT, F2FS, OVERLAY, TMPFS, XFS, ZFS};
+    is_one_of(folder, &[EXT, XFS, BTRFS, BCACHEFS, F2FS, ZFS, TMPFS, OVERLAY])
 }
 
 /// Whether the whole file system that holds `folder` can be made durable at once.

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use msgvault_verifier::Observer;
 
+use msgvault_verifier::length::to_unsigned;
+
 /// An observer that workers on other threads may call.
 pub type SharedObserver<'a> = &'a (dyn Observer + Sync);
 
@@ -13,14 +15,14 @@ pub struct Context<'a> {
     pub observer: SharedObserver<'a>,
     /// The time now.
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
-    /// 128 random bits a call.
+    /// 128 random bits per call.
     pub random: &'a (dyn Fn() -> u128 + Sync),
 }
 
 impl Context<'_> {
     /// Milliseconds since 1970 and randomness: what a ULID is made of.
     pub fn ulid_parts(&self) -> (u64, u128) {
-        let unix_ms = u64::try_from((self.now)().as_millisecond()).unwrap_or(0);
+        let unix_ms = to_unsigned((self.now)().as_millisecond());
         (unix_ms, (self.random)())
     }
 

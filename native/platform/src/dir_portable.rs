@@ -125,10 +125,22 @@ impl Dir {
         super::same_object(&self.root, &other.root)
     }
 
+    /// Whether an open file belongs to whoever runs this, as far as can be told; here nothing can be.
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn is_own(&self, _: &File) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// A second handle of the same folder.
     #[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { root: self.root.clone() })
+    }
+
+    /// Bytes that may still be written here, which nobody is asked for.
+    #[allow(clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn free_bytes(&self) -> Option<u64> {
+        None
     }
 
     /// Whether [`Self::sync_file_system`] makes everything durable here.

@@ -175,9 +175,21 @@ impl Dir {
         Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
     }
 
+    /// Whether an open file belongs to whoever runs this or to whom the folder belongs.
+    pub fn is_own(&self, file: &File) -> io::Result<bool> {
+        let owner = fs::fstat(file)?.st_uid;
+        Ok(owner == rustix::process::geteuid().as_raw() || owner == fs::fstat(&self.fd)?.st_uid)
+    }
+
     /// A second handle of the same folder.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()? })
+    }
+
+    /// Bytes that whoever runs this may still write to the folder's file system; none where it does not say
+    /// so, or packs what it is given and so takes more than it says.
+    pub fn free_bytes(&self) -> Option<u64> {
+        calls_unix::free_bytes(&self.fd)
     }
 
     /// Whether [`Self::sync_file_system`] makes everything durable here.
@@ -190,8 +202,8 @@ impl Dir {
         calls_unix::sync_file_system(&self.fd)
     }
 
-    /// Holds the folder against others who ask in this way, until it is let go; `false` when somebody else holds
-    /// it. Where folders cannot be held nobody is kept out.
+    /// Holds the folder against others who ask in this way, until it is let go; `false` when somebody else
+    /// holds it. Where folders cannot be held nobody is kept out.
     pub fn try_hold(&self) -> bool {
         let held = fs::flock(&self.fd, fs::FlockOperation::NonBlockingLockExclusive);
         held != Err(Errno::WOULDBLOCK)

@@ -12,6 +12,7 @@ mod dir_portable;
 #[cfg(unix)]
 mod dir_unix;
 mod durable;
+mod file_error;
 mod positioned;
 mod process;
 
@@ -26,8 +27,9 @@ pub use dir_unix::Dir;
 pub use durable::{
     create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
+pub use file_error::FileError;
 pub use positioned::{read_exact_at, write_all_at};
-pub use process::{hang_up, host_name, process_lives, terminate};
+pub use process::{ProcessState, hang_up, host_name, process_lives, process_scope, process_state};
 
 /// What a name stands for; a symbolic link stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,7 @@ fn is_link() -> io::Error {
 }
 
 fn not_a_file() -> io::Error {
-    io::Error::other("it is no regular file")
+    io::Error::other("it is not a regular file")
 }
 
 #[cfg(test)]

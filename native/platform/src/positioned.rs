@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io;
 
+#[cfg(windows)]
+use msgvault_verifier::length::to_u64;
+
 /// Fills `buffer` from `offset` on; fails when the file ends before.
 #[cfg(unix)]
 pub fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -24,7 +27,7 @@ pub fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io:
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         buffer = buffer.get_mut(count..).unwrap_or_default();
-        offset = offset.saturating_add(count as u64);
+        offset = offset.saturating_add(to_u64(count));
     }
     Ok(())
 }
@@ -38,7 +41,7 @@ pub fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Resul
             return Err(io::ErrorKind::WriteZero.into());
         }
         bytes = bytes.get(count..).unwrap_or_default();
-        offset = offset.saturating_add(count as u64);
+        offset = offset.saturating_add(to_u64(count));
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ fn a_file_system_that_syncs_as_a_whole_does_so() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_system_that_is_not_known_is_not_trusted_to_sync_as_a_whole() {
+fn an_unknown_file_system_is_not_synced_as_a_whole() {
     assert!(!Dir::open(std::path::Path::new("/proc")).unwrap().syncs_as_a_whole());
     if let Ok(memory) = Dir::open(std::path::Path::new("/dev/shm")) {
         assert!(memory.syncs_as_a_whole());

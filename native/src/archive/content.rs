@@ -11,8 +11,8 @@ use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 use msgvault_verifier::format::path::{PathError, RelativePath};
-use msgvault_verifier::store::{Source, StoreError};
-use msgvault_verifier::{FrameError, PackError, PackFile};
+use msgvault_verifier::store::{StoreError, StoreFile};
+use msgvault_verifier::{FrameError, Pack, ReadError};
 use rusqlite::Connection;
 
 use crate::decompress::Zstd;
@@ -92,7 +92,7 @@ pub enum ContentFault {
         /// The pack.
         pack: PackId,
         /// Why.
-        error: PackError,
+        error: ReadError,
     },
     /// The tables and the pack say different things.
     #[error("attachment_pack_index says where pack {pack} holds it, and the pack's footer says otherwise")]
@@ -229,14 +229,14 @@ impl Contents {
         Ok(Some(Content { len: entry.raw_len, reader }))
     }
 
-    fn open_pack(&self, pack: PackId, file: File) -> Result<PackFile<'static>, PackError> {
+    fn open_pack(&self, pack: PackId, file: File) -> Result<Pack<'static>, ReadError> {
         let source = Box::new(OpenFile::new(file, pack.path())?);
         let mut footers = lock(&self.footers);
         if let Some((_, entries)) = footers.iter().find(|(id, _)| *id == pack) {
-            return Ok(PackFile::with_footer(source, Arc::clone(entries)));
+            return Ok(Pack::with_footer(source, &Zstd, Arc::clone(entries)));
         }
         drop(footers);
-        let opened = PackFile::from_source(source)?;
+        let opened = Pack::new(source, &Zstd)?;
         footers = lock(&self.footers);
         footers.truncate(FOOTERS - 1);
         footers.push_front((pack, opened.footer()));
@@ -254,15 +254,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The raw bytes of an entry whose stored bytes, length and hash were checked.
-fn decode(
-    pack: &PackFile<'_>,
-    entry: &PackEntry,
-    mut file: File,
-) -> Result<Box<dyn Read + Send>, FrameError> {
+fn decode(pack: &Pack<'_>, entry: &PackEntry, mut file: File) -> Result<Box<dyn Read + Send>, FrameError> {
     if entry.raw_len <= IN_MEMORY {
-        return Ok(Box::new(Cursor::new(pack.read(entry, &Zstd, IN_MEMORY)?)));
+        return Ok(Box::new(Cursor::new(pack.read(entry, IN_MEMORY)?)));
     }
-    pack.stream(entry, &Zstd, &mut |_| ControlFlow::Continue(()))?;
+    pack.stream(entry, &mut |_| ControlFlow::Continue(()))?;
     let again = |error: io::Error| FrameError::Store(unreadable("the pack", &error));
     file.seek(SeekFrom::Start(entry.offset)).map_err(again)?;
     let stored = file.take(entry.stored_len);
@@ -286,7 +282,7 @@ impl OpenFile {
     }
 }
 
-impl Source for OpenFile {
+impl StoreFile for OpenFile {
     fn len(&self) -> u64 {
         self.len
     }

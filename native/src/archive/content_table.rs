@@ -1,12 +1,13 @@
 //! What an archive refers to, one content after another, in a temporary database.
 //!
-//! An archive can refer to millions of contents, and hash and path of each are needed from the pinned transaction
-//! to the end.
+//! An archive can refer to millions of contents, and hash and path of each are needed from the pinned
+//! transaction to the end.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, Row};
 
 use super::temporary::{self, TemporaryError};
@@ -89,7 +90,8 @@ impl ContentTable {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Notes what the contents of the contents from a position on are, and which of them the last snapshot lacks.
+    /// Notes what the contents of the contents from a position on are, and which of them the last snapshot
+    /// lacks.
     pub fn note(&self, from: u64, attachments: &[(Attachment, bool)]) -> Result<(), TemporaryError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached("INSERT INTO attachment VALUES (?1, ?2, ?3, ?4)")?;
@@ -100,7 +102,8 @@ impl ContentTable {
         Ok(())
     }
 
-    /// The noted attachments from a position on, all or those that are new, a page of them with their positions.
+    /// The noted attachments from a position on, all or those that are new, a page of them with their
+    /// positions.
     pub fn noted(&self, from: u64, only_new: bool) -> Result<Vec<(u64, Attachment)>, TemporaryError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
@@ -131,10 +134,10 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<BlobId> {
 fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     // Only natural numbers were written.
-    Ok(u64::try_from(number).unwrap_or(0))
+    Ok(to_unsigned(number))
 }
 
-/// A number as SQLite has them; larger ones are no position and no size of a file.
+/// A number as SQLite has them; larger ones are neither a position nor the size of a file.
 fn number(natural: u64) -> Result<i64, rusqlite::Error> {
     i64::try_from(natural).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

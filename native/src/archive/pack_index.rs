@@ -60,8 +60,8 @@ pub enum IndexFault {
 
 /// A connection that only reads, beside whoever writes.
 ///
-/// It is one that may write: whoever closes the database last removes the log, and one that is opened for reading
-/// alone makes a log and cannot remove it.
+/// It is one that may write: whoever closes the database last removes the log, and one that is opened for
+/// reading alone makes a log and cannot remove it.
 pub(super) fn connect(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags)?;

@@ -3,6 +3,7 @@
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{PathError, RelativePath};
 use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::length::to_unsigned;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
@@ -22,7 +23,8 @@ const TABLES: [(&str, &[&str]); 6] = [
 
 /// Every content that a row holds: `id`, `hash`, `path`, `size`, and `kind` 0 for contents, 1 for thumbnails.
 ///
-/// A row holds a content when hash and path are there and the path is no web address; `LIKE` ignores ASCII case.
+/// A row holds a content when hash and path are there and the path is not a web address; `LIKE` ignores ASCII
+/// case.
 const BEARING: &str = "
     bearing(id, hash, path, size, kind) AS (
         SELECT id, content_hash, storage_path, size, 0 FROM attachments
@@ -36,7 +38,7 @@ const BEARING: &str = "
 /// Every content that the archive refers to.
 #[derive(Debug)]
 pub struct RecordedContents {
-    /// Contents by smallest row, then thumbnails that are no contents, likewise.
+    /// Contents by smallest row, then thumbnails that are not contents, likewise.
     pub contents: ContentTable,
     /// Rows of `attachments`.
     pub rows: u64,
@@ -49,7 +51,7 @@ pub struct RecordedContents {
 #[non_exhaustive]
 pub enum SchemaError {
     /// The database is not an archive's.
-    #[error("this database is no msgvault archive: it has no table {missing}")]
+    #[error("this database is not a msgvault archive: it has no table {missing}")]
     NotAnArchive {
         /// Names of the tables that are missing, separated by commas.
         missing: String,
@@ -63,7 +65,9 @@ pub enum SchemaError {
         missing: String,
     },
     /// A hash that cannot be one.
-    #[error("row {row} of attachments has the hash {hash:?}, which is no SHA-256 of 64 lowercase hex digits")]
+    #[error(
+        "row {row} of attachments has the hash {hash:?}, which is not a SHA-256 of 64 lowercase hex digits"
+    )]
     BadHash {
         /// The row's `id`.
         row: i64,
@@ -71,14 +75,14 @@ pub enum SchemaError {
         hash: String,
     },
     /// A path that cannot be one.
-    #[error("row {row} of attachments has the path {path:?}, which is no text")]
+    #[error("row {row} of attachments has the path {path:?}, which is not text")]
     BadPath {
         /// The row's `id`.
         row: i64,
         /// What it holds.
         path: String,
     },
-    /// A path that leads out of the attachments or is no name for every file system.
+    /// A path that leads out of the attachments or is not a name on every file system.
     #[error("attachment {id} cannot be restored: {source}")]
     UnsafePath {
         /// The attachment.
@@ -98,7 +102,7 @@ pub enum SchemaError {
     },
     /// A file where there must be a folder.
     #[error(
-        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is no folder, so that a restore could place only one of them; one of the two paths is wrong"
+        "attachment {first} at {file:?} is in the way of attachment {second} at {below:?}: a file is not a folder, so that a restore could place only one of them; one of the two paths is wrong"
     )]
     FileAsFolder {
         /// The attachment that is in the way.
@@ -161,7 +165,7 @@ pub fn stats(connection: &Connection) -> Result<ArchiveStats, SchemaError> {
 fn count(connection: &Connection, sql: &str) -> Result<u64, SchemaError> {
     let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
     // Counts are never negative.
-    Ok(u64::try_from(count).unwrap_or(0))
+    Ok(to_unsigned(count))
 }
 
 fn date_range(connection: &Connection) -> Result<[String; 2], SchemaError> {
@@ -223,12 +227,12 @@ pub fn recorded_paths<E: From<SchemaError>>(
 
 /// Checks that no two contents are at what can be one file, and that no file is in the place of a folder.
 ///
-/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk, and what is below
-/// a path comes right after it.
+/// Paths that can be one file are brought together by SQLite's sort, which keeps them on disk, and what is
+/// below a path comes right after it.
 fn check_recorded_paths(connection: &Connection) -> Result<(), SchemaError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("place", 1, flags, |context| {
-        // What is no path is refused when its row comes.
+        // What is not a path is refused when its row comes.
         let text = context.get_raw(0).as_str().ok();
         Ok(text.and_then(|path| RelativePath::parse(path).ok()).map(|path| path.place()))
     })?;

@@ -14,6 +14,7 @@ use msgvault_platform as platform;
 use msgvault_verifier::Observer;
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::{self, RecordedContents, SchemaError};
@@ -23,8 +24,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Who waits inside of a checkpoint that empties the log keeps writers out as long.
 const EMPTYING_TIMEOUT: Duration = Duration::from_millis(100);
-/// SQLite's own waiting sleeps longer and longer, and beside restless writers it comes too late again and again
-/// while the others are frozen.
+/// SQLite's own waiting sleeps longer and longer, and beside restless writers it comes too late again and
+/// again while the others are frozen.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 const LOCK_TRIES: u32 = 5000;
 const CHECKPOINT_TRIES: u32 = 50;
@@ -225,7 +226,7 @@ impl Pinned {
         &self.database.file
     }
 
-    /// Bytes a page.
+    /// Bytes per page.
     pub fn page_size(&self) -> PageSize {
         self.page_size
     }
@@ -338,7 +339,7 @@ fn geometry(reader: &Connection, database: &DatabaseFile) -> Result<(PageSize, u
     let size = ask("page_size")?;
     let page_size = u32::try_from(size).ok().and_then(PageSize::new);
     let bad_size = || SessionError::BadPageSize { path: database.path.clone(), found: size };
-    let page_count = u64::try_from(ask("page_count")?).unwrap_or(0);
+    let page_count = to_unsigned(ask("page_count")?);
     Ok((page_size.ok_or_else(bad_size)?, page_count))
 }
 

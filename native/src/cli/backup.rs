@@ -7,7 +7,9 @@ mod restore;
 mod verify;
 
 use std::path::Path;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use msgvault_cli::Exit;
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
@@ -20,8 +22,6 @@ use crate::repo::lock::{self, LockError, LockRequest, Shared};
 use super::Invocation;
 use super::environment::pause;
 use super::failure::Failure;
-
-type OpenRepository = Repository<DirectoryStore, Zstd>;
 
 #[derive(clap::Subcommand)]
 pub(super) enum BackupCommand {
@@ -48,22 +48,72 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
 }
 
 impl Invocation<'_> {
-    fn open(&self) -> Result<OpenRepository, Failure> {
+    pub(super) fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
     }
 }
 
-/// This process, as it asks for a lock.
-fn lock_request<'a>(root: &'a Path, operation: &'a str, host: &'a str) -> LockRequest<'a> {
-    LockRequest { root, operation, host, pid: std::process::id().into(), force: false, pause: &pause }
+/// What to do about locks of others.
+#[derive(clap::Args)]
+struct LockArgs {
+    /// Break a lock that is in the way, even if its holder may be alive
+    #[arg(long)]
+    force_unlock: bool,
+    /// Wait so long for a lock that is in the way, such as `90s`, `5m` or `1h30m` [default: not at all]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    retry_lock: Option<Duration>,
 }
 
-/// Takes a shared lock for a reader; says so when a read-only medium has none.
-fn lock_shared(context: &Context<'_>, root: &Path, operation: &str) -> Result<Shared, LockError> {
+impl LockArgs {
+    fn patience(&self) -> Duration {
+        self.retry_lock.unwrap_or_default()
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or("give numbers with units, such as 90s, 5m or 1h30m")
+}
+
+/// This process, as it asks for a lock.
+fn lock_request<'a>(root: &'a Path, operation: &'a str, host: &'a str, args: &LockArgs) -> LockRequest<'a> {
+    LockRequest {
+        root,
+        operation,
+        host,
+        pid: std::process::id().into(),
+        force: args.force_unlock,
+        patience: args.patience(),
+        pause: &pause,
+    }
+}
+
+/// Takes a shared lock for a reader; says so when there is none for it.
+fn lock_shared(
+    context: &Context<'_>,
+    root: &Path,
+    operation: &str,
+    args: &LockArgs,
+) -> Result<Shared, LockError> {
     let host = platform::host_name();
-    let lock = lock::shared(context, &lock_request(root, operation, &host))?;
+    let lock = lock::shared(context, &lock_request(root, operation, &host, args))?;
     if let Shared::Unlocked(reason) = &lock {
         context.observer.warn(&format!("the repository is read without a lock: {reason}"));
     }
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("1h30m", 5400), ("0s", 0), ("2 hours", 7200)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "90", "-5m", "5 parsecs", "5m ago"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

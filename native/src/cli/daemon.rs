@@ -1,11 +1,13 @@
 //! `msgvault daemon`: asks about the daemon that runs, and ends it.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use msgvault_cli::Exit;
 use msgvault_freeze::client::{Daemon, Health};
-use msgvault_platform as platform;
 use msgvault_verifier::text::escape;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,7 +23,14 @@ const GLANCE: Duration = Duration::from_millis(50);
 #[derive(clap::Subcommand)]
 pub(super) enum DaemonCommand {
     /// Say whether a daemon runs, what it does, and how scheduled work went
-    Status,
+    ///
+    /// Ends with 0 when all is well, with 3 when scheduled work last failed or found problems, and with 1
+    /// when no daemon runs.
+    Status {
+        /// End with 3, too, when the last scheduled backup that succeeded is older, such as 26h or 90m
+        #[arg(long, value_name = "DURATION")]
+        max_age: Option<SignedDuration>,
+    },
     /// End the daemon in order
     Stop,
 }
@@ -38,6 +47,8 @@ struct Status {
     busy_since: Option<String>,
     /// What the daemon says about scheduled work.
     scheduled: Option<Value>,
+    /// Sentences about what the owner should look at.
+    problems: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -49,18 +60,22 @@ pub(super) fn run(invocation: &Invocation<'_>, command: &DaemonCommand) -> Resul
     let home = invocation.home()?;
     check_randomness()?;
     match command {
-        DaemonCommand::Status => {
+        DaemonCommand::Status { max_age } => {
             let daemon = Daemon::find(&home.data_dir, &home.server.api_key, &random)?;
-            status(invocation, daemon.as_ref())
+            status(invocation, daemon.as_ref(), *max_age)
         }
         DaemonCommand::Stop => {
             let nobody = || Failure::failed(format!("no daemon runs for {}", home.data_dir.display()));
-            stop(invocation, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
+            stop(invocation, &home.data_dir, &Daemon::find_any(&home.data_dir, &random)?.ok_or_else(nobody)?)
         }
     }
 }
 
-fn status(invocation: &Invocation<'_>, daemon: Option<&Daemon<'_>>) -> Result<Exit, Failure> {
+fn status(
+    invocation: &Invocation<'_>,
+    daemon: Option<&Daemon<'_>>,
+    max_age: Option<SignedDuration>,
+) -> Result<Exit, Failure> {
     let Some(daemon) = daemon else {
         let nothing = Status {
             running: false,
@@ -71,12 +86,14 @@ fn status(invocation: &Invocation<'_>, daemon: Option<&Daemon<'_>>) -> Result<Ex
             busy_with: None,
             busy_since: None,
             scheduled: None,
+            problems: Vec::new(),
         };
         invocation.output.result(&nothing, || "no daemon runs".to_owned())?;
         return Ok(Exit::Failed);
     };
     let record = daemon.record().clone();
     let Health { operation, .. } = daemon.health().map_err(Failure::failed)?;
+    let scheduled = daemon.scheduled().map_err(Failure::failed)?;
     let status = Status {
         running: true,
         pid: Some(record.pid),
@@ -85,10 +102,64 @@ fn status(invocation: &Invocation<'_>, daemon: Option<&Daemon<'_>>) -> Result<Ex
         started_at: Some(record.started_at),
         busy_with: operation.as_ref().map(|operation| operation.label.clone()),
         busy_since: operation.map(|operation| operation.started_at),
-        scheduled: daemon.scheduled().map_err(Failure::failed)?,
+        problems: problems(scheduled.as_ref(), max_age, Timestamp::now()),
+        scheduled,
     };
     invocation.output.result(&status, || text(&status))?;
-    Ok(Exit::Done)
+    Ok(if status.problems.is_empty() { Exit::Done } else { Exit::Problems })
+}
+
+fn jobs(scheduled: Option<&Value>) -> &[Value] {
+    scheduled.and_then(|scheduled| scheduled["jobs"].as_array()).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// What the owner should look at: jobs that failed since they last succeeded, hooks that told nobody, and
+/// backups that are too old.
+fn problems(scheduled: Option<&Value>, max_age: Option<SignedDuration>, now: Timestamp) -> Vec<String> {
+    let mut found = Vec::new();
+    for job in jobs(scheduled) {
+        let name = field(&job["job"]);
+        let failure = &job["last_failure"];
+        // Without a success, none is later than the failure.
+        if time(&failure["at"]).is_some_and(|at| time(&job["last_success_at"]).is_none_or(|well| well < at)) {
+            let (at, message) = (local(&failure["at"]), field(&failure["message"]));
+            found.push(format!("the last {name} failed at {at}: {message}"));
+        }
+        let hook = &job["last"]["hook"];
+        if hook["ok"] == false {
+            found.push(format!("the hook of the last {name} failed: {}", field(&hook["message"])));
+        }
+    }
+    let Some(max_age) = max_age else { return found };
+    let create = jobs(scheduled).iter().find(|job| job["job"] == "create").unwrap_or(&Value::Null);
+    match time(&create["last_success_at"]) {
+        None => found.push("no scheduled backup has succeeded yet".to_owned()),
+        Some(at) if now.duration_since(at) > max_age => {
+            let at = local(&create["last_success_at"]);
+            found.push(format!(
+                "the last scheduled backup that succeeded ended at {at}, more than {max_age:#} ago"
+            ));
+        }
+        Some(_) => {}
+    }
+    found
+}
+
+/// A text of the daemon, fit for a terminal.
+fn field(value: &Value) -> String {
+    escape(value.as_str().unwrap_or("?"))
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// A time as the clock on the wall shows it; anything else stays as it is.
+fn local(value: &Value) -> String {
+    match time(value) {
+        Some(time) => time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+        None => field(value),
+    }
 }
 
 fn text(status: &Status) -> String {
@@ -105,57 +176,86 @@ fn text(status: &Status) -> String {
         let label = if label.is_empty() { "work" } else { &label };
         let _ = write!(out, "\n  busy      {label} since {}", shown(&status.busy_since));
     }
-    let jobs = status.scheduled.as_ref().and_then(|scheduled| scheduled["jobs"].as_array());
-    for job in jobs.into_iter().flatten() {
+    for job in jobs(status.scheduled.as_ref()) {
         let _ = write!(out, "\n  {}", job_text(job));
     }
+    for problem in &status.problems {
+        let _ = write!(out, "\n  problem   {problem}");
+    }
     out
 }
 
-/// `create    0 3 * * *, next 2026-…, last ok at 2026-…`.
+/// `create    0 3 * * *, next 2026-…, last success 2026-…, last failure never`.
 fn job_text(job: &Value) -> String {
-    let field = |value: &Value| escape(value.as_str().unwrap_or("?"));
     let mut out = format!("{:<8}  {}", field(&job["job"]), field(&job["schedule"]));
-    if job["running_since"].is_string() {
-        let _ = write!(out, ", runs since {}", field(&job["running_since"]));
-    }
-    if job["next_at"].is_string() {
-        let _ = write!(out, ", next {}", field(&job["next_at"]));
-    }
-    let last = &job["last"];
-    if last.is_object() {
-        let _ = write!(out, ", last {} at {}", field(&last["verdict"]), field(&last["finished_at"]));
-        if last["message"].as_str().is_some_and(|message| !message.is_empty()) {
-            let _ = write!(out, ": {}", field(&last["message"]));
-        }
-        if last["hook"]["ok"] == false {
-            let _ = write!(out, "; its hook failed: {}", field(&last["hook"]["message"]));
+    let times = [
+        ("runs since", &job["running_since"]),
+        ("next", &job["next_at"]),
+        ("last success", &job["last_success_at"]),
+        ("last failure", &job["last_failure"]["at"]),
+    ];
+    for (what, at) in times {
+        if at.is_string() {
+            let _ = write!(out, ", {what} {}", local(at));
+        } else if what.starts_with("last") {
+            let _ = write!(out, ", {what} never");
         }
     }
     out
 }
 
-fn stop(invocation: &Invocation<'_>, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
+fn stop(invocation: &Invocation<'_>, data_dir: &Path, daemon: &Daemon<'_>) -> Result<Exit, Failure> {
     let pid = daemon.record().pid;
-    platform::terminate(pid).map_err(|error| Failure::failed(format!("process {pid}: {error}")))?;
-    let mut waited = Duration::ZERO;
-    while platform::process_lives(pid.into()) && is_there(invocation, daemon)? {
-        if waited >= STOP_TIME {
+    daemon.shut_down().map_err(Failure::failed)?;
+    let told = Instant::now();
+    while !daemon.has_ended(data_dir) {
+        if told.elapsed() >= STOP_TIME {
             let message = format!(
-                "the daemon (process {pid}) was told to end and has not within {} s; it may be finishing a backup",
+                "the daemon (process {pid}) was told to end and has not within {} s: it ends by itself when what it does is done, which `msgvault daemon status` may tell",
                 STOP_TIME.as_secs()
             );
             return Err(Failure::failed(message));
         }
         pause(GLANCE);
-        waited += GLANCE;
     }
     invocation.output.result(&StopReport { pid }, || format!("stopped the daemon (process {pid})"))?;
     Ok(Exit::Done)
 }
 
-/// Whether the daemon's record is still there: a parent that does not look after it leaves a dead process.
-fn is_there(invocation: &Invocation<'_>, daemon: &Daemon<'_>) -> Result<bool, Failure> {
-    let path = invocation.home()?.data_dir.join(msgvault_freeze::record::file_name(daemon.record().pid));
-    Ok(path.exists())
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn problems_are_failures_since_success_and_old_snapshots() {
+        let job = |job: &str, success: Value, failure: Value| {
+            let failure =
+                if failure.is_null() { failure } else { json!({ "at": failure, "message": "no disk" }) };
+            json!({ "jobs": [
+                { "job": job, "last_success_at": success, "last_failure": failure, "last": null }
+            ] })
+        };
+        let (early, late) = (json!("2026-11-23T02:10:00Z"), json!("2026-11-24T02:10:00Z"));
+        let now: Timestamp = "2026-11-25T02:10:00Z".parse().unwrap();
+        let (day, two) = (SignedDuration::from_hours(23), SignedDuration::from_hours(26));
+        let table = [
+            (job("create", late.clone(), early.clone()), None, 0),
+            (job("create", early.clone(), late.clone()), None, 1),
+            (job("verify", Value::Null, late.clone()), None, 1),
+            (job("create", late.clone(), Value::Null), Some(two), 0),
+            (job("create", late.clone(), Value::Null), Some(day), 1),
+            (job("create", Value::Null, late.clone()), Some(two), 2),
+            (job("verify", late, early), Some(two), 1),
+            (json!({ "jobs": [] }), None, 0),
+            (json!({ "jobs": [] }), Some(two), 1),
+        ];
+        for (scheduled, max_age, count) in table {
+            let found = problems(Some(&scheduled), max_age, now);
+            assert_eq!(found.len(), count, "{scheduled} {max_age:?}: {found:?}");
+        }
+        assert_eq!(problems(None, None, now), Vec::<String>::new());
+        assert_eq!(problems(None, Some(two), now).len(), 1, "a daemon that schedules nothing");
+    }
 }

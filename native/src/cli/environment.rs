@@ -33,8 +33,8 @@ impl<'p> Machine<'p> {
 
     /// Lets the first signal stop a run in order, and a second SIGINT or SIGTERM end the program at once.
     ///
-    /// Hang-ups come in pairs, one passed on by the shell and one when the shell ends, and nobody means anything
-    /// by the second.
+    /// Hang-ups come in pairs, one passed on by the shell and one when the shell ends, and nobody means
+    /// anything by the second.
     pub(super) fn catch_signals(&self) -> Result<(), Failure> {
         let caught = || -> io::Result<()> {
             for signal in [SIGINT, SIGTERM] {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use msgvault_cli::{Exit, VerifyError};
+use msgvault_cli::{Exit, Unreported, VerifyError};
 use msgvault_daemon::ServeError;
 use msgvault_freeze::FreezeError;
 use msgvault_verifier::repository::{OpenError, SelectError};
@@ -51,6 +51,7 @@ failures! {
     ServeError => |_| Exit::Failed,
     CreateError => of_create,
     RestoreError => of_restore,
+    Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +12,22 @@ use jiff::tz::TimeZone;
 use msgvault_cli::{Exit, NO_PAGE, PAGE};
 use msgvault_daemon::cron::Cron;
 use msgvault_daemon::gate::Gate;
+use msgvault_daemon::log::Level;
 use msgvault_daemon::schedule::Schedule;
 use msgvault_daemon::{self as daemon, Clock, DaemonEnvironment, Settings};
 use msgvault_platform as platform;
+use msgvault_verifier::repository::read_config;
+use msgvault_verifier::store::DirectoryStore;
 
 use crate::home::{BackupSettings, Home};
 
 use super::Invocation;
 use super::environment::{check_randomness, cwd, random};
 use super::failure::Failure;
+
+/// Clients of the Go program end a daemon whose version is an older one of theirs; one that begins with no
+/// digit is not.
+const VERSION: &str = concat!("rust-", env!("CARGO_PKG_VERSION"));
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -34,6 +41,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit, Failure> {
     let home = invocation.home()?;
+    check_archive(&home)?;
     let server = &home.server;
     let bind = args.bind.as_deref().unwrap_or(&server.bind_addr);
     let now: Clock = Arc::new(Timestamp::now);
@@ -41,7 +49,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
         data_dir: home.data_dir.clone(),
         listen: daemon::listen_address(bind, args.port.unwrap_or(server.api_port))?,
         api_key: server.api_key.clone(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
         pid: std::process::id(),
         gate: Gate::new(now.clone()),
         plan: plan(invocation, &home.backup)?,
@@ -53,6 +61,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
     };
     check_randomness()?;
     let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(print) };
+    announce(invocation, &machine, &settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
     // Nothing that is left may hold up the end.
@@ -60,7 +69,67 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-/// What the configuration schedules; a schedule without a repository is refused now and not at three at night.
+/// A daemon without an archive has nothing to keep, and most likely another folder was meant.
+fn check_archive(home: &Home) -> Result<(), Failure> {
+    let reason = match std::fs::metadata(&home.database) {
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(_) => "it is not a regular file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::failed(format!(
+        "there is no archive to serve at {}: {reason}; name the archive's home with --home or MSGVAULT_HOME",
+        home.database.display()
+    )))
+}
+
+/// Logs what is scheduled for which repository, and whether that can be reached: now, and not at three at
+/// night.
+fn announce(invocation: &Invocation<'_>, machine: &DaemonEnvironment, settings: &Settings) {
+    let Schedule { create, verify, .. } = &settings.plan;
+    if create.is_none() {
+        machine.log(Level::Warn, "no backups are scheduled", &[]);
+    }
+    for (job, cron) in [("create", create), ("verify", verify)] {
+        let Some(cron) = cron else { continue };
+        let next = cron.next_after((machine.now)(), &settings.zone);
+        let next = next.map(|next| {
+            next.to_zoned_datetime(settings.zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+        });
+        let fields = [
+            ("job", job.to_owned()),
+            ("schedule", cron.text().to_owned()),
+            ("next", next.unwrap_or_else(|| "never".to_owned())),
+        ];
+        machine.log(Level::Info, "scheduled", &fields);
+    }
+    if create.is_none() && verify.is_none() {
+        return;
+    }
+    match reach(invocation) {
+        Ok(repository) => {
+            let fields = [("repository", repository.display().to_string())];
+            machine.log(Level::Info, "the repository can be reached", &fields);
+        }
+        Err(failure) => {
+            let fields = [("error", failure.message)];
+            machine.log(
+                Level::Error,
+                "the repository cannot be reached: scheduled work fails until it can",
+                &fields,
+            );
+        }
+    }
+}
+
+/// The repository's folder, after a look at its configuration.
+fn reach(invocation: &Invocation<'_>) -> Result<PathBuf, Failure> {
+    let repository = invocation.repo()?;
+    read_config(&DirectoryStore::new(&repository))?;
+    Ok(repository)
+}
+
+/// What the configuration schedules; a schedule without a repository is refused now and not at three at
+/// night.
 fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule, Failure> {
     let cron = |setting: &str, text: &Option<String>| -> Result<Option<Cron>, Failure> {
         let parsed = text.as_deref().map(Cron::parse).transpose();

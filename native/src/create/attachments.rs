@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use msgvault_verifier::format::attachment_list::{self, Attachment};
 use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::length::{to_u32, to_u64, to_usize};
 
 use super::parent::Parent;
 use super::{Capture, CreateError, stop_if_cancelled};
@@ -102,7 +103,7 @@ pub(super) fn store(
             attachments.push((attachment, is_new));
         }
         table.note(position, &attachments)?;
-        position += count(attachments.len());
+        position += to_u64(attachments.len());
     }
     // Every content is what its hash says before a list is written.
     if let Some(last) = last {
@@ -124,11 +125,11 @@ fn hand_over(
         let ticket = sink.add_expected_stream(Box::new(large), content.len, recorded.id)?;
         return Ok((ticket, content.len));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(content.len).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(to_usize(content.len));
     // One byte more than announced is enough to get another hash.
     let read = content.reader.take(content.len.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| content_error(contents.unreadable(recorded, error)))?;
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let size = to_u64(bytes.len());
     capture.context.observer.advance(size);
     Ok((sink.add_expected(bytes, recorded.id)?, size))
 }
@@ -163,10 +164,6 @@ fn write_lists(
     Ok(lists)
 }
 
-fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
-}
-
 /// A list of captured attachments.
 struct List {
     table: Arc<ContentTable>,
@@ -180,11 +177,11 @@ impl List {
     }
 
     fn reader(&self) -> ListReader<'_> {
-        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        let count = to_u32(self.count);
         ListReader {
             list: self,
             next: 0,
-            encoder: Some(attachment_list::Encoder::new(count)),
+            encoder: Some(attachment_list::ListEncoder::new(count)),
             bytes: Cursor::default(),
         }
     }
@@ -202,7 +199,7 @@ struct ListReader<'l> {
     /// The position behind the last attachment that was encoded.
     next: u64,
     /// None once the end was encoded.
-    encoder: Option<attachment_list::Encoder>,
+    encoder: Option<attachment_list::ListEncoder>,
     bytes: Cursor<Vec<u8>>,
 }
 
@@ -242,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_is_streamed_is_the_list_that_is_encoded_whole() {
+    fn a_streamed_list_equals_one_encoded_whole() {
         let attachment = |n: u16| Attachment { id: BlobId::of(&n.to_le_bytes()), size: n.into() };
         let noted: Vec<(Attachment, bool)> = (0..2500).map(|n| (attachment(n), n % 3 == 0)).collect();
         let table = Arc::new(ContentTable::new().unwrap());
@@ -250,9 +247,9 @@ mod tests {
         for only_new in [false, true] {
             let listed: Vec<Attachment> =
                 noted.iter().filter(|(_, is_new)| *is_new || !only_new).map(|(item, _)| *item).collect();
-            let list = List { table: Arc::clone(&table), only_new, count: count(listed.len()) };
+            let list = List { table: Arc::clone(&table), only_new, count: to_u64(listed.len()) };
             let expected = attachment_list::encode(&listed);
-            assert_eq!(list.encoded_len(), count(expected.len()));
+            assert_eq!(list.encoded_len(), to_u64(expected.len()));
             // A stream is opened more than once.
             for _ in 0..2 {
                 let mut streamed = Vec::new();

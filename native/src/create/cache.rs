@@ -10,6 +10,7 @@ use msgvault_verifier::format::config::RepoId;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::page_hash::{self, PageHashObject, PageHashes};
+use msgvault_verifier::length::to_u32;
 
 fn path(folder: &Path, repo: &RepoId) -> PathBuf {
     folder.join(format!("{repo}.hashmap"))
@@ -50,7 +51,7 @@ pub(super) fn write(
     }
     let id = snapshot.as_str().as_bytes();
     let mut file = platform::create_new(&unfinished)?;
-    file.write_all(&u32::try_from(id.len()).unwrap_or(u32::MAX).to_le_bytes())?;
+    file.write_all(&to_u32(id.len()).to_le_bytes())?;
     file.write_all(id)?;
     file.write_all(&hashes.encode())?;
     drop(file);

@@ -6,6 +6,7 @@ use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::manifest::Database;
 use msgvault_verifier::format::page_hash::{PageHashDelta, PageHashes};
 use msgvault_verifier::format::page_map::{MapKind, PageMap, Run};
+use msgvault_verifier::length::{to_u32, to_u64};
 use msgvault_verifier::snapshot::Maps;
 
 use super::plan::PlannedRun;
@@ -93,12 +94,12 @@ fn page_map(
         let id = sink.id_of(run.blob)?;
         let blob_index = *positions.entry(id).or_insert_with(|| {
             blobs.push(id);
-            u32::try_from(blobs.len() - 1).unwrap_or(u32::MAX)
+            to_u32(blobs.len() - 1)
         });
         runs.push(Run {
             start_page: run.start_page,
             // At most the pages of one blob.
-            page_count: u32::try_from(run.page_count).unwrap_or(u32::MAX),
+            page_count: to_u32(run.page_count),
             blob_index,
             blob_offset: run.offset,
         });
@@ -110,7 +111,7 @@ fn page_map(
 fn hash_delta(base: &Maps, new: &PageHashes) -> PageHashDelta {
     let old = &base.hashes.hashes;
     let changed = |(position, hash): (usize, &PageHash)| {
-        (old.get(position) != Some(hash)).then(|| (u64::try_from(position).unwrap_or(u64::MAX), *hash))
+        (old.get(position) != Some(hash)).then(|| (to_u64(position), *hash))
     };
     let (pages, hashes) = new.hashes.iter().enumerate().filter_map(changed).unzip();
     PageHashDelta { page_size: new.page_size, page_count: new.page_count(), pages, hashes }

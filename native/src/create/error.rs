@@ -119,7 +119,7 @@ pub enum ExtrasError {
         path: PathBuf,
     },
     /// A name that the format cannot hold.
-    #[error("{} has a name that is no UTF-8, which a backup cannot hold; rename it", path.display())]
+    #[error("{} has a name that is not UTF-8, which a backup cannot hold; rename it", path.display())]
     NotText {
         /// The file.
         path: PathBuf,

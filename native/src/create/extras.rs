@@ -9,6 +9,7 @@ use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::extras::{self, ExtraFile};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::{ExtraPath, RelativePath};
+use msgvault_verifier::length::{to_u64, to_usize};
 
 use super::{Capture, CreateError, ExtrasError, stop_if_cancelled};
 use crate::phase;
@@ -97,7 +98,7 @@ pub(super) fn store(
         Some(sink.id_of(tree)?)
     };
     let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
-    Ok(CapturedExtras { tree, files: u64::try_from(files.len()).unwrap_or(u64::MAX), bytes })
+    Ok(CapturedExtras { tree, files: to_u64(files.len()), bytes })
 }
 
 fn hand_over(
@@ -111,10 +112,10 @@ fn hand_over(
     if len >= STREAM_FROM {
         return Ok((sink.add_stream(Box::new(file), len)?, len));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(to_usize(len));
     // What is appended meanwhile belongs to the next snapshot.
     opened.take(len).read_to_end(&mut bytes).map_err(unreadable(&full))?;
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let size = to_u64(bytes.len());
     capture.context.observer.advance(size);
     Ok((sink.add(bytes)?, size))
 }

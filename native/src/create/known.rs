@@ -3,30 +3,30 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use msgvault_verifier::PackFile;
 use msgvault_verifier::format::id::{BlobId, PackId};
+use msgvault_verifier::repository::{BlobSet, Repository};
 
-use super::Repo;
-
-/// The blobs that the repository really holds: an index names them, their pack is there, and its footer agrees.
+/// The blobs that the repository really holds: an index names them, their pack is there, and its footer
+/// agrees.
 ///
-/// A pack's footer is read once, when the first of its blobs is asked for. One bit a blob is remembered. What was
-/// found damaged is not held, whatever the footer says, so that it is stored again.
+/// A pack's footer is read once, when the first of its blobs is asked for. One bit per blob is remembered.
+/// What was found damaged is not held, whatever the footer says, so that it is stored again.
 pub(super) struct KnownBlobs<'r> {
-    repository: &'r Repo,
+    repository: &'r Repository,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     opened: HashSet<PackId>,
-    confirmed: Vec<u64>,
+    confirmed: BlobSet,
     distrusted: HashSet<BlobId>,
 }
 
 impl<'r> KnownBlobs<'r> {
-    pub(super) fn of(repository: &'r Repo) -> Self {
-        Self { repository, state: Mutex::default() }
+    pub(super) fn of(repository: &'r Repository) -> Self {
+        let confirmed = BlobSet::new(repository.index());
+        let state = State { opened: HashSet::new(), confirmed, distrusted: HashSet::new() };
+        Self { repository, state: Mutex::new(state) }
     }
 
     /// From now on a blob is not held.
@@ -44,23 +44,22 @@ impl<'r> KnownBlobs<'r> {
             return false;
         }
         if state.opened.insert(location.pack) {
-            state.confirmed.resize(index.len().div_ceil(64), 0);
             self.confirm(location.pack, &mut state.confirmed);
         }
-        state.confirmed.get(position / 64).is_some_and(|word| (word >> (position % 64)) & 1 == 1)
+        state.confirmed.contains(position)
     }
 
     /// Marks every blob for which the pack's footer says what the index says.
-    fn confirm(&self, pack: PackId, confirmed: &mut [u64]) {
+    fn confirm(&self, pack: PackId, confirmed: &mut BlobSet) {
         let index = self.repository.index();
-        let Ok(file) = PackFile::open(self.repository.store(), pack) else { return };
+        let Ok(file) = self.repository.pack(pack) else { return };
         for entry in file.entries() {
             let Some(position) = index.position(&entry.id) else { continue };
             let agrees = index.at(position).is_some_and(|location| {
                 location.pack == pack && location.check(std::slice::from_ref(entry)).is_ok()
             });
-            if let Some(word) = confirmed.get_mut(position / 64).filter(|_| agrees) {
-                *word |= 1 << (position % 64);
+            if agrees {
+                confirmed.insert(position);
             }
         }
     }

@@ -10,13 +10,13 @@ use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::{Manifest, ManifestError};
 use msgvault_verifier::format::page_map::{self, MapKind};
-use msgvault_verifier::repository::LoadError;
+use msgvault_verifier::repository::{LoadError, Repository};
 use msgvault_verifier::snapshot::{
     ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_manifest, visit_attachments,
 };
 
 use super::known::KnownBlobs;
-use super::{CreateError, CreateRequest, Repo, cache};
+use super::{CreateError, CreateRequest, cache};
 
 /// A chain of more deltas is not begun.
 const MAX_DEPTH: u64 = 29;
@@ -35,9 +35,10 @@ pub(super) struct Parent {
     pub(super) allows_delta: bool,
 }
 
-/// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the more.
+/// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the
+/// more.
 pub(super) fn find(
-    repository: &Repo,
+    repository: &Repository,
     known: &KnownBlobs<'_>,
     context: &Context<'_>,
     request: &CreateRequest<'_>,
@@ -62,7 +63,7 @@ pub(super) fn find(
 }
 
 fn load(
-    repository: &Repo,
+    repository: &Repository,
     known: &KnownBlobs<'_>,
     manifest: Manifest,
     observer: &dyn Observer,
@@ -88,7 +89,7 @@ fn load(
 }
 
 /// Has the maps of a damaged chain stored again, should the new ones turn out to be the same.
-fn distrust_maps(repository: &Repo, known: &KnownBlobs<'_>, manifest: &Manifest) {
+fn distrust_maps(repository: &Repository, known: &KnownBlobs<'_>, manifest: &Manifest) {
     let chain = chain_objects(repository, manifest).unwrap_or_default();
     let maps = chain.into_iter().flat_map(|(_, map, hashes)| [map, hashes]);
     maps.chain(manifest.db.page_map).chain(manifest.db.page_hash_map).for_each(|id| known.distrust(id));
@@ -97,7 +98,7 @@ fn distrust_maps(repository: &Repo, known: &KnownBlobs<'_>, manifest: &Manifest)
 /// Loads the maps; the hashes come from the cache if they are proven to be the same and the repository holds
 /// them too, since what builds upon them needs them there.
 fn load_maps(
-    repository: &Repo,
+    repository: &Repository,
     known: &KnownBlobs<'_>,
     manifest: &Manifest,
     request: &CreateRequest<'_>,
@@ -116,8 +117,9 @@ fn load_maps(
     ChainReader::default().load(repository, manifest)
 }
 
-/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their keyframe.
-fn allows_delta(repository: &Repo, manifest: &Manifest) -> bool {
+/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their
+/// keyframe.
+fn allows_delta(repository: &Repository, manifest: &Manifest) -> bool {
     if manifest.db.map_chain_depth >= MAX_DEPTH {
         return false;
     }
@@ -144,7 +146,7 @@ impl Parent {
     }
 
     /// Whether its lists hold an attachment, with this size.
-    pub(super) fn lists(&self, repository: &Repo, attachment: &Attachment) -> bool {
+    pub(super) fn lists(&self, repository: &Repository, attachment: &Attachment) -> bool {
         let listed = self.attachments.as_ref();
         listed.and_then(|listed| listed.size(repository, &attachment.id)) == Some(attachment.size)
     }
@@ -158,7 +160,7 @@ impl Parent {
     }
 }
 
-/// What the lists of a snapshot hold; 8 bytes a blob of the repository.
+/// What the lists of a snapshot hold; 8 bytes per blob of the repository.
 #[derive(Default)]
 struct Listed {
     /// The size of every listed attachment by its position in the index, `NOT_LISTED` for other blobs.
@@ -172,7 +174,7 @@ struct Listed {
 const NOT_LISTED: u64 = u64::MAX;
 
 impl Listed {
-    fn load(repository: &Repo, manifest: &Manifest) -> Result<Self, SnapshotError> {
+    fn load(repository: &Repository, manifest: &Manifest) -> Result<Self, SnapshotError> {
         let mut listed = Self { sizes: vec![NOT_LISTED; repository.index().len()], ..Self::default() };
         visit_attachments(repository, manifest, &mut |Attachment { id, size }| {
             listed.len += 1;
@@ -185,7 +187,7 @@ impl Listed {
         Ok(listed)
     }
 
-    fn size(&self, repository: &Repo, id: &BlobId) -> Option<u64> {
+    fn size(&self, repository: &Repository, id: &BlobId) -> Option<u64> {
         match repository.index().position(id) {
             Some(position) => self.sizes.get(position).copied().filter(|size| *size != NOT_LISTED),
             None => self.elsewhere.get(id).copied(),

@@ -1,9 +1,10 @@
 //! Changed pages into blobs.
 //!
-//! A range of at least [`OWN_BLOB_PAGES`] pages becomes blobs of its own, cut at [`BLOB_PAGES`]; shorter ranges
-//! are collected into shared blobs, so that scattered changes do not mean a blob each.
+//! A range of at least [`OWN_BLOB_PAGES`] pages becomes blobs of its own, cut at [`BLOB_PAGES`]; shorter
+//! ranges are collected into shared blobs, so that scattered changes do not mean a blob each.
 
 use msgvault_verifier::format::page_size::PageSize;
+use msgvault_verifier::length::{to_u64, to_usize};
 
 /// A range of so many pages becomes blobs of its own.
 const OWN_BLOB_PAGES: u64 = 256;
@@ -62,7 +63,7 @@ impl<T: Copy, E, F: FnMut(Vec<u8>) -> Result<T, E>> Planner<T, F> {
         if self.range_pages == 0 {
             self.range_start = start_page;
         }
-        let limit = usize::try_from(BLOB_PAGES).unwrap_or(usize::MAX) * self.page_size.in_memory();
+        let limit = to_usize(BLOB_PAGES) * self.page_size.in_memory();
         while !bytes.is_empty() {
             let room = limit.saturating_sub(self.range.len()).min(bytes.len());
             let (head, rest) = bytes.split_at(room);
@@ -91,7 +92,7 @@ impl<T: Copy, E, F: FnMut(Vec<u8>) -> Result<T, E>> Planner<T, F> {
             if self.pages(self.shared.len() + self.range.len()) > BLOB_PAGES {
                 self.shared_blob()?;
             }
-            let offset = u64::try_from(self.shared.len()).unwrap_or(u64::MAX);
+            let offset = to_u64(self.shared.len());
             self.shared_ranges.push((self.range_start, self.pages(self.range.len()), offset));
             self.shared.append(&mut self.range);
         }
@@ -125,7 +126,7 @@ impl<T: Copy, E, F: FnMut(Vec<u8>) -> Result<T, E>> Planner<T, F> {
     }
 
     fn pages(&self, bytes: usize) -> u64 {
-        u64::try_from(bytes / self.page_size.in_memory()).unwrap_or(u64::MAX)
+        to_u64(bytes / self.page_size.in_memory())
     }
 }
 

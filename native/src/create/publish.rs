@@ -1,10 +1,11 @@
-//! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md` §12).
+//! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md`
+//! §12).
 
 use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::length::to_u32;
 use msgvault_verifier::repository::read_config;
-use msgvault_verifier::store::Store;
 
 use super::{Capture, Captured, CreateError, cache, manifest, stop_if_cancelled};
 use crate::repo::lock::Lock;
@@ -39,7 +40,7 @@ fn publish_index(capture: &Capture<'_>, packed: &Packed) -> Result<Option<IndexI
         stop_if_cancelled(capture)?;
         let mut file = Staged::create(capture.context, capture.request.repo, FileKind::Index)?;
         // More blobs than an index has room for do not fit into memory either.
-        let mut encoder = index::Encoder::new(u32::try_from(packed.blobs.len()).unwrap_or(u32::MAX));
+        let mut encoder = index::IndexEncoder::new(to_u32(packed.blobs.len()));
         for entry in packed.blobs.entries() {
             encoder.push(&entry);
             if encoder.pending() >= PIECE {

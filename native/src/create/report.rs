@@ -53,7 +53,7 @@ pub struct CreateReport {
 /// The captured database.
 #[derive(Debug, Clone, Serialize)]
 pub struct PageCounts {
-    /// Bytes a page.
+    /// Bytes per page.
     pub page_size: u32,
     /// Pages.
     pub total: u64,

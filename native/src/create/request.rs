@@ -30,12 +30,14 @@ pub struct CreateRequest<'a> {
     pub include_tokens: bool,
     /// The user knows that secrets are stored as they are.
     pub allow_plaintext_secrets: bool,
-    /// Workers; 0 means one a processor, 1 also never two reads at once.
+    /// Workers; 0 means one per processor, 1 also that no two files are read at once.
     pub jobs: usize,
     /// The zstd level, 1 to 19; 0 means the default.
     pub zstd_level: i32,
     /// Break fresh locks of others.
     pub force_unlock: bool,
+    /// How long to wait for locks of others.
+    pub retry_lock: Duration,
     /// Find out what would be stored, and store nothing.
     pub dry_run: bool,
     /// This program's version, for the manifest.
@@ -65,6 +67,7 @@ impl CreateRequest<'_> {
             host: self.host,
             pid: self.pid,
             force: self.force_unlock,
+            patience: self.retry_lock,
             pause: self.pause,
         }
     }

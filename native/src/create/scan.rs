@@ -11,6 +11,7 @@ use msgvault_platform as platform;
 use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::PageHash;
 use msgvault_verifier::format::page_size::PageSize;
+use msgvault_verifier::length::{to_u64, to_usize};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -60,11 +61,13 @@ impl Scan<'_> {
             .build()
             .map_err(|error| CreateError::Threads(error.to_string()))?;
         let mut planner = Planner::new(self.page_size, emit);
-        let mut hashes = Vec::with_capacity(usize::try_from(self.page_count).unwrap_or(0));
+        let mut hashes = Vec::with_capacity(to_usize(self.page_count));
         let (full, chunks) = sync_channel(AHEAD);
         let (used, empty) = sync_channel(AHEAD + 2);
         thread::scope(|scope| {
-            scope.spawn(move || self.read_all(&full, &empty));
+            thread::Builder::new()
+                .spawn_scoped(scope, move || self.read_all(&full, &empty))
+                .map_err(|error| CreateError::Threads(error.to_string()))?;
             for chunk in chunks {
                 let chunk = chunk?;
                 if self.observer.cancelled() {
@@ -74,7 +77,7 @@ impl Scan<'_> {
                 self.hash(&pool, &chunk.bytes, &mut hashes);
                 self.plan(&chunk, hashes.get(first..).unwrap_or_default(), &mut planner)
                     .map_err(Into::into)?;
-                self.observer.advance(u64::try_from(chunk.bytes.len()).unwrap_or(0));
+                self.observer.advance(to_u64(chunk.bytes.len()));
                 // Nobody wants it any more after the last chunk.
                 let _ = used.try_send(chunk.bytes);
             }
@@ -86,11 +89,11 @@ impl Scan<'_> {
 
     /// Reads chunk after chunk until the end, an error, or until nobody listens.
     fn read_all(&self, full: &SyncSender<Result<Chunk, CreateError>>, empty: &Receiver<Vec<u8>>) {
-        let chunk_pages = u64::try_from(CHUNK / self.page_size.in_memory()).unwrap_or(1);
+        let chunk_pages = to_u64(CHUNK / self.page_size.in_memory());
         let mut start_page = 0;
         while start_page < self.page_count {
             let pages = chunk_pages.min(self.page_count - start_page);
-            let len = usize::try_from(pages * self.page_size.bytes()).unwrap_or(CHUNK);
+            let len = to_usize(pages * self.page_size.bytes());
             let mut bytes = empty.try_recv().unwrap_or_default();
             bytes.resize(len, 0);
             let read = platform::read_exact_at(self.file, start_page * self.page_size.bytes(), &mut bytes);
@@ -119,7 +122,7 @@ impl Scan<'_> {
         hashes: &[PageHash],
         planner: &mut Planner<T, impl FnMut(Vec<u8>) -> Result<T, E>>,
     ) -> Result<(), E> {
-        let first = usize::try_from(chunk.start_page).unwrap_or(usize::MAX);
+        let first = to_usize(chunk.start_page);
         let old = self.old.get(first..).unwrap_or_default();
         let is_changed = |position: usize| {
             old.get(position) != hashes.get(position) || self.is_lost(chunk.start_page, position)
@@ -130,7 +133,7 @@ impl Scan<'_> {
             if end > position {
                 let size = self.page_size.in_memory();
                 let bytes = chunk.bytes.get(position * size..end * size).unwrap_or_default();
-                planner.changed(chunk.start_page + u64::try_from(position).unwrap_or(0), bytes)?;
+                planner.changed(chunk.start_page + to_u64(position), bytes)?;
             }
             position = end + 1;
         }
@@ -141,7 +144,7 @@ impl Scan<'_> {
         if self.lost.is_empty() {
             return false;
         }
-        let page = start_page + u64::try_from(position).unwrap_or(0);
+        let page = start_page + to_u64(position);
         let at = self.lost.partition_point(|range| range.end <= page);
         self.lost.get(at).is_some_and(|range| range.contains(&page))
     }

@@ -1,4 +1,5 @@
-//! Stories of snapshots: everything that was created is decoded by the verifier and compared with the archive.
+//! Stories of snapshots: everything that was created is decoded by the verifier and compared with the
+//! archive.
 
 mod archive;
 mod failures;
@@ -241,7 +242,7 @@ fn a_lost_or_poisoned_cache_changes_nothing_but_time() {
 }
 
 #[test]
-fn a_snapshot_is_later_than_the_last_even_when_the_clock_is_not() {
+fn a_snapshot_is_later_than_the_last_whatever_the_clock() {
     let archive = Archive::new();
     archive.write_messages(0..5);
     let times: Vec<String> = (0..3).map(|_| archive.create_at_the_same_time().created_at).collect();

@@ -9,7 +9,8 @@ fn path(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(text))
 }
 
-/// A home `h` with this configuration and a configuration `etc/my.toml` with the same, below a scratch folder.
+/// A home `h` with this configuration and a configuration `etc/my.toml` with the same, below a scratch
+/// folder.
 fn world(config: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for file in ["h/config.toml", "etc/my.toml"] {

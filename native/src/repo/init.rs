@@ -29,8 +29,8 @@ pub enum InitError {
         /// The folder.
         path: PathBuf,
     },
-    /// There is something that is no folder.
-    #[error("{} is no folder; give a folder that is empty or does not exist yet", path.display())]
+    /// There is something that is not a folder.
+    #[error("{} is not a folder; give a folder that is empty or does not exist yet", path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,

@@ -238,10 +238,11 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
             encoder::work(queue, options.level, known);
         };
         let mut close = CloseAtEnd::of(queue);
-        let assembler = scope.spawn(move || {
+        let assembler = thread::Builder::new().spawn_scoped(scope, move || {
             let _guard = FailAtPanic(queue);
             assembler::assemble(queue, context, options)
         });
+        let assembler = assembler.map_err(|error| queue.fail(PackFailure::Threads(error)));
         // Fewer workers than asked for do the same work.
         let start = || thread::Builder::new().spawn_scoped(scope, work);
         let workers: Vec<_> = match start() {
@@ -258,7 +259,7 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
         for worker in workers {
             drop(worker.join());
         }
-        (produced, assembler.join())
+        (produced, assembler.ok().and_then(|running| running.join().ok()))
     });
     let (blobs, failure) = queue.into_parts();
     let packed = Packed { packs: assembled.unwrap_or_default(), blobs };

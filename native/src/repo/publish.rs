@@ -1,12 +1,12 @@
-//! How a file comes into a repository (`docs/format.md` §12): written in `staging/`, made durable, published by
-//! rename, and its folder made durable. What fails on the way leaves nothing behind.
+//! How a file comes into a repository (`docs/format.md` §12): written in `staging/`, made durable, published
+//! by rename, and its folder made durable. What fails on the way leaves nothing behind.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use msgvault_platform as platform;
 use msgvault_platform::context::Context;
+use msgvault_platform::{self as platform, FileError};
 use msgvault_verifier::format::id::FileId;
 
 /// Why a repository could not be written.
@@ -14,17 +14,10 @@ use msgvault_verifier::format::id::FileId;
 #[non_exhaustive]
 pub enum PublishError {
     /// The system refused a step.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-    Io {
-        /// What was being done.
-        action: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("{}{}", .0, .0.advice())]
+    File(#[from] FileError),
     /// The folder for unfinished files is something else, which nothing may be removed from.
-    #[error("{} is no folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
+    #[error("{} is not a folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
     ForeignStaging {
         /// The path.
         path: PathBuf,
@@ -35,18 +28,7 @@ impl PublishError {
     /// Joins an action and a path to what the system said.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
-    }
-}
-
-/// What a person can do about it.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space on the repository's disk and run again, nothing that was there is lost"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "; mount the repository's disk for writing",
-        _ => "",
+        move |source| Self::File(FileError { action, path, source })
     }
 }
 
@@ -134,8 +116,8 @@ impl<'a> Staged<'a> {
 
     /// Makes the file durable under its name in the repository.
     ///
-    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken back,
-    /// again except `config.toml`, which whole in either version is better than missing.
+    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken
+    /// back, again except `config.toml`, which whole in either version is better than missing.
     pub fn publish(mut self, name: &str) -> Result<(), PublishError> {
         let points = self.kind.points();
         let target = self.root.join(name);
@@ -204,7 +186,7 @@ pub fn take_back(path: &Path) {
 
 /// Removes everything in `staging/`; only for the holder of the exclusive lock.
 ///
-/// A link or something that is no folder is refused: what it leads to is not the repository's.
+/// A link or something that is not a folder is refused: what it leads to is not the repository's.
 pub fn clean_staging(root: &Path) -> Result<(), PublishError> {
     let staging = root.join("staging");
     match fs::symlink_metadata(&staging) {

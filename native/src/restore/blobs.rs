@@ -1,19 +1,20 @@
 //! Reading many blobs, pack by pack and in the order in which they lie there.
 
+use msgvault_verifier::length::{to_u64, to_usize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
 
 use msgvault_platform::context::SharedObserver;
-use msgvault_verifier::PackFile;
+use msgvault_verifier::Pack;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::format::path::RelativePath;
-use msgvault_verifier::repository::{BlobError, BlobFault};
+use msgvault_verifier::repository::{BlobError, BlobFault, BlobIndex, Repository};
 
+use super::Restore;
 use super::error::RestoreError;
-use super::{Restore, Source};
 
 /// The blobs that are wanted of one pack, each with what it is wanted for.
 pub(super) struct PackWork<T> {
@@ -22,47 +23,64 @@ pub(super) struct PackWork<T> {
     blobs: Vec<(u32, T)>,
 }
 
-/// Groups blobs by pack. Fails when no index names one of them.
-pub(super) fn by_pack<T>(
-    repository: &Source,
-    wanted: impl IntoIterator<Item = (BlobId, T)>,
-) -> Result<Vec<PackWork<T>>, RestoreError> {
-    let index = repository.index();
-    let mut packs: BTreeMap<PackId, Vec<(u32, T)>> = BTreeMap::new();
-    for (blob, purpose) in wanted {
-        let found = index.position(&blob).and_then(|position| Some((position, index.at(position)?)));
-        let found = found.and_then(|(position, location)| Some((u32::try_from(position).ok()?, location)));
-        let Some((position, location)) = found else {
-            return Err(BlobError { blob, pack: None, fault: BlobFault::NotIndexed }.into());
-        };
-        packs.entry(location.pack).or_default().push((position, purpose));
+/// Groups blobs by the pack that an index names for them.
+pub(super) struct ByPack<'r, T> {
+    index: &'r BlobIndex,
+    packs: BTreeMap<PackId, Vec<(u32, T)>>,
+    /// The first blob that no index names.
+    lost: Option<BlobId>,
+}
+
+impl<'r, T> ByPack<'r, T> {
+    pub(super) fn new(index: &'r BlobIndex) -> Self {
+        Self { index, packs: BTreeMap::new(), lost: None }
     }
-    let offset = |position: u32| index.at(usize::try_from(position).ok()?).map(|location| location.offset);
-    let work = packs.into_iter().map(|(pack, mut blobs)| {
-        blobs.sort_by_key(|(position, _)| (offset(*position), *position));
-        blobs.shrink_to_fit();
-        PackWork { pack, blobs }
-    });
-    Ok(work.collect())
+
+    pub(super) fn add(&mut self, blob: &BlobId, purpose: T) {
+        let position = self.index.position(blob);
+        let location = position.and_then(|position| self.index.at(position));
+        match (position.and_then(|position| u32::try_from(position).ok()), location) {
+            (Some(position), Some(location)) => {
+                self.packs.entry(location.pack).or_default().push((position, purpose));
+            }
+            _ => self.lost = self.lost.or(Some(*blob)),
+        }
+    }
+
+    /// The work by pack, in the order in which the blobs lie there. Fails when no index names one of them.
+    pub(super) fn finish(self) -> Result<Vec<PackWork<T>>, RestoreError> {
+        if let Some(blob) = self.lost {
+            return Err(BlobError { blob, pack: None, fault: BlobFault::NotIndexed }.into());
+        }
+        let index = self.index;
+        let offset =
+            |position: u32| index.at(usize::try_from(position).ok()?).map(|location| location.offset);
+        let work = self.packs.into_iter().map(|(pack, mut blobs)| {
+            blobs.sort_by_key(|(position, _)| (offset(*position), *position));
+            blobs.shrink_to_fit();
+            PackWork { pack, blobs }
+        });
+        Ok(work.collect())
+    }
 }
 
 /// Visits the wanted blobs of one pack, each after its footer entry was compared with the index.
 pub(super) fn each_blob<T>(
-    repository: &Source,
+    repository: &Repository,
     observer: SharedObserver<'_>,
     work: &PackWork<T>,
-    mut visit: impl FnMut(&T, &PackFile<'_>, &PackEntry) -> Result<(), RestoreError>,
+    mut visit: impl FnMut(&T, &Pack<'_>, &PackEntry) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     let mut file = None;
     for (position, purpose) in &work.blobs {
         if observer.cancelled() {
             return Err(RestoreError::Cancelled);
         }
-        let position = usize::try_from(*position).unwrap_or(usize::MAX);
+        let position = to_usize(*position);
         let Some(location) = repository.index().at(position) else { continue };
         let failed = |fault: BlobFault| BlobError { blob: location.id, pack: Some(work.pack), fault };
         if file.is_none() {
-            let opened = PackFile::open(repository.store(), work.pack);
+            let opened = repository.pack(work.pack);
             file = Some(opened.map_err(|error| failed(error.into()))?);
         }
         let Some(file) = &file else { continue };
@@ -76,14 +94,14 @@ pub(super) fn each_blob<T>(
 pub(super) fn stage(
     restore: &Restore<'_>,
     name: &RelativePath,
-    pack: &PackFile<'_>,
+    pack: &Pack<'_>,
     entry: &PackEntry,
 ) -> Result<File, RestoreError> {
     let observer = restore.context.observer;
     let mut file = restore.staging.create_file(name)?;
     stream(restore.repository, observer, pack, entry, |piece| {
         file.write_all(piece).map_err(|source| restore.staging.failed("write", name, source))?;
-        observer.advance(piece.len() as u64);
+        observer.advance(to_u64(piece.len()));
         Ok(())
     })?;
     Ok(file)
@@ -91,14 +109,14 @@ pub(super) fn stage(
 
 /// Hands a blob to `sink`, piece by piece; the pieces are only worth something once this returns `Ok`.
 pub(super) fn stream(
-    repository: &Source,
+    repository: &Repository,
     observer: SharedObserver<'_>,
-    file: &PackFile<'_>,
+    file: &Pack<'_>,
     entry: &PackEntry,
     mut sink: impl FnMut(&[u8]) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     let mut failure = None;
-    let streamed = file.stream(entry, repository.decompressor(), &mut |piece| {
+    let streamed = file.stream(entry, &mut |piece| {
         let taken = if observer.cancelled() { Err(RestoreError::Cancelled) } else { sink(piece) };
         match taken {
             Ok(()) => ControlFlow::Continue(()),

@@ -1,5 +1,6 @@
 //! The database, page by page, each compared with its hash before it is written.
 
+use msgvault_verifier::length::to_u64;
 use std::fs::File;
 
 use msgvault_platform as platform;
@@ -31,7 +32,7 @@ pub(super) fn stage(restore: &Restore<'_>, plan: &Plan) -> Result<(), RestoreErr
             stream(restore.repository, observer, pack, entry, |piece| {
                 pages.take(piece, |page, bytes| {
                     write_page(&file, restore, page, bytes)?;
-                    observer.advance(bytes.len() as u64);
+                    observer.advance(to_u64(bytes.len()));
                     Ok(())
                 })
             })
@@ -55,7 +56,7 @@ struct Pages<'a> {
     ahead: &'a [PageRun],
     /// Runs that have begun and not ended; several may want the same bytes.
     open: Vec<&'a PageRun>,
-    /// What arrived and is no whole page yet.
+    /// What arrived and is not a whole page yet.
     rest: Vec<u8>,
     /// Where `rest` begins in the blob.
     offset: u64,
@@ -77,7 +78,7 @@ impl<'a> Pages<'a> {
         bytes.extend_from_slice(piece);
         let whole = bytes.len() - bytes.len() % page_size;
         let (pages, _) = bytes.split_at(whole);
-        let end = self.offset.saturating_add(pages.len() as u64);
+        let end = self.offset.saturating_add(to_u64(pages.len()));
         self.open_runs(end);
         for run in &self.open {
             let from = run.blob_offset.max(self.offset);

@@ -1,10 +1,11 @@
 //! Why a restore stops.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use msgvault_freeze::ownership::OwnershipError;
 use msgvault_freeze::record::RecordError;
+use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::repository::{BlobError, OpenError};
@@ -60,12 +61,12 @@ pub enum RestoreError {
         /// Its content.
         blob: BlobId,
     },
-    /// The target is no place for a restore.
+    /// The target is not fit for a restore.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The target cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    #[error("{}{}", .0, .0.advice())]
+    Write(#[from] FileError),
     /// The restored database does not answer as an archive does.
     #[error("the restored database: {0}")]
     Schema(#[from] SchemaError),
@@ -123,7 +124,7 @@ pub enum RestoreError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
-/// Why a folder is no place for a restore. Nothing in it was changed.
+/// Why a folder is not fit for a restore. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
@@ -134,7 +135,7 @@ pub enum TargetError {
         path: PathBuf,
     },
     /// It is a file.
-    #[error("the target {} is no folder", path.display())]
+    #[error("the target {} is not a folder", path.display())]
     NotAFolder {
         /// The target.
         path: PathBuf,
@@ -166,14 +167,14 @@ pub enum TargetError {
         /// The target.
         path: PathBuf,
     },
-    /// A folder, or something else that is no file, is where a file must go.
-    #[error("{} is no regular file, and a file of the snapshot must go there; move it away", path.display())]
+    /// A folder, or something else that is not a file, is where a file must go.
+    #[error("{} is not a regular file, and a file of the snapshot must go there; move it away", path.display())]
     Occupied {
         /// What is in the way.
         path: PathBuf,
     },
     /// A link or a file is where a folder must go.
-    #[error("{} is no folder, and files of the snapshot must go into it; move it away", path.display())]
+    #[error("{} is not a folder, and files of the snapshot must go into it; move it away", path.display())]
     NoFolder {
         /// What is in the way.
         path: PathBuf,
@@ -198,35 +199,6 @@ pub enum TargetError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// A file or folder of the target that cannot be handled.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-pub struct WriteError {
-    /// What was being done.
-    pub action: &'static str,
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl WriteError {
-    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { action, path: path.to_owned(), source }
-    }
-}
-
-/// What a person can do about it.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::CrossesDevices => {
-            "; a part of the target is a file system of its own: restore into an empty folder and move the files from there"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there and run again",
-        _ => "",
-    }
 }
 
 /// Tells the observer, which may inject a fault.

@@ -11,6 +11,8 @@ pub(super) const DATABASE: &str = "msgvault.db";
 pub(super) const ATTACHMENTS: &str = "attachments";
 /// What SQLite keeps beside a database.
 pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// The mark of an unfinished restore into a folder that was empty.
+pub(super) const UNFINISHED: &str = "target.restore-unfinished";
 /// The folder of files that have no place yet.
 const FILES: &str = "files";
 
@@ -31,7 +33,7 @@ pub(super) fn files(id: FileId) -> String {
 
 /// Whether a restore made this name.
 pub(super) fn is_leftover(name: &str) -> bool {
-    id_of(name).is_some()
+    name == UNFINISHED || id_of(name).is_some()
 }
 
 /// The ID in a name that a restore made.
@@ -63,6 +65,7 @@ mod tests {
             assert!(is_leftover(&format!("{name}.restore-{ID}")), "{name}");
         }
         assert!(is_leftover(&format!("msgvault.db.restore-{ID}-wal")));
+        assert!(is_leftover(UNFINISHED) && UNFINISHED.contains(RESTORE_MARK));
         for name in [
             "msgvault.db".to_owned(),
             "msgvault.db.restore-".to_owned(),

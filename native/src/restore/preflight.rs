@@ -4,11 +4,14 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives};
 use msgvault_verifier::format::page_map::Run as PageRun;
+use msgvault_verifier::length::{to_u64, to_usize};
+use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
+use msgvault_verifier::snapshot::references::{self, Role};
 
-use super::blobs::{PackWork, by_pack, each_blob};
+use super::RestoreError;
+use super::blobs::{ByPack, PackWork, each_blob};
 use super::workers::Workers;
-use super::{RestoreError, Source};
 
 /// What must be read, grouped by pack.
 pub(super) struct Plan {
@@ -25,21 +28,11 @@ pub(super) struct Plan {
 /// Resolves every reference through the index and the packs' footers, and compares lengths.
 pub(super) fn plan(
     context: &Context<'_>,
-    repository: &Source,
+    repository: &Repository,
     snapshot: &Snapshot,
     workers: &Workers,
 ) -> Result<Plan, RestoreError> {
-    let mut page_runs = snapshot.maps.pages.runs.clone();
-    page_runs.sort_by_key(|run| (run.blob_index, run.blob_offset, run.start_page));
-    let plan = Plan {
-        pages: by_pack(repository, page_blobs(snapshot, &page_runs))?,
-        page_runs,
-        attachments: by_pack(
-            repository,
-            snapshot.attachments.iter(repository.index()).map(|a| a.id).zip(0..),
-        )?,
-        extras: by_pack(repository, (0..).zip(&snapshot.extras).map(|(n, extra)| (extra.blob, n)))?,
-    };
+    let plan = group(repository, snapshot)?;
     let page_size = snapshot.maps.pages.page_size;
     workers.each(&plan.pages, |work| {
         each_blob(repository, context.observer, work, |(start, end), _, entry| {
@@ -51,7 +44,7 @@ pub(super) fn plan(
     })?;
     workers.each(&plan.attachments, |work| {
         each_blob(repository, context.observer, work, |n, _, entry| {
-            let number = usize::try_from(*n).unwrap_or(usize::MAX);
+            let number = to_usize(*n);
             let attachment = snapshot.attachments.get(repository.index(), number);
             let size = attachment.map_or(0, |attachment| attachment.size);
             check_length("an attachment", entry.id, size, entry.raw_len, entry.raw_len == size)
@@ -66,18 +59,37 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// The blobs that runs point at, each with the positions of its first run and of the one after its last.
-fn page_blobs<'a>(
-    snapshot: &'a Snapshot,
-    page_runs: &'a [PageRun],
-) -> impl Iterator<Item = (BlobId, (usize, usize))> + 'a {
-    let mut end = 0;
-    page_runs.chunk_by(|a, b| a.blob_index == b.blob_index).filter_map(move |runs| {
-        let start = end;
-        end += runs.len();
-        // Decoding has checked that every run's blob is in the table.
-        let blob = snapshot.maps.pages.blob(runs.first()?)?;
-        Some((*blob, (start, end)))
+/// Groups by pack all that the snapshot refers to; what describes it was read when it was loaded.
+fn group(repository: &Repository, snapshot: &Snapshot) -> Result<Plan, RestoreError> {
+    let index = repository.index();
+    let (mut pages, mut attachments, mut extras) =
+        (ByPack::new(index), ByPack::new(index), ByPack::new(index));
+    let mut page_runs: Vec<PageRun> = Vec::with_capacity(snapshot.maps.pages.runs.len());
+    let (mut attachment, mut extra) = (0, 0);
+    references::each_content(snapshot, index, &mut |blob, role| match role {
+        Role::Pages(_, runs) => {
+            let start = page_runs.len();
+            page_runs.extend_from_slice(runs);
+            if let Some(of_blob) = page_runs.get_mut(start..) {
+                of_blob.sort_by_key(|run| (run.blob_offset, run.start_page));
+            }
+            pages.add(blob, (start, page_runs.len()));
+        }
+        Role::Attachment(_) => {
+            attachments.add(blob, attachment);
+            attachment += 1;
+        }
+        Role::Extra(..) => {
+            extras.add(blob, extra);
+            extra += 1;
+        }
+        Role::Object(_) | Role::Artifact(..) => {}
+    });
+    Ok(Plan {
+        pages: pages.finish()?,
+        page_runs,
+        attachments: attachments.finish()?,
+        extras: extras.finish()?,
     })
 }
 
@@ -93,7 +105,7 @@ fn check_length(
 
 /// What the snapshot says about texts derived from documents.
 pub(super) fn disclosures(
-    repository: &Source,
+    repository: &Repository,
     snapshot: &Snapshot,
 ) -> Result<Vec<DocumentDerivatives>, RestoreError> {
     let mut found = Vec::new();
@@ -103,8 +115,8 @@ pub(super) fn disclosures(
             "a disclosure",
             item.blob,
             item.bytes,
-            content.len() as u64,
-            content.len() as u64 == item.bytes,
+            to_u64(content.len()),
+            to_u64(content.len()) == item.bytes,
         )?;
         if item.name == DOCUMENT_DERIVATIVES {
             let parsed = DocumentDerivatives::parse(&content);

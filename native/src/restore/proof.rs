@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::archive::{pack_index, schema};
+use crate::path_text::OUTSIDE_PATHS;
 use crate::phase;
 
 use super::Restore;
@@ -14,8 +15,6 @@ use super::error::{RestoreError, reached};
 
 /// How many of SQLite's findings are told.
 const FINDINGS: usize = 3;
-/// What is escaped in the path of a `file:` URI.
-const OUTSIDE_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
 /// not restored. Returns whether there was anything to empty.

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use msgvault_platform::FileError;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::path::RelativePath;
 use msgvault_verifier::repository::BlobSet;
@@ -13,7 +14,7 @@ use rusqlite::Connection;
 use crate::archive::temporary::{self, TemporaryError};
 use crate::archive::{content_table, schema};
 
-use super::error::{RestoreError, WriteError};
+use super::error::RestoreError;
 use super::{Restore, names, proof};
 
 /// Paths come ordered by hash, as the positions are.
@@ -84,7 +85,7 @@ impl Recorded {
         }
         let below = |path: String| {
             let path = format!("{}/{path}", names::ATTACHMENTS);
-            names::path(&path).map_err(|source| WriteError::new("name", Path::new(&path), source).into())
+            names::path(&path).map_err(|source| FileError::new("name", Path::new(&path), source).into())
         };
         paths.into_iter().map(below).collect()
     }

@@ -2,21 +2,22 @@
 
 use std::path::Path;
 
-use msgvault_platform::Dir;
 use msgvault_platform::context::Context;
+use msgvault_platform::{Dir, FileError};
 use msgvault_verifier::Phase;
 use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 
 use super::staging::Staging;
 use super::target::Target;
 use super::workers::Workers;
-use super::{Restore, RestoreError, Source, WriteError, database, preflight, proof, recorded};
+use super::{Restore, RestoreError, database, preflight, proof, recorded, space};
 
 /// Writes a snapshot's database into an empty scratch folder, proves it as a restore does, and removes it.
 pub fn rehearse(
     context: &Context<'_>,
-    repository: &Source,
+    repository: &Repository,
     snapshot: &SnapshotId,
     scratch: &Path,
     jobs: usize,
@@ -25,8 +26,9 @@ pub fn rehearse(
     context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(repository, snapshot)?;
     let plan = preflight::plan(context, repository, &snapshot, &workers)?;
+    space::check(scratch, snapshot.manifest.database_bytes())?;
     let opened = Dir::open(scratch).and_then(|dir| Ok((dir, scratch.canonicalize()?)));
-    let (dir, path) = opened.map_err(|error| WriteError::new("open", scratch, error))?;
+    let (dir, path) = opened.map_err(|error| FileError::new("open", scratch, error))?;
     let staging = Staging::create(context, Target::scratch(dir, path))?;
     let restore = Restore { context, repository, snapshot: &snapshot, workers: &workers, staging: &staging };
     database::stage(&restore, &plan)?;

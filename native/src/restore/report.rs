@@ -12,6 +12,7 @@ pub struct RestoreReport {
     /// The snapshot.
     pub snapshot: SnapshotId,
     /// Where it is now.
+    #[serde(serialize_with = "crate::path_text::serialize")]
     pub target: PathBuf,
     /// Bytes of the database.
     pub database_bytes: u64,
@@ -28,6 +29,6 @@ pub struct RestoreReport {
     /// Whether the database differs from the captured one, in that its tables of packed attachments are
     /// empty: every attachment is a file of its own now.
     pub pack_tables_emptied: bool,
-    /// What the snapshot says about texts derived from documents; they are not restored.
+    /// What the snapshot says about texts derived from documents.
     pub disclosures: Vec<DocumentDerivatives>,
 }

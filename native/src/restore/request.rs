@@ -19,7 +19,7 @@ pub struct RestoreRequest<'a> {
     pub overwrite: bool,
     /// Whether SQLite checks the restored database from end to end.
     pub integrity_check: bool,
-    /// How many threads read and write; 0 means one a CPU.
+    /// How many threads read and write; 0 means one per processor.
     pub jobs: usize,
     /// Homes and data directories that a live daemon owns.
     pub live_homes: &'a [PathBuf],

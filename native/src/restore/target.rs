@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use msgvault_freeze::ownership::PresentLocks;
 use msgvault_freeze::record;
 use msgvault_platform::context::Context;
-use msgvault_platform::{self as platform, Dir, Kind};
+use msgvault_platform::{self as platform, Dir, FileError, Kind};
 use msgvault_verifier::format::extras::ExtraFile;
+use msgvault_verifier::format::id::SnapshotId;
 
-use super::error::{RestoreError, TargetError, WriteError, reached};
+use super::error::{RestoreError, TargetError, reached};
 use super::names::{ATTACHMENTS, DATABASE};
-use super::{RestoreRequest, leftovers, names};
+use super::{RestoreRequest, leftovers, names, unfinished};
 
 /// A folder that is held until this is dropped, so that no other restore sweeps away what this one stages.
 #[derive(Debug)]
@@ -42,7 +43,18 @@ impl Drop for HeldDir {
 pub(super) struct UntouchedTarget {
     path: PathBuf,
     existing: Option<HeldDir>,
+    content: TargetContent,
     locks: Option<PresentLocks>,
+}
+
+/// What is in a target.
+enum TargetContent {
+    /// Nothing, or what is left of an interrupted restore and is swept away.
+    Nothing,
+    /// The beginning of a restore of a snapshot.
+    Unfinished(SnapshotId),
+    /// Files that are merged with the snapshot's.
+    Files,
 }
 
 /// A target that is held.
@@ -68,14 +80,16 @@ pub(super) fn examine(request: &RestoreRequest<'_>) -> Result<UntouchedTarget, T
         Ok(_) => Some(Dir::open_no_follow(&path).map_err(unusable)?),
     };
     check_relations(&path, request)?;
-    let Some(dir) = existing else { return Ok(UntouchedTarget { path, existing: None, locks: None }) };
+    let Some(dir) = existing else {
+        return Ok(UntouchedTarget { path, existing: None, content: TargetContent::Nothing, locks: None });
+    };
     if record::live(&path)?.is_some() {
         return Err(TargetError::LiveHome { path });
     }
     let locks = PresentLocks::take(&path)?;
     let dir = HeldDir::hold(dir, &path)?;
-    check_content(&dir, &path, request.overwrite)?;
-    Ok(UntouchedTarget { path, existing: Some(dir), locks: Some(locks) })
+    let content = check_content(&dir, &path, request.overwrite)?;
+    Ok(UntouchedTarget { path, existing: Some(dir), content, locks: Some(locks) })
 }
 
 /// Compares the target with the repository and with live homes, as objects of the file system.
@@ -98,15 +112,21 @@ fn check_relations(path: &Path, request: &RestoreRequest<'_>) -> Result<(), Targ
     Ok(())
 }
 
-fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<(), TargetError> {
+fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<TargetContent, TargetError> {
     let unusable = |source| TargetError::Unusable { path: path.to_owned(), source };
     let entries = dir.entries().map_err(unusable)?;
     let is_ours = |text: Option<&str>| text.is_some_and(names::is_leftover);
-    if !overwrite && entries.iter().any(|entry| !is_ours(entry.text.as_deref())) {
+    let content = if entries.iter().all(|entry| is_ours(entry.text.as_deref())) {
+        TargetContent::Nothing
+    } else {
+        unfinished::find(dir).map_err(unusable)?.map_or(TargetContent::Files, TargetContent::Unfinished)
+    };
+    if !overwrite && matches!(content, TargetContent::Files) {
         return Err(TargetError::NotEmpty { path: path.to_owned() });
     }
     check_folder(dir, path, ATTACHMENTS)?;
-    check_free(dir, path, DATABASE)
+    check_free(dir, path, DATABASE)?;
+    Ok(content)
 }
 
 /// Files can be put into a folder, or into one that is still to be made.
@@ -129,6 +149,11 @@ fn check_free(dir: &Dir, path: &Path, name: &str) -> Result<(), TargetError> {
 }
 
 impl UntouchedTarget {
+    /// Whether nothing is there that the snapshot's files could be already.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.content, TargetContent::Nothing)
+    }
+
     /// Checks that nothing is in the way of the other files.
     pub(super) fn check_extras(&self, extras: &[ExtraFile]) -> Result<(), TargetError> {
         let Some(dir) = &self.existing else { return Ok(()) };
@@ -146,7 +171,7 @@ impl UntouchedTarget {
         context: &Context<'_>,
         request: &RestoreRequest<'_>,
     ) -> Result<Target, RestoreError> {
-        let Self { path, existing, locks } = self;
+        let Self { path, existing, content, locks } = self;
         let dir = match existing {
             Some(dir) => dir,
             None => create(&path)?,
@@ -155,9 +180,27 @@ impl UntouchedTarget {
         reached(context, "restore.target")?;
         let failed = |action| {
             let path = path.clone();
-            move |source| WriteError { action, path, source }
+            move |source| FileError { action, path, source }
         };
-        leftovers::sweep(&dir).map_err(failed("clean up after an earlier restore in"))?;
+        let swept = leftovers::sweep(&dir).map_err(failed("clean up after an earlier restore in"))?;
+        if let Some(warning) = swept.warning(&path) {
+            context.observer.warn(&warning);
+        }
+        let marked = match content {
+            TargetContent::Files => unfinished::clear(&dir),
+            TargetContent::Nothing => unfinished::mark(&dir, request.snapshot),
+            TargetContent::Unfinished(begun) => {
+                context.observer.warn(&going_on(&path, &begun, request.snapshot));
+                unfinished::mark(&dir, request.snapshot)
+            }
+        };
+        if let Err(error) = marked {
+            let path = path.display();
+            context.observer.warn(&format!(
+                "{path} cannot be marked as the target of an unfinished restore ({error}); if this one is \
+                 interrupted, the next takes its files for somebody's"
+            ));
+        }
         let real = path.canonicalize().map_err(failed("find"))?;
         let is_same = Dir::open(&real).and_then(|named| named.is_same(&dir)).map_err(failed("open"))?;
         if !is_same {
@@ -174,9 +217,24 @@ impl Target {
     }
 }
 
+/// What is done with an unfinished restore.
+fn going_on(path: &Path, begun: &SnapshotId, wanted: &SnapshotId) -> String {
+    let path = path.display();
+    if begun == wanted {
+        return format!(
+            "{path} holds an unfinished restore of this snapshot: the restore goes on with it, and what \
+                        attachments are there already are kept"
+        );
+    }
+    format!(
+        "{path} holds an unfinished restore of snapshot {begun}: the restore of {wanted} starts over in it, and \
+             attachments that only the other one has stay there"
+    )
+}
+
 /// Creates a folder and those above it, durably, and holds it.
 fn create(path: &Path) -> Result<HeldDir, RestoreError> {
-    let failed = |source| WriteError::new("create", path, source);
+    let failed = |source| FileError::new("create", path, source);
     let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
     while let Some(folder) = missing.pop() {
         platform::create_folder(folder).map_err(failed)?;

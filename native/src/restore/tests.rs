@@ -1,5 +1,6 @@
 mod hostile;
 mod interrupted;
+mod planted;
 mod targets;
 mod tiny;
 
@@ -8,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use msgvault_platform::Dir;
@@ -37,6 +39,7 @@ fn restore<'a>(
         host: "here",
         pid: 1,
         force: false,
+        patience: Duration::ZERO,
         pause: &|_| panic!("waited"),
     };
     let (overwrite, integrity_check) = (false, false);

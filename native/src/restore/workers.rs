@@ -10,7 +10,7 @@ use super::error::RestoreError;
 pub(super) struct Workers(ThreadPool);
 
 impl Workers {
-    /// So many threads; 0 means one a CPU.
+    /// This many threads; 0 means one per processor.
     pub(super) fn new(jobs: usize) -> Result<Self, RestoreError> {
         Ok(Self(ThreadPoolBuilder::new().num_threads(jobs).build()?))
     }

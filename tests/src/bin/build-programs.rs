@@ -1,5 +1,5 @@
-//! Builds the programs that tests run, and tells nextest that they are built: there, every test is a process, and each
-//! would ask cargo again. Its set-up script is this.
+//! Builds the programs that tests run, and tells nextest, whose set-up script this is, that they are built.
+//! Under nextest every test is a process of its own, and each would call cargo again.
 
 use std::env;
 use std::fs::OpenOptions;

@@ -1,7 +1,8 @@
-//! `msgvault serve` with a clock that stands still until it is told to move.
+//! `msgvault serve` with a clock that moves only on command.
 //!
-//! `clocked-daemon HOME [LABEL]` serves without a schedule; with a label, other work of that name holds the gate. A
-//! line of standard input is a number of milliseconds that pass, which is answered with `passed`, or `end`.
+//! `clocked-daemon HOME [LABEL]` serves without a schedule; with a label, other work of that name holds the
+//! gate. A line of standard input is a number of milliseconds to let pass, which is answered with `passed`,
+//! or `end`.
 
 use std::error::Error;
 use std::io::{Write, stdin};
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(serve(Path::new(&home), label));
-    // Somebody waits for a line that need not come.
+    // The thread that reads lines may wait for one that never comes.
     runtime.shutdown_background();
     served
 }
@@ -69,7 +70,7 @@ async fn serve(home: &Path, label: Option<String>) -> Result<(), Box<dyn Error>>
     Ok(daemon::serve(settings, machine, stop).await?)
 }
 
-/// Moves the clock. It does not move by itself as long as somebody waits for a line.
+/// Moves the clock. It does not move by itself while somebody waits for a line.
 async fn follow_orders(end: oneshot::Sender<()>) {
     let mut end = Some(end);
     while let Ok(Some(order)) = tokio::task::spawn_blocking(read_order).await {

@@ -1,8 +1,10 @@
-//! `msgvault` that comes to grief where the caller says.
+//! `msgvault` with a fault where the caller says.
 //!
-//! `fault-driver kill N ARGUMENTS…` is ended by `SIGKILL` at the N-th durable step of the run, `fault-driver full N …`
-//! and `fault-driver broken N …` are told there that the disk is full or broken, `interrupt`, `terminate` and `hang-up` send the signals that a user sends, the last one twice, and `fault-driver count 0 …` comes to no
-//! grief and writes the steps it reached to standard error, a line each after the word `step`.
+//! `fault-driver kill N ARGUMENTS…` is ended by `SIGKILL` at the N-th durable step of the run. `fault-driver
+//! full N …` and `fault-driver broken N …` are told there that the disk is full or broken. `interrupt`,
+//! `terminate` and `hang-up` send the signals that a user sends, the last one twice. `panic` panics. `fault-driver count 0 …`
+//! injects no fault and writes each step that it reached to standard error, on a line of its own after the
+//! word `step`.
 
 use std::io;
 use std::process::ExitCode;
@@ -17,7 +19,9 @@ fn main() -> ExitCode {
     let grief = arguments.next().unwrap_or_default().into_string().unwrap_or_default();
     let at = arguments.next().and_then(|text| text.into_string().ok()).and_then(|text| text.parse().ok());
     let Some(at): Option<u64> = at else {
-        eprintln!("usage: fault-driver kill|interrupt|terminate|hang-up|full|broken|count N ARGUMENTS…");
+        eprintln!(
+            "usage: fault-driver kill|interrupt|terminate|hang-up|panic|full|broken|count N ARGUMENTS…"
+        );
         return ExitCode::from(2);
     };
     let reached = AtomicU64::new(0);
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
                 kill_process(getpid(), Signal::HUP)?;
                 kill_process(getpid(), Signal::HUP)?;
             }
+            "panic" => panic!("on purpose"),
             "full" => return Err(Errno::NOSPC.into()),
             _ => return Err(Errno::IO.into()),
         }

@@ -1,8 +1,9 @@
-//! How long writers wait for a backup: measures the freeze window beside a daemon.
+//! How long writers wait for a backup: measures the freeze window with a daemon.
 //!
-//! `freeze-window HOME [RUNS]` pins the archive again and again, as `backup create` does, and prints milliseconds
-//! from begin to end, and the length of the WAL afterwards. `sample-archive make HOME --ledger` makes homes of any
-//! size, and `restless-writer` keeps one busy meanwhile. docs/daemon.md has the command lines.
+//! `freeze-window HOME [RUNS]` pins the archive again and again, as `backup create` does, and prints the
+//! milliseconds from begin to end, and the length of the WAL afterwards. `sample-archive make HOME --ledger`
+//! creates homes of any size, and `restless-writer` keeps one busy meanwhile. docs/daemon.md has the command
+//! lines.
 
 use std::error::Error;
 use std::path::Path;
@@ -44,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Freezes, pins, thaws, and measures that; then lets go.
+/// Freezes, pins and thaws, and measures that; then releases the pin.
 fn window(home: &Path, database: &Path) -> Result<Duration, Box<dyn Error>> {
     let random = || u128::from(std::process::id());
     let context = Context { observer: &(), now: &Timestamp::now, random: &random };

@@ -1,8 +1,8 @@
 //! Changes an archive all the time, as other programs do, until its standard input ends.
 //!
-//! `restless-writer HOME SEED`: transfers between the accounts of the ledger, whose sum stays the same, and adds
-//! attachments. It knows nothing of locks or freezes, keeps its WAL small, and checkpoints all the time. It writes
-//! `ready` when it begins and the number of its transactions when it ends.
+//! `restless-writer HOME SEED`: transfers between the accounts of the ledger, whose sum stays the same, and
+//! adds attachments. It knows nothing of locks or freezes, keeps its WAL small, and checkpoints all the time.
+//! It prints `ready` when it begins and the number of its transactions when it ends.
 
 use std::error::Error;
 use std::io::{Read, stdin};
@@ -14,7 +14,8 @@ use std::time::Duration;
 use msgvault_verifier::format::id::BlobId;
 use rusqlite::{Connection, TransactionBehavior};
 
-/// So many transactions go by from one attachment to the next, so that the archive does not grow without bound.
+/// The number of transactions from one attachment to the next, so that the archive does not grow without
+/// bound.
 const ATTACHMENT_EVERY: u64 = 200;
 
 fn main() -> Result<(), Box<dyn Error>> {

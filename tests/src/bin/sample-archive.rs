@@ -1,4 +1,4 @@
-//! Makes sample archives, and lets days go by in them.
+//! Creates sample archives, and lets days pass in them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use msgvault_tests::sample::{self, Churn, Options, SampleError, Summary, parse_size};
 
-/// Make believable msgvault archives from a seed.
+/// Create believable msgvault archives from a seed.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -16,7 +16,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make an archive in a directory that holds none yet
+    /// Create an archive in a directory that holds none yet
     Make(Make),
     /// Apply one day of change to an archive
     Churn(Change),
@@ -25,24 +25,24 @@ enum Command {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 struct Make {
-    /// The home to make
+    /// The home to create
     dir: PathBuf,
-    /// The number from which everything random follows
+    /// The seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Bytes of database and attachments, about; K, M and G are powers of 1024
+    /// Approximate bytes of database and attachments; K, M and G are powers of 1024
     #[arg(long, default_value = "1M", value_parser = parse_size)]
     size: u64,
     /// Page size of the database
     #[arg(long, default_value_t = 4096)]
     page_size: u32,
-    /// So many messages
+    /// Exact number of messages
     #[arg(long)]
     messages: Option<u64>,
-    /// So many distinct attachment contents
+    /// Exact number of distinct attachment contents
     #[arg(long)]
     attachments: Option<u64>,
-    /// So many rows in the attachment table
+    /// Exact number of rows in the attachment table
     #[arg(long)]
     attachment_rows: Option<u64>,
     /// Record some attachments below synctech-sms/
@@ -54,7 +54,7 @@ struct Make {
     /// Record a size in every attachment row
     #[arg(long)]
     no_null_sizes: bool,
-    /// Leave out attachment rows that bear no content
+    /// Leave out attachment rows that have no content
     #[arg(long)]
     no_odd_rows: bool,
     /// Add config.toml, a client secret and tokens
@@ -63,10 +63,10 @@ struct Make {
     /// Add files that a backup leaves out
     #[arg(long)]
     derived_state: bool,
-    /// Add a table of 100 accounts with 1000 each
+    /// Add a table of 100 accounts with a balance of 1000 each
     #[arg(long)]
     ledger: bool,
-    /// Make an empty database of one page
+    /// Create an empty database of one page
     #[arg(long)]
     single_page: bool,
     /// Day of the first message
@@ -78,7 +78,7 @@ struct Make {
 struct Change {
     /// The home to change
     dir: PathBuf,
-    /// The number from which, with the day, everything random follows
+    /// Together with the day, the seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Which day it is
@@ -96,7 +96,7 @@ struct Change {
     /// Deleted attachment rows, in percent
     #[arg(long, default_value_t = 0)]
     remove_attachments: u64,
-    /// New messages bring no attachments
+    /// Add no attachments with new messages
     #[arg(long)]
     no_attachments: bool,
     /// Rebuild the database file

@@ -1,4 +1,5 @@
-//! Rows of `attachments` and the content behind them: the ordinary ones, and every odd one that life has shown.
+//! Rows of `attachments` and the content behind them: ordinary ones, and every odd kind seen in real
+//! archives.
 
 use std::collections::HashSet;
 
@@ -9,22 +10,23 @@ use super::rng::Rng;
 use super::store::{Place, Store, Stored};
 use super::{Result, sql_int};
 
-/// From this budget on there is room for contents of several megabytes, unless all are meant to be small.
+/// From this budget upwards there is room for contents of several megabytes, unless all are meant to be
+/// small.
 const ROOM_FOR_LARGE: u64 = 32 << 20;
 
 const SMALL_MEAN: u64 = 16 << 10;
 
 const LARGEST: u64 = 24 << 20;
 
-/// So many earlier contents are remembered for rows that repeat one.
+/// How many earlier contents are remembered for rows that repeat one.
 const REMEMBERED: usize = 512;
 
-/// How far the table may grow. The first limit that is met ends the writing.
+/// How far the table may grow. The first limit that is reached ends the writing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Rows in all.
     pub(super) rows: u64,
-    /// Distinct contents, thumbnails not counted.
+    /// Distinct contents, not counting thumbnails.
     pub(super) contents: u64,
     /// Bytes of contents.
     pub(super) bytes: u64,
@@ -44,7 +46,7 @@ pub(super) struct Oddities {
 /// The messages that attachments may belong to: first and last row id.
 pub(super) type Owners = Option<(i64, i64)>;
 
-/// Writes attachments until the limits are met.
+/// Writes attachments until a limit is reached.
 pub(super) struct Attachments<'c> {
     rng: Rng,
     store: Store<'c>,
@@ -84,7 +86,7 @@ impl<'c> Attachments<'c> {
         })
     }
 
-    /// From here on rows belong to these messages; with none, to no message.
+    /// From now on rows belong to these messages; with `None`, to no message.
     pub(super) fn belong_to(&mut self, owners: Owners) {
         self.owners = owners;
     }
@@ -110,7 +112,7 @@ impl<'c> Attachments<'c> {
         Ok(())
     }
 
-    /// Ordinary attachments around a mean size, until the limits are met.
+    /// Ordinary attachments around a mean size, until a limit is reached.
     pub(super) fn write_until_full(&mut self, mean: u64) -> Result<()> {
         let large = self.limits.bytes >= ROOM_FOR_LARGE && mean >= SMALL_MEAN;
         if large && self.wants_content() {
@@ -128,7 +130,8 @@ impl<'c> Attachments<'c> {
         Ok(())
     }
 
-    /// One attachment as a message brings it, sometimes with a thumbnail, sometimes with one that was sent before.
+    /// One attachment as a message brings it, sometimes with a thumbnail, sometimes with one that was sent
+    /// before.
     pub(super) fn write_ordinary(&mut self, mean: u64, large: bool) -> Result<()> {
         if !self.earlier.is_empty() && self.rng.one_in(10) {
             self.write_repeat()?;
@@ -169,7 +172,7 @@ impl<'c> Attachments<'c> {
         self.add_row(kind, known, Some(&stored), thumbnail.as_ref())
     }
 
-    /// A row for content that another row already has; without any content yet, a row without.
+    /// A row for content that another row already has; if there is no content yet, a row without content.
     fn write_repeat(&mut self) -> Result<()> {
         if self.earlier.is_empty() {
             return self.write_remote_row("https://example.com/picture.png");
@@ -178,7 +181,7 @@ impl<'c> Attachments<'c> {
         self.add_row(Kind::Photo, Some(stored.size), Some(&stored), None)
     }
 
-    /// One hash in many rows, as a logo in a signature; one of them records a size that is too small.
+    /// One hash in many rows, like a logo in a signature; one of them records a size that is too small.
     fn write_shared_content(&mut self) -> Result<()> {
         if !self.wants_content() {
             return Ok(());

@@ -12,26 +12,26 @@ use super::rng::Rng;
 use super::store::Store;
 use super::{Result, SampleError, Summary, packed, schema, text};
 
-/// What happens on one day. All shares are percentages of the rows that are there, rounded up.
+/// What happens on one day. All shares are percentages of the existing rows, rounded up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Churn {
-    /// With the day, everything random follows from it.
+    /// Together with the day, the seed of everything random.
     pub seed: u64,
-    /// Which day it is; each day does other things.
+    /// Which day it is; each day does different things.
     pub day: u32,
-    /// So many new messages.
+    /// The share of new messages.
     pub grow: u64,
-    /// So many messages deleted, with their attachments.
+    /// The share of messages deleted, with their attachments.
     pub shrink: u64,
-    /// So many messages read, labelled or edited.
+    /// The share of messages read, labelled or edited.
     pub update: u64,
-    /// So many attachment rows deleted apart from their messages; 100 leaves none.
+    /// The share of attachment rows deleted apart from their messages; 100 leaves none.
     pub remove_attachments: u64,
     /// Whether new messages bring attachments.
     pub attachments: bool,
     /// Rebuild the database file, which gives freed pages back.
     pub vacuum: bool,
-    /// Rebuild the database file with another page size.
+    /// Rebuild the database file with a different page size.
     pub page_size: Option<u32>,
     /// Move the WAL into the database at the end. Otherwise the whole day stays in the WAL.
     pub checkpoint: bool,
@@ -54,7 +54,8 @@ impl Default for Churn {
     }
 }
 
-/// Applies one day of change, and says what the archive holds then. The same day does the same to the same archive.
+/// Applies one day of change, and returns what the archive holds then. The same day has the same effect on
+/// the same archive.
 pub fn churn(home: &Path, churn: &Churn) -> Result<Summary> {
     churn.page_size.map_or(Ok(()), schema::check_page_size)?;
     let home = Home::new(home);
@@ -182,7 +183,7 @@ fn add_messages(conn: &Connection, home: &Home, churn: &Churn, seed: u64, wanted
     let mut rng = Rng::new(seed, "which have attachments");
     for number in 0..wanted {
         let message = mail.write()?;
-        // As many as messages have had so far, and one at least.
+        // As many as messages have had so far, but at least one.
         if churn.attachments && (number == 0 || rng.below(messages) < rows) {
             attachments.belong_to(Some((message, message)));
             attachments.write_ordinary(mean, false)?;
@@ -212,7 +213,7 @@ const REFERENCES: &str = "
     UNION SELECT thumbnail_hash, thumbnail_path FROM attachments
         WHERE id = ?1 AND thumbnail_hash <> '' AND thumbnail_path <> '' AND thumbnail_path NOT LIKE 'http%://%'";
 
-/// Notes what a row that is about to go refers to.
+/// Records what a row that is about to be deleted refers to.
 fn release(references: &mut Statement<'_>, attachment: i64, released: &mut Released) -> Result<()> {
     let mut rows = references.query([attachment])?;
     while let Some(row) = rows.next()? {
@@ -221,7 +222,7 @@ fn release(references: &mut Statement<'_>, attachment: i64, released: &mut Relea
     Ok(())
 }
 
-/// A file goes when the last row that records its path is gone.
+/// A file is removed when the last row that records its path is gone.
 fn remove_unreferenced(conn: &Connection, home: &Home, released: &Released) -> Result<()> {
     let store = Store::open(home.attachments(), None);
     let mut used = conn.prepare(
@@ -265,7 +266,7 @@ impl<'c> Rows<'c> {
         })
     }
 
-    /// The first row from a random point of the id range on; none when the table is empty.
+    /// The first row at or after a random point in the id range; none if the table is empty.
     fn pick(&mut self, rng: &mut Rng) -> Result<Option<i64>> {
         let ends = self.range.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (Some(low), Some(high)) = ends else { return Ok(None) };

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use super::{rng::Rng, text};
 
-/// What an attachment pretends to be.
+/// The kind of document that an attachment imitates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -86,7 +86,7 @@ fn csv(rng: &mut Rng, len: usize, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Objects of text with a deflated-looking stream between them, about one to one.
+/// Text objects alternating with streams that look deflated, about half and half.
 fn pdf(rng: &mut Rng, len: usize, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(b"%PDF-1.4\n");
     let mut page = String::new();

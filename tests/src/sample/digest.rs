@@ -1,4 +1,4 @@
-//! One hash over all rows of a database, one over all files of a directory: what two archives are compared by.
+//! One hash over all rows of a database, one over all files of a directory: for comparing two archives.
 
 use std::fs;
 use std::io;
@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Result, SampleError};
 
-/// SHA-256 in hex over every row of every table, the tables behind the full-text index included.
+/// SHA-256 in hex over every row of every table, including the tables behind the full-text index.
 ///
-/// Two databases with equal digests say the same, however their pages are arranged.
+/// Two databases with equal digests have the same content, however their pages are arranged.
 pub fn row_digest(database: &Path) -> Result<String> {
     let conn = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut tables = conn.prepare(
@@ -23,7 +23,7 @@ pub fn row_digest(database: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     for name in names {
         hash.update(name.as_bytes());
-        // An index that covers a table would be read in another order.
+        // With a covering index, SQLite would read the rows in the order of that index.
         let mut statement = conn.prepare(&format!("SELECT * FROM \"{name}\" NOT INDEXED"))?;
         let columns = statement.column_count();
         let mut rows = statement.query([])?;

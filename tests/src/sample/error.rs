@@ -1,4 +1,4 @@
-//! What can go wrong while a sample archive is made.
+//! What can go wrong while a sample archive is created or changed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub enum SampleError {
 }
 
 impl SampleError {
-    /// For `map_err`: puts the path to what the system said.
+    /// For `map_err`: adds the path to the system's error.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         |source| Self::Io { path, source }

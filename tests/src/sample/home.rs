@@ -1,4 +1,4 @@
-//! The directory around the database: its layout, and the small files beside it.
+//! The directory around the database: its layout, and the small files next to it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -39,7 +39,7 @@ impl Home {
         fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700)).map_err(SampleError::io(&self.0))
     }
 
-    /// A record of deleted messages, as the program leaves one for every batch.
+    /// A record of deleted messages, such as the program leaves for every batch.
     pub(super) fn record_deletion(&self, name: &str, messages: &[i64]) -> Result<()> {
         let ids: Vec<String> = messages.iter().map(ToString::to_string).collect();
         let json = format!(

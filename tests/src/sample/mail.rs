@@ -1,4 +1,4 @@
-//! Messages: who writes, into which conversation, and what the database keeps of it.
+//! Messages: who writes, in which conversation, and what the database keeps of them.
 
 use rusqlite::{Connection, Statement, params};
 
@@ -14,10 +14,10 @@ const LABELS: [&str; 8] =
 
 const PEOPLE: i64 = 120;
 
-/// So many conversations are open for replies at a time.
+/// How many conversations are open for replies at a time.
 const OPEN_THREADS: usize = 64;
 
-/// Sources, identities, people and labels: what is there before the first message.
+/// Sources, identities, people and labels: what exists before the first message.
 pub(super) fn write_accounts(conn: &Connection, rng: &mut Rng) -> Result<()> {
     let mut source = conn.prepare("INSERT INTO sources(source_type, identifier) VALUES (?, ?)")?;
     let mut identity = conn.prepare("INSERT INTO account_identities(source_id, address) VALUES (?, ?)")?;
@@ -81,7 +81,7 @@ impl<'c> Mail<'c> {
         })
     }
 
-    /// Takes up the conversations that were active last.
+    /// Continues the conversations that were active last.
     pub(super) fn resume(&mut self, conn: &Connection) -> Result<()> {
         let mut latest = conn.prepare(
             "SELECT c.id, c.source_id, (SELECT max(id) FROM messages WHERE conversation_id = c.id), c.title
@@ -96,7 +96,7 @@ impl<'c> Mail<'c> {
         Ok(())
     }
 
-    /// Writes one message, a reply or the first of its conversation, and gives its row id.
+    /// Writes one message, a reply or the first of its conversation, and returns its row id.
     pub(super) fn write(&mut self) -> Result<i64> {
         let pace = self.pace.saturating_mul(2);
         self.now = self.now.saturating_add_unsigned(self.rng.between(1, pace));
@@ -164,7 +164,7 @@ pub(super) fn random_label(rng: &mut Rng, source: i64) -> i64 {
     rng.id(before.saturating_add(1), before.saturating_add(labels))
 }
 
-/// Most mail is short; a newsletter now and then fills several pages of the database.
+/// Most mail is short; now and then a newsletter fills several pages of the database.
 pub(super) fn body_length(rng: &mut Rng) -> u64 {
     if rng.one_in(150) { rng.between(8_000, 60_000) } else { rng.skewed(1400) }
 }

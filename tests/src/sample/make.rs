@@ -1,4 +1,4 @@
-//! Makes a home from nothing.
+//! Creates a home from nothing.
 
 use std::path::Path;
 
@@ -13,21 +13,22 @@ use super::schema::{self, Shape};
 use super::store::Store;
 use super::{Result, SampleError, Summary};
 
-/// What archive to make. The same options always make the same archive.
+/// Which archive to create. The same options always give the same archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches, set by name")]
 pub struct Options {
-    /// Everything random follows from it.
+    /// The seed of everything random.
     pub seed: u64,
-    /// About so many bytes of database and attachments together. An archive with large pages and little in it is larger.
+    /// The approximate bytes of database and attachments together. An archive with large pages and little in
+    /// it is larger.
     pub size: u64,
     /// A power of two from 512 to 65536.
     pub page_size: u32,
-    /// So many messages exactly; otherwise as many as the size has room for.
+    /// The exact number of messages; otherwise as many as the size has room for.
     pub messages: Option<u64>,
-    /// So many distinct contents exactly; otherwise as many as the size has room for.
+    /// The exact number of distinct contents; otherwise as many as the size has room for.
     pub attachments: Option<u64>,
-    /// So many rows of `attachments` exactly: contents repeat, or stop early, to meet it.
+    /// The exact number of rows of `attachments`: contents repeat, or stop early, to reach it.
     pub attachment_rows: Option<u64>,
     /// Some paths are `synctech-sms/…`, and one hash is recorded at two paths.
     pub namespaced: bool,
@@ -35,15 +36,15 @@ pub struct Options {
     pub packed: bool,
     /// Some rows have no size.
     pub null_sizes: bool,
-    /// Some rows refer to remote content, or to none.
+    /// Some rows refer to remote content, or to no content.
     pub rows_without_content: bool,
     /// `config.toml`, `client_secret_x.json` and `tokens/`.
     pub secrets: bool,
     /// Files that a backup must leave out: `vectors.db`, `logs/` and the like.
     pub derived_state: bool,
-    /// A table of 100 accounts with 1000 each, for tests that transfer between them.
+    /// A table of 100 accounts with a balance of 1000 each, for tests that transfer between them.
     pub ledger: bool,
-    /// Views in place of tables, all empty, so that the database is one page.
+    /// Empty views instead of tables, so that the database is one page.
     pub single_page: bool,
     /// The day of the first message, `YYYY-MM-DD`.
     pub start: String,
@@ -71,7 +72,7 @@ impl Default for Options {
     }
 }
 
-/// Makes an archive in a directory that holds none yet, and says what it holds.
+/// Creates an archive in a directory that holds none yet, and returns what it holds.
 pub fn make(home: &Path, options: &Options) -> Result<Summary> {
     options.check()?;
     let home = Home::new(home);
@@ -94,7 +95,7 @@ impl Options {
         self.attachments != Some(0) || self.attachment_rows.is_some_and(|rows| rows > 0)
     }
 
-    /// When both grow with the size, two fifths are database.
+    /// If both grow with the size, two fifths are database.
     fn database_size(&self) -> u64 {
         if self.wants_attachments() { self.size / 5 * 2 } else { self.size }
     }
@@ -123,7 +124,8 @@ fn write_database(home: &Home, options: &Options) -> Result<()> {
     schema::finish(conn)
 }
 
-/// The size is looked at after so many messages; even the smallest archive has them, unless it is told otherwise.
+/// The size is checked after every batch of this many messages, which even the smallest archive has by
+/// default.
 const FEW_MESSAGES: u64 = 32;
 
 fn write_messages(conn: &Connection, options: &Options) -> Result<Owners> {
@@ -172,7 +174,7 @@ fn write_attachments(conn: &Connection, home: &Home, options: &Options, owners: 
     Ok(())
 }
 
-/// Messages know whether they have attachments.
+/// Records in each message whether it has attachments.
 const MARK_MESSAGES: &str =
     "UPDATE messages SET has_attachments = 1 WHERE id IN (SELECT message_id FROM attachments)";
 

@@ -1,7 +1,8 @@
-//! Sample archives: a believable msgvault home of any size, made from a seed, and days of change applied to it.
+//! Sample archives: a believable msgvault home of any size, made from a seed, and days of change applied to
+//! it.
 //!
 //! The same options give the same rows, the same attachment bytes and the same database pages on every
-//! machine: nothing here reads a clock or asks the system for chance.
+//! machine: nothing here reads a clock or asks the system for random numbers.
 //!
 //! ```no_run
 //! use msgvault_tests::sample::{Churn, Options, churn, make};

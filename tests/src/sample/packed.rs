@@ -1,4 +1,5 @@
-//! Attachments that maintenance has moved into packs: `attachments/packs/`, and the two tables that lead there.
+//! Attachments that maintenance has moved into packs: `attachments/packs/`, and the two tables that lead
+//! there.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ CREATE TABLE attachment_pack_index (blob_hash TEXT PRIMARY KEY, pack_id TEXT NOT
 CREATE INDEX attachment_pack_index_by_pack ON attachment_pack_index(pack_id);
 ";
 
-/// When the first pack was made, in milliseconds since 1970; each later one is a day younger.
+/// When the first pack was created, in milliseconds since 1970; each later one is a day younger.
 const FIRST_PACK: u64 = 1_700_000_000_000;
 const DAY: u64 = 86_400_000;
 
@@ -41,7 +42,7 @@ pub(super) struct Packer<'c> {
 }
 
 impl<'c> Packer<'c> {
-    /// Makes the tables; `budget` is about how many bytes of attachments there will be.
+    /// Creates the tables; `budget` is roughly how many bytes of attachments there will be.
     pub(super) fn create(conn: &'c Connection, home: &Home, rng: Rng, budget: u64) -> Result<Self> {
         conn.execute_batch(TABLES)?;
         Ok(Self {
@@ -57,7 +58,7 @@ impl<'c> Packer<'c> {
         })
     }
 
-    /// Adds one blob, and seals the pack when it is long enough.
+    /// Adds one blob, and seals the pack if it is long enough.
     pub(super) fn add(&mut self, raw: &[u8]) -> Result<()> {
         let compressed = compress(raw);
         let (encoding, stored) = match &compressed {
@@ -121,7 +122,8 @@ impl<'c> Packer<'c> {
     }
 }
 
-/// Forgets packed content that no row of `attachments` refers to, and removes the packs that hold nothing else.
+/// Forgets packed content that no row of `attachments` refers to, and removes the packs that hold nothing
+/// else.
 pub(super) fn remove_unreferenced(conn: &Connection, home: &Home) -> Result<()> {
     if !conn.table_exists(None, "attachment_packs")? {
         return Ok(());
@@ -145,7 +147,7 @@ pub(super) fn remove_unreferenced(conn: &Connection, home: &Home) -> Result<()> 
     Ok(())
 }
 
-/// One frame that states its size, when that is worth it.
+/// One frame that states its size, if compressing is worth it.
 fn compress(raw: &[u8]) -> Option<Vec<u8>> {
     if length(raw) < MIN_COMPRESSED_LEN {
         return None;

@@ -1,13 +1,14 @@
-//! The one source of chance: a small generator whose output depends on its seed and nothing else.
+//! The only source of randomness: a small generator whose output depends only on its seed.
 
-/// `SplitMix64`: a counter that walks by an odd constant, and a mixer that scatters it.
+/// `SplitMix64`: a counter that advances by an odd constant, and a mixer that scatters its bits.
 ///
 /// It is not fit for secrets. It is fast, has no bad seeds, and gives the same numbers on every machine.
 #[derive(Debug, Clone)]
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// A stream of its own for each purpose, so that one part of an archive can draw more without moving the others.
+    /// Each purpose has its own stream, so that one part of an archive can draw more without affecting the
+    /// others.
     pub(super) fn new(seed: u64, purpose: &str) -> Self {
         let mut rng = Self(seed);
         let mut state = rng.next();
@@ -52,7 +53,7 @@ impl Rng {
         self.below(100) < percent
     }
 
-    /// One of the items, each as likely as the other.
+    /// One of the items, all equally likely.
     pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.index(items.len())]
     }

@@ -1,4 +1,5 @@
-//! The database of a sample archive: the names that a backup asks for, and enough around them to scatter changes.
+//! The database of a sample archive: the tables that a backup queries, and enough around them to scatter
+//! changes.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Result, SampleError};
 
 /// Random identifiers and several indexes per table make one new message touch pages all over the file.
-/// The full-text index follows the bodies by triggers.
+/// Triggers keep the full-text index in step with the bodies.
 const TABLES: &str = "
 CREATE TABLE sources (id INTEGER PRIMARY KEY, source_type TEXT NOT NULL, identifier TEXT NOT NULL,
     last_sync_at TEXT);
@@ -59,7 +60,7 @@ CREATE TRIGGER body_changed AFTER UPDATE ON message_bodies BEGIN
 END;
 ";
 
-/// Every table has a root page of its own; views have none, and so leave one page in all.
+/// Every table has a root page of its own; views have none, so the database keeps to one page.
 const VIEWS: &str = "
 CREATE VIEW messages AS SELECT 0 sent_at WHERE 0;
 CREATE VIEW conversations AS SELECT 0 id WHERE 0;
@@ -80,7 +81,7 @@ pub(super) struct Shape {
     pub(super) ledger: bool,
 }
 
-/// `SQLite` ignores a page size that it does not know; a sample must not.
+/// `SQLite` ignores a page size that it does not support; a sample must not.
 pub(super) fn check_page_size(page_size: u32) -> Result<()> {
     if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
         Ok(())
@@ -89,7 +90,7 @@ pub(super) fn check_page_size(page_size: u32) -> Result<()> {
     }
 }
 
-/// A new database, open for loading: no journal and no syncs, since a crash only means to start again.
+/// A new database, open for loading: no journal and no syncs, since a crash only means starting again.
 pub(super) fn create(path: &Path, shape: Shape) -> Result<Connection> {
     let conn = Connection::open(path)?;
     conn.pragma_update(None, "page_size", shape.page_size)?;
@@ -104,7 +105,7 @@ pub(super) fn create(path: &Path, shape: Shape) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Ends the loading: from here on the database is in WAL mode, and no WAL is left behind.
+/// Ends the loading: from now on the database is in WAL mode, and no WAL is left behind.
 pub(super) fn finish(conn: Connection) -> Result<()> {
     conn.execute_batch(
         "PRAGMA locking_mode = NORMAL; PRAGMA journal_mode = WAL; PRAGMA wal_checkpoint(TRUNCATE);",
@@ -112,7 +113,7 @@ pub(super) fn finish(conn: Connection) -> Result<()> {
     conn.close().map_err(|(_, error)| error.into())
 }
 
-/// An existing database, open for change as the daemon would: WAL, foreign keys enforced.
+/// An existing database, opened for changes as the daemon opens it: WAL, foreign keys enforced.
 pub(super) fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;

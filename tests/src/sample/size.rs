@@ -1,4 +1,4 @@
-//! Sizes as they are said on a command line.
+//! Sizes as they are written on a command line.
 
 /// A number of bytes, with an optional K, M or G.
 pub fn parse_size(text: &str) -> Result<u64, String> {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::packed::Packer;
 use super::{Result, SampleError};
 
-/// Content that is in the store: what a row of `attachments` says about it.
+/// Content that is in the store, as a row of `attachments` describes it.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) hash: String,
@@ -19,7 +19,7 @@ pub(super) struct Stored {
     pub(super) size: u64,
 }
 
-/// Whose naming a path follows.
+/// The naming scheme that a path follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// `<hash[0..2]>/<hash>`

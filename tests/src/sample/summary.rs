@@ -14,7 +14,7 @@ use super::{Result, SampleError};
 pub struct Summary {
     /// The page size of the database.
     pub page_size: u64,
-    /// Pages of the database, those in the WAL included.
+    /// Pages of the database, including those in the WAL.
     pub page_count: u64,
     /// Rows of `messages`.
     pub messages: u64,
@@ -26,7 +26,7 @@ pub struct Summary {
     pub attachment_blobs: u64,
     /// Files below `attachments/`.
     pub attachment_files: u64,
-    /// Their sizes together.
+    /// Their total size.
     pub attachment_bytes: u64,
 }
 
@@ -36,7 +36,7 @@ impl Summary {
         self.database_bytes().saturating_add(self.attachment_bytes)
     }
 
-    /// The size of the database when its WAL is checkpointed.
+    /// The size of the database once its WAL is checkpointed.
     pub fn database_bytes(&self) -> u64 {
         self.page_size.saturating_mul(self.page_count)
     }

@@ -1,4 +1,5 @@
-//! What the other tests rely on: archives that repeat exactly, hold every oddity, and stay sound while they change.
+//! What the other tests rely on: archives that are reproducible, hold every oddity, and stay sound while they
+//! change.
 
 mod days;
 
@@ -65,7 +66,8 @@ impl Archive {
         (rows, files.concat())
     }
 
-    /// The database is sound, its full-text index agrees with the bodies, and exactly the recorded files are there.
+    /// The database is sound, its full-text index agrees with the bodies, and exactly the recorded files are
+    /// there.
     fn assert_sound(&self) {
         let conn = self.open();
         let integrity: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

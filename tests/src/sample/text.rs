@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::rng::Rng;
 
-/// The words of one language, sorted by class, frequent ones first.
+/// The words of one language by class, frequent ones first.
 struct Language {
     greetings: &'static [&'static str],
     subjects: &'static [&'static str],
@@ -230,7 +230,7 @@ const JAPANESE: Language = Language {
     stop: "。",
 };
 
-/// Repeated entries weigh: half of the mail is in English.
+/// Repeated entries set the weights: half of the mail is in English.
 const LANGUAGES: &[&Language] = &[
     &ENGLISH, &ENGLISH, &ENGLISH, &ENGLISH, &ENGLISH, &ENGLISH, &GERMAN, &GERMAN, &SPANISH, &FRENCH,
     &RUSSIAN, &JAPANESE,
@@ -286,7 +286,7 @@ pub(super) fn chat(rng: &mut Rng) -> String {
     text
 }
 
-/// Running text without a frame, for documents.
+/// Running text without greeting or farewell, for documents.
 pub(super) fn prose(rng: &mut Rng, len: usize, into: &mut String) {
     let language = rng.pick(LANGUAGES);
     let end = into.len().saturating_add(len);

@@ -1,4 +1,4 @@
-//! What `docs/architecture.md` says of this tree is so: the files and the tests that it names are there.
+//! The files and the tests that `docs/architecture.md` names exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Files of the tree with their paths from its root, without what is built.
+/// Files of the tree with their paths from its root, without build results.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -23,14 +23,14 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What stands between backticks, outside of blocks of code.
+/// Everything between backticks, outside code blocks.
 fn quoted(text: &str) -> Vec<&str> {
     let prose = text.split("```").step_by(2);
     prose.flat_map(|prose| prose.split('`').skip(1).step_by(2)).collect()
 }
 
 #[test]
-fn files_named_in_the_architecture_are_there() {
+fn files_named_in_the_architecture_exist() {
     let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let mut found = Vec::new();
     files(root(), &mut found);
@@ -41,12 +41,12 @@ fn files_named_in_the_architecture_are_there() {
     assert!(wanted.len() > 40, "{wanted:?}");
     for name in wanted {
         let path_end = name.trim_end_matches('/');
-        assert!(found.iter().any(|path| path.ends_with(path_end)), "{name} is named and is not there");
+        assert!(found.iter().any(|path| path.ends_with(path_end)), "{name} is named but does not exist");
     }
 }
 
 #[test]
-fn tests_named_in_the_architecture_are_there() {
+fn tests_named_in_the_architecture_exist() {
     let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let (_, table) = text.split_once("\n## Invariants").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
@@ -59,6 +59,6 @@ fn tests_named_in_the_architecture_are_there() {
     let sources = found.iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
     let sources: String = sources.map(|path| fs::read_to_string(root().join(path)).unwrap()).collect();
     for name in names {
-        assert!(sources.contains(&format!("fn {name}(")), "the test {name} is named and is not there");
+        assert!(sources.contains(&format!("fn {name}(")), "the test {name} is named but does not exist");
     }
 }

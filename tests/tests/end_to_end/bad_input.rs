@@ -1,4 +1,4 @@
-//! Whatever a user gets wrong: one clear line, the right exit code, and nothing left behind.
+//! Mistakes of users: each gets one clear line and the right exit code, and leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ const NO_REPOSITORY: i32 = 10;
 const LOCKED: i32 = 11;
 const TOO_NEW: i32 = 13;
 
-/// Checks that a program ended so, with one line that holds every one of `words`.
+/// Checks the exit code of a program, and that it printed one line that contains all of `words`.
 #[track_caller]
 fn refused(outcome: &Outcome, code: i32, words: &[&str]) {
     assert_eq!(outcome.code, code, "{outcome:?}");
@@ -42,12 +42,12 @@ fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             }
         }
     }
-    // These stay for whoever owns the archive next.
+    // These stay for the next owner of the archive.
     found.retain(|name, _| !name.ends_with(".lock"));
     found
 }
 
-/// Runs a command that must be refused and leave repository and archive as they were.
+/// Runs a command that must be refused and must leave repository and archive unchanged.
 #[track_caller]
 fn refused_without_trace(scene: &Scene, args: &[&str], code: i32, words: &[&str]) {
     let before = (tree(&scene.repo()), tree(&scene.home()));
@@ -60,7 +60,7 @@ fn small() -> Options {
 }
 
 #[test]
-fn what_is_not_a_repository_is_refused() {
+fn folders_that_are_not_repositories_are_refused() {
     let scene = Scene::new(&small());
     let nowhere = scene.beside("nowhere");
     let home = scene.home();
@@ -69,7 +69,7 @@ fn what_is_not_a_repository_is_refused() {
             run(msgvault().args(["backup", command, "--repo"]).arg(repo).arg("--home").arg(scene.home()))
         };
         refused(&run_on(&nowhere), NO_REPOSITORY, &["nowhere", "backup init"]);
-        refused(&run_on(&home), NO_REPOSITORY, &["no msgvault repository"]);
+        refused(&run_on(&home), NO_REPOSITORY, &["not a msgvault repository"]);
     }
     assert!(!nowhere.exists());
     refused(&verify(&nowhere, [""; 0]), NO_REPOSITORY, &["nowhere"]);
@@ -140,12 +140,19 @@ fn a_locked_repository_says_who_holds_it() {
     let scene = Scene::new(&small());
     scene.create(&[]);
     let lock = scene.repo().join("locks/exclusive.json");
-    let record =
-        r#"{"hostname":"elsewhere","pid":77,"operation":"create","acquired_at":"2026-11-23T10:00:00Z"}"#;
-    fs::write(lock, record).unwrap();
     let target = scene.beside("target");
-    for command in [&["create"][..], &["verify"], &["restore", "--target", &target.to_string_lossy()]] {
-        refused_without_trace(&scene, command, LOCKED, &["elsewhere", "77", "2026-11-23T10:00:00Z"]);
+    let restore = ["restore", "--target", &target.to_string_lossy()];
+    // Readers go on beside who only adds, and are kept out by who may remove files.
+    let table: [(&str, &[&[&str]]); 2] =
+        [("create", &[&["create"]]), ("prune", &[&["create"], &["verify"], &restore])];
+    for (operation, commands) in table {
+        let record = format!(
+            r#"{{"hostname":"elsewhere","pid":77,"operation":"{operation}","acquired_at":"2026-11-23T10:00:00Z"}}"#
+        );
+        fs::write(&lock, record).unwrap();
+        for command in commands {
+            refused_without_trace(&scene, command, LOCKED, &["elsewhere", "77", "2026-11-23T10:00:00Z"]);
+        }
     }
     assert!(!target.exists());
     let _ = scene.backup(&["create", "--force-unlock"]).done();
@@ -230,7 +237,7 @@ fn files_that_are_not_archives_are_refused() {
     refused_without_trace(&scene, &["create"], FAILED, &["msgvault.db", "table"]);
     fs::write(&database, good).unwrap();
     scene.create(&[]);
-    // Six tables need more than one page, so that a database of one page is no archive.
+    // Six tables need more than one page, so a database of one page is not an archive.
     let single = Scene::new(&Options { single_page: true, ..small() });
     refused_without_trace(&single, &["create"], FAILED, &["msgvault.db", "no table messages"]);
 }
@@ -324,7 +331,7 @@ fn usage_errors_have_their_own_code() {
 }
 
 #[test]
-fn more_jobs_than_a_machine_has_threads() {
+fn more_than_256_jobs_are_refused() {
     let scene = Scene::new(&small());
     scene.create(&[]);
     let target = scene.beside("target").to_string_lossy().into_owned();

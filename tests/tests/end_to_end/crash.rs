@@ -1,5 +1,5 @@
-//! Killed or failing at any durable step, a backup leaves a repository that verifies, and a restore leaves the old
-//! database or the new one.
+//! Killed or failing at any durable step, a backup leaves a repository that verifies, and a restore leaves
+//! the old database or the new one.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn options() -> Options {
     Options { size: 400 << 10, ..Options::default() }
 }
 
-/// Runs `msgvault backup …` so that it comes to grief at a step.
+/// Runs `msgvault backup …` with a fault at one step.
 fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
     grief_of(with_hang_up(HangUp::Ends, "fault-driver"), scene, kind, at, args)
 }
@@ -26,7 +26,7 @@ fn grief_of(mut command: Command, scene: &Scene, kind: &str, at: u64, args: &[&s
     run(&mut command)
 }
 
-/// How many durable steps a run has.
+/// The number of durable steps of a run.
 fn steps(scene: &Scene, args: &[&str]) -> u64 {
     let outcome = grief(scene, "count", 0, args).done();
     let steps = outcome.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
@@ -34,7 +34,7 @@ fn steps(scene: &Scene, args: &[&str]) -> u64 {
     steps
 }
 
-/// Up to `MOMENTS` steps, spread over the run by a fixed rule, the first and the last among them.
+/// Up to `MOMENTS` steps, spread over the run by a fixed rule and including the first and the last.
 fn moments(steps: u64) -> Vec<u64> {
     let mut moments: Vec<u64> = (0..MOMENTS).map(|n| 1 + n * (steps - 1) / (MOMENTS - 1)).collect();
     moments.dedup();
@@ -106,7 +106,7 @@ fn a_full_or_broken_disk_fails_only_the_create() {
 }
 
 #[test]
-fn a_signal_stops_a_create_in_order() {
+fn a_signal_stops_a_create_cleanly() {
     let scene = Scene::new(&options());
     scene.create(&[]);
     scene.churn(&Churn::default());
@@ -123,7 +123,7 @@ fn a_signal_stops_a_create_in_order() {
 }
 
 #[test]
-fn whatever_was_started_to_outlive_the_terminal_does() {
+fn a_create_started_with_nohup_outlives_its_terminal() {
     let scene = Scene::new(&options());
     let outlives = with_hang_up(HangUp::Ignored, "fault-driver");
     let _ = grief_of(outlives, &scene, "hang-up", 2, &["create"]).done();

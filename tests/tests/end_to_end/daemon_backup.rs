@@ -51,8 +51,9 @@ impl Writers {
     }
 }
 
-/// Whether the log shrinks while writers go on: they begin it anew once all of it is copied and nobody reads it.
-/// Their own transactions keep a checkpoint from that for a moment, and one that stays open keeps all of them.
+/// Whether the log shrinks while writers go on: they begin it anew once all of it is copied and nobody reads
+/// it. Their own transactions keep a checkpoint from that for a moment, and one that stays open keeps all of
+/// them.
 fn log_shrinks(connection: &rusqlite::Connection) -> bool {
     let checkpoint = || -> (i64, i64) {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
@@ -190,7 +191,7 @@ fn a_backup_whose_window_was_not_kept_keeps_nothing() {
 }
 
 #[test]
-fn the_home_of_a_live_daemon_is_not_a_target_however_spelled() {
+fn the_home_of_a_live_daemon_is_never_a_target() {
     let scene = small();
     scene.create(&[]);
     let daemon = Serve::start(&scene.home(), &[]);
@@ -220,7 +221,8 @@ fn configured(scene: &Scene) -> String {
     format!("[backup]\nrepo = '{}'\n", scene.repo().display())
 }
 
-/// Says that a run at three in the night was missed by a daemon long ago, so that the next one makes up for it.
+/// Says that a run at three in the night was missed by a daemon long ago, so that the next one makes up for
+/// it.
 fn miss_a_run(scene: &Scene, job: &str) {
     let missed = serde_json::json!({
         job: { "schedule": "0 3 * * *", "handled_until": "2020-01-01T00:00:00Z", "last": null }
@@ -254,13 +256,24 @@ fn scheduled(scene: &Scene, key: &str) -> (Value, Value) {
             break status;
         }
     };
-    let command = |word: &str| {
+    let command = |words: &[&str]| {
         let mut command = msgvault();
-        run(command.args(["daemon", word, "--json", "--home"]).arg(scene.home())).done().json()
+        run(command.arg("daemon").args(words).args(["--json", "--home"]).arg(scene.home()))
     };
-    fits_file(&command("status"), "daemon-status");
-    fits_file(&command("stop"), "daemon-stop");
+    let went_well = status["last"]["verdict"] == "ok";
+    let told = command(&["status"]);
+    assert_eq!(told.code, if went_well { 0 } else { 3 }, "{told:?}");
+    fits_file(&told.json(), "daemon-status");
+    let old = command(&["status", "--max-age", "0s"]);
+    assert_eq!(old.code, 3, "{old:?}");
+    let young = command(&["status", "--max-age", "26h"]);
+    assert_eq!(young.code == 0, went_well && key == "schedule", "{young:?}");
+    fits_file(&command(&["stop"]).done().json(), "daemon-stop");
     assert!(daemon.wait().success(), "{:?}", daemon.log());
+    let log = daemon.log().join("\n");
+    let reached =
+        if went_well { "the repository can be reached" } else { "the repository cannot be reached" };
+    assert!(log.contains("msg=scheduled job=") && log.contains(reached), "{log}");
     (document, status)
 }
 
@@ -327,8 +340,9 @@ fn a_stopped_daemon_ends_its_backup_and_makes_it_later() {
 fn a_malformed_schedule_is_refused_at_the_start() {
     let scene = small();
     for (config, part) in [
-        (format!("{}schedule = \"at three\"\n", configured(&scene)), "is no schedule"),
+        (format!("{}schedule = \"at three\"\n", configured(&scene)), "is not a schedule"),
         ("[backup]\nverify_schedule = \"@daily\"\n".to_owned(), "no repository is named"),
+        ("[backup]\nschedul = \"@daily\"\n".to_owned(), "did you mean \"schedule\"?"),
     ] {
         fs::write(scene.home().join("config.toml"), config).unwrap();
         let mut command = msgvault();

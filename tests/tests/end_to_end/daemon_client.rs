@@ -1,4 +1,5 @@
-//! A backup asks a daemon to freeze: this program's daemon, the stand-in for the Go program's, and what is none.
+//! A backup asks a daemon to freeze: this program's daemon, the stand-in for the Go program's, and what is
+//! none.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -7,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use msgvault_freeze::client::DaemonError;
+use msgvault_freeze::client::{Daemon, DaemonError};
+use msgvault_freeze::ownership::Ownership;
 use msgvault_freeze::{self as freeze, FreezeError, Freezer};
 use msgvault_platform::context::Context;
-use msgvault_tests::go_stand_in::{Fault, StandIn};
+use msgvault_tests::go_stand_in::{Fault, SHUTDOWN_TOKEN, StandIn};
+use msgvault_tests::programs::{msgvault, run};
 use msgvault_tests::serve::Serve;
 use msgvault_verifier::Observer;
 use serde_json::Value;
@@ -69,7 +72,7 @@ fn freeze(home: &Path, key: &str) -> Result<(), FreezeError> {
 }
 
 fn home() -> TempDir {
-    tempfile::tempdir().unwrap()
+    msgvault_tests::serve::home("")
 }
 
 fn sentence(result: Result<(), FreezeError>) -> String {
@@ -133,8 +136,8 @@ fn what_is_not_a_daemon_is_never_passed_over() {
         (Fault::Silent, "no answer within 0.5 s"),
         (Fault::Endless, "does not answer"),
         (Fault::HangsUp, "does not answer"),
-        (Fault::Page, "is no msgvault daemon"),
-        (Fault::Redirect, "is no msgvault daemon"),
+        (Fault::Page, "is not a msgvault daemon"),
+        (Fault::Redirect, "is not a msgvault daemon"),
         (Fault::OtherService, "another service answers there"),
         (Fault::OtherProcess, "the daemon of process"),
         (Fault::WrongProof, "cannot prove that the record is its own"),
@@ -152,7 +155,7 @@ fn what_is_not_a_daemon_is_never_passed_over() {
 }
 
 #[test]
-fn a_key_is_not_sent_to_whoever_took_the_daemon_s_place() {
+fn a_key_is_never_sent_to_an_impostor() {
     let home = home();
     let daemon = StandIn::start(home.path(), "secret", Fault::Replaced, |_| {});
     let said = sentence(freeze(home.path(), "secret"));
@@ -229,8 +232,8 @@ fn records_decide_who_is_asked() {
             "cannot prove that the record is its own",
         ),
         (|record| record["metadata"]["startup_phase"] = "opening archive".into(), "still starting"),
-        (|record| record["address"] = "user@host".into(), "no address"),
-        (|record| record["pid"] = 1.into(), "no usable record"),
+        (|record| record["address"] = "user@host".into(), "not an address"),
+        (|record| record["pid"] = 1.into(), "not a usable record"),
     ];
     for (change, part) in refused {
         let home = home();
@@ -257,6 +260,10 @@ fn stale_record(home: &Path, pid: u32, started_at: &str) {
     std::fs::remove_file(&path).unwrap();
     let mut record: Value = serde_json::from_str(&text).unwrap();
     record["pid"] = pid.into();
+    // As daemons write it that tell only their number.
+    for key in ["boot_id", "pid_ns", "start_ticks", "create_time"] {
+        record["metadata"].as_object_mut().unwrap().remove(key);
+    }
     if !started_at.is_empty() {
         record["started_at"] = started_at.into();
     }
@@ -274,10 +281,16 @@ fn what_a_killed_daemon_left_behind_still_counts() {
     // Another process that has its number now began after the record was written.
     stale_record(home.path(), std::process::id(), "2020-01-01T00:00:00Z");
     freeze(home.path(), "").unwrap();
-    // A process that could have written it, and does not answer: nobody knows.
+    // The first process of a container that was killed: its number lives on every host.
+    stale_record(home.path(), 1, "");
+    freeze(home.path(), "").unwrap();
+    // Nobody answers, and somebody holds the daemon's lock: nobody knows.
     stale_record(home.path(), std::process::id(), "");
+    let owner = Ownership::take(home.path()).unwrap();
     let said = sentence(freeze(home.path(), ""));
     assert!(said.contains("does not answer") && said.contains("remove daemon."), "{said}");
+    drop(owner);
+    freeze(home.path(), "").unwrap();
     // With a daemon that does answer, the other record does not matter.
     let daemon = Serve::start(home.path(), &[]);
     freeze(home.path(), "").unwrap();
@@ -309,4 +322,62 @@ fn a_daemon_that_ends_before_the_window_is_noticed() {
     daemon.stop();
     let said = freezer.begin().unwrap_err().to_string();
     assert!(said.contains("does not answer"), "{said}");
+}
+
+#[test]
+fn both_daemons_end_on_request_and_not_by_a_signal() {
+    for key in ["", "a key"] {
+        let home = home();
+        std::fs::write(home.path().join("config.toml"), format!("[server]\napi_key = {key:?}\n")).unwrap();
+        let stop = || {
+            let mut command = msgvault();
+            run(command.args(["daemon", "stop", "--home"]).arg(home.path()))
+        };
+        let mut daemon = Serve::start(home.path(), &[]);
+        assert!(stop().done().stdout.contains("stopped the daemon"));
+        assert!(daemon.wait().success());
+        let log = daemon.log();
+        assert!(log.iter().any(|line| line.contains("msg=stopping request=/api/daemon/shutdown")), "{log:?}");
+
+        // A signal would end this very test, whose process the record names.
+        let daemon = StandIn::start(home.path(), key, Fault::None, |_| {});
+        assert!(stop().done().stdout.contains("stopped the daemon"));
+        assert_eq!(daemon.requests().iter().filter(|request| request.contains(SHUTDOWN_TOKEN)).count(), 1);
+        drop(daemon);
+        let refusing = StandIn::start(home.path(), key, Fault::NoShutdown, |_| {});
+        let refused = stop();
+        assert!(refused.code == 1 && refused.stderr.contains("end it where it runs"), "{refused:?}");
+        drop(refusing);
+    }
+}
+
+#[test]
+fn a_shutdown_token_is_sent_only_to_who_has_it() {
+    let home = home();
+    let daemon = StandIn::start(home.path(), "", Fault::Replaced, |_| {});
+    let random = || 7;
+    let found = Daemon::find_any(home.path(), &random).unwrap().unwrap();
+    let said = found.shut_down().unwrap_err().to_string();
+    assert!(said.contains("cannot prove that the record is its own"), "{said}");
+    assert!(!daemon.requests().iter().any(|request| request.contains(SHUTDOWN_TOKEN)));
+}
+
+#[test]
+fn stop_returns_when_the_daemon_is_gone() {
+    let home = home();
+    let random = || 7;
+    let daemon = StandIn::start(home.path(), "", Fault::KeepsOn, |_| {});
+    let found = Daemon::find_any(home.path(), &random).unwrap().unwrap();
+    found.shut_down().unwrap();
+    assert!(!found.has_ended(home.path()));
+    drop(daemon);
+    assert!(found.has_ended(home.path()));
+
+    let mut daemon = Serve::start(home.path(), &[]);
+    let found = Daemon::find_any(home.path(), &random).unwrap().unwrap();
+    assert!(!found.has_ended(home.path()));
+    // Its record stays.
+    daemon.signal(rustix::process::Signal::KILL);
+    daemon.wait();
+    assert!(found.has_ended(home.path()));
 }

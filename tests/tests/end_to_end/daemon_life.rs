@@ -33,7 +33,7 @@ fn an_archive_has_one_daemon_and_other_machines_need_keys() {
     assert!(second.stderr.contains("daemon.lock is held by process"), "{}", second.stderr);
 
     let port = daemon.address.rsplit_once(':').unwrap().1.to_owned();
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = msgvault_tests::serve::home("");
     let mut command = msgvault();
     command.arg("serve").arg("--home").arg(elsewhere.path()).args(["--bind", "::1", "--port", &port]);
     let taken = run(&mut command);
@@ -97,7 +97,11 @@ fn a_daemon_that_ends_waits_five_seconds_for_an_open_window() {
     clocked.daemon.wait_for("shutting down; ending the open backup freeze");
     clocked.daemon.wait_for(&token);
     assert!(clocked.daemon.wait().success());
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3, "its locks and the configuration");
+    assert_eq!(
+        fs::read_dir(home.path()).unwrap().count(),
+        4,
+        "its locks, the configuration and the database"
+    );
 }
 
 #[test]
@@ -131,4 +135,16 @@ fn status_and_stop_are_commands() {
     assert!(other.code == 1 && other.stderr.contains("restart the daemon"), "{other:?}");
     assert!(command(&["stop"]).done().stdout.contains("stopped the daemon"));
     assert!(daemon.wait().success());
+}
+
+#[test]
+fn a_home_without_an_archive_is_not_served() {
+    let home = home("");
+    fs::remove_file(home.path().join("msgvault.db")).unwrap();
+    let mut command = msgvault();
+    let refused = run(command.arg("serve").arg("--home").arg(home.path()));
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("there is no archive to serve at"), "{refused:?}");
+    assert!(refused.stderr.contains("--home or MSGVAULT_HOME"), "{refused:?}");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing was made there");
 }

@@ -154,3 +154,41 @@ fn a_thousand_slow_connections_do_not_stop_a_begin() {
     }
     assert!(closed >= MANY - 128, "{closed} of {MANY} were closed");
 }
+
+#[test]
+fn a_go_client_is_told_what_to_type() {
+    let home = home_with_key(KEY);
+    let daemon = Serve::start(home.path(), &[]);
+    let ask = |headers: &[(&str, &str)]| {
+        daemon.ask("POST", "/api/v1/cli/run", headers, "{\"args\":[\"backup\",\"create\"]}")
+    };
+    let json = ("Content-Type", "application/json");
+    assert_eq!(ask(&[json]).status, 401);
+    let reply = ask(&[json, ("X-Api-Key", KEY)]);
+    assert_eq!((reply.status, &reply.json()["error"]), (501, &"not_implemented".into()));
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    let home = home.path().display().to_string();
+    assert!(message.contains("backup create") && message.contains(&home), "{message}");
+    // Versions of releases begin with a digit, and an older one would be replaced.
+    let version = daemon.ask("GET", "/api/ping", &[], "").json()["version"].as_str().unwrap().to_owned();
+    assert!(version.starts_with("rust-"), "{version}");
+}
+
+#[test]
+fn a_shutdown_without_the_token_is_refused() {
+    let home = home_with_key(KEY);
+    let daemon = Serve::start(home.path(), &[]);
+    for headers in [&[][..], &[("X-Msgvault-Daemon-Token", "0")], &[("X-Api-Key", KEY)]] {
+        let reply = daemon.ask("POST", "/api/daemon/shutdown", headers, "");
+        assert_eq!(reply.status, 401, "{reply:?}");
+        assert_eq!(reply.json()["message"], "Invalid or missing daemon shutdown token");
+    }
+    assert_eq!(daemon.ask("GET", "/api/ping", &[], "").status, 200);
+    let record = home.path().join(format!("daemon.{}.json", daemon.pid()));
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    let token = record["metadata"]["shutdown_token"].as_str().unwrap().to_owned();
+    let reply = daemon.ask("POST", "/api/daemon/shutdown", &[("X-Msgvault-Daemon-Token", &token)], "");
+    assert_eq!((reply.status, &*reply.body), (202, "{\"status\":\"shutting_down\"}"));
+    let mut daemon = daemon;
+    assert!(daemon.wait().success());
+}

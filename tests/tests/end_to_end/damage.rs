@@ -1,4 +1,5 @@
-//! Whatever happens to a file of a repository, a full verification names what it costs, and what it does not.
+//! Whatever happens to a file of a repository, a full verification says which snapshots it damages, and no
+//! others.
 
 use std::collections::BTreeSet;
 
@@ -23,12 +24,12 @@ fn load(name: &str) -> MemoryStore {
     store
 }
 
-fn report<D: Decompressor + Sync>(store: &MemoryStore, decompressor: D) -> Result<Report, OpenError> {
+fn report(store: &MemoryStore, decompressor: impl Decompressor + 'static) -> Result<Report, OpenError> {
     let repository = Repository::open(store.clone(), decompressor)?;
     Ok(check_all(&repository, &Scope::All, Depth::Full, &()))
 }
 
-/// The report, which must not depend on who decompresses.
+/// The report, which must not depend on the decompressor.
 fn verify(store: &MemoryStore) -> Result<Report, OpenError> {
     let report_of_rust = report(store, Ruzstd);
     let report_of_c = report(store, Zstd);
@@ -40,8 +41,8 @@ fn verify(store: &MemoryStore) -> Result<Report, OpenError> {
     report_of_rust
 }
 
-/// Every blob that a snapshot needs, found the simple way.
-fn needs(repository: &Repository<MemoryStore, Ruzstd>, id: &SnapshotId) -> BTreeSet<BlobId> {
+/// Every blob that a snapshot needs, found another way than verification finds them, so that both must agree.
+fn needs(repository: &Repository, id: &SnapshotId) -> BTreeSet<BlobId> {
     let snapshot = Snapshot::load(repository, id).unwrap();
     let mut blobs: BTreeSet<BlobId> = snapshot.maps.pages.blobs.iter().copied().collect();
     blobs.extend(
@@ -54,11 +55,12 @@ fn needs(repository: &Repository<MemoryStore, Ruzstd>, id: &SnapshotId) -> BTree
     blobs.extend(snapshot.attachments.iter(repository.index()).map(|attachment| attachment.id));
     blobs.extend(snapshot.manifest.extras.tree);
     blobs.extend(snapshot.extras.iter().map(|file| file.blob));
+    blobs.extend(snapshot.manifest.metadata.iter().map(|metadata| metadata.blob));
     blobs.extend(snapshot.manifest.auxiliary().iter().map(|item| item.blob));
     blobs
 }
 
-/// What damage to a pack or an index must cost: the snapshots that need a blob of it.
+/// The snapshots that damage to a pack or an index must cost: those that need one of its blobs.
 struct Cost {
     by_pack: Vec<(PackId, BTreeSet<SnapshotId>)>,
     all: BTreeSet<SnapshotId>,
@@ -91,7 +93,7 @@ fn damaged(report: &Report) -> BTreeSet<SnapshotId> {
 }
 
 #[test]
-fn damage_is_named_and_costs_no_more_than_it_must() {
+fn damage_is_named_and_costs_only_what_it_must() {
     for name in ["plain", "no-attachments", "namespaced"] {
         let store = load(name);
         let cost = Cost::of(&store);
@@ -110,13 +112,13 @@ fn damage_is_named_and_costs_no_more_than_it_must() {
 fn check(cost: &Cost, path: &str, damage: Damage, outcome: Result<Report, OpenError>) {
     let case = format!("{path} {damage:?}");
     if path == "config.toml" {
-        // A flipped bit may leave a configuration that says the same.
+        // A flipped bit may leave a configuration with the same meaning.
         assert!(outcome.is_err() || damage == Damage::BitFlipped, "{case}");
         return;
     }
     let report = outcome.unwrap();
     if path.starts_with("snapshots/") && damage == Damage::Deleted {
-        // Such a snapshot does not exist; only a chain that leads through it can tell.
+        // Such a snapshot does not exist; only a chain that leads through it can show that it is missing.
         assert!(report.problems.iter().all(|problem| problem.file.as_deref() == Some(path)), "{case}");
         return;
     }
@@ -152,7 +154,7 @@ fn check(cost: &Cost, path: &str, damage: Damage, outcome: Result<Report, OpenEr
 fn check_pack(cost: &Cost, path: &str, damage: Damage, report: &Report, bad: &BTreeSet<SnapshotId>) {
     let expected = cost.of_pack(path);
     if damage == Damage::BitFlipped || damage == Damage::Swapped {
-        // One blob, or two packs.
+        // This can cost less than the pack (one blob) or more (two packs).
         assert!(!bad.is_empty(), "{path} {damage:?}");
     } else {
         assert_eq!(*bad, expected, "{path} {damage:?}");

@@ -1,4 +1,4 @@
-//! Forty days in the life of an archive, and archives that are unlike others.
+//! Forty days in the life of an archive, and unusual archives.
 
 use std::{fs, io};
 
@@ -13,32 +13,32 @@ fn live(page_size: u32, size: u64, days: u32) {
 }
 
 #[test]
-fn with_pages_of_512_bytes() {
+fn forty_days_come_back_with_pages_of_512_bytes() {
     live(512, 1 << 20, 40);
 }
 
 #[test]
-fn with_pages_of_4096_bytes() {
+fn forty_days_come_back_with_pages_of_4096_bytes() {
     live(4096, 1 << 20, 40);
 }
 
 #[test]
-fn with_pages_of_8192_bytes() {
+fn forty_days_come_back_with_pages_of_8192_bytes() {
     live(8192, 1 << 20, 40);
 }
 
 #[test]
-fn with_pages_of_65536_bytes() {
+fn forty_days_come_back_with_pages_of_65536_bytes() {
     live(65_536, 2 << 20, 40);
 }
 
 #[test]
-fn with_a_hundred_megabytes() {
+fn three_days_of_a_hundred_megabytes_come_back() {
     live(4096, 100 << 20, 3);
 }
 
 #[test]
-fn a_new_page_size_begins_a_new_chain() {
+fn a_new_page_size_starts_a_new_chain() {
     let scene = Scene::new(&Options::default());
     let before = scene.create(&[]);
     let kept = scene.keep("before.db");

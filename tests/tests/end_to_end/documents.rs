@@ -34,7 +34,7 @@ pub(crate) fn fits_file(document: &Value, name: &str) {
     check(document, name).unwrap_or_else(|reason| panic!("{name}: {reason}\n{document:#}"));
 }
 
-/// Every object of a document, by its place.
+/// The place of every object in a document.
 fn objects(value: &Value, place: &str, found: &mut Vec<String>) {
     if value.is_object() {
         found.push(place.to_owned());
@@ -48,7 +48,7 @@ fn objects(value: &Value, place: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn a_document_that_says_anything_else_does_not_fit() {
+fn a_document_that_differs_from_its_schema_is_refused() {
     let scene = Scene::new(&Options::default());
     scene.create(&[]);
     let document = verify(&scene.repo(), ["--json"]).done().json();

@@ -1,4 +1,4 @@
-//! A folder of repositories that is named and holds none is an error, and not a test that passes.
+//! If a folder of repositories is named but holds none, that is an error, not a test that passes.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Repositories that the Go program wrote are understood to the byte.
+//! Repositories that the Go program wrote are understood to the last byte.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,6 +7,7 @@ use std::path::Path;
 use msgvault_tests::fixtures::{self, Fixture};
 use msgvault_tests::programs::{backup, verify};
 use msgvault_tests::tree::hashes_and_modes;
+use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::page_hash::PageHashObject;
@@ -15,11 +16,8 @@ use msgvault_verifier::format::{
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
-use msgvault_verifier::{PackFile, Ruzstd};
 
-type Opened = Repository<DirectoryStore, Ruzstd>;
-
-fn open(fixture: &Fixture) -> Opened {
+fn open(fixture: &Fixture) -> Repository {
     Repository::open(DirectoryStore::new(&fixture.repo), Ruzstd).unwrap()
 }
 
@@ -43,7 +41,7 @@ fn files_below(folder: &Path, suffix: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn snapshot_ids_are_computed_as_the_go_program_does() {
+fn snapshot_ids_equal_those_of_the_go_program() {
     for fixture in fixtures::all() {
         let listed: Vec<String> =
             open(&fixture).listing().unwrap().snapshots.iter().map(SnapshotId::to_string).collect();
@@ -107,9 +105,9 @@ fn packs_of_the_go_program_open() {
     for fixture in fixtures::all() {
         let repository = open(&fixture);
         for pack in repository.index().packs() {
-            let file = PackFile::open(repository.store(), *pack).unwrap();
+            let file = repository.pack(*pack).unwrap();
             for entry in file.entries() {
-                assert_eq!(BlobId::of(&file.read(entry, &Ruzstd, u64::MAX).unwrap()), entry.id);
+                assert_eq!(BlobId::of(&file.read(entry, u64::MAX).unwrap()), entry.id);
             }
         }
     }
@@ -136,7 +134,7 @@ fn both_programs_verify_every_snapshot_whatever_the_jobs() {
 }
 
 #[test]
-fn list_tells_what_the_go_program_tells() {
+fn list_shows_what_the_go_program_shows() {
     for fixture in fixtures::all() {
         let expected: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(fixture.expected.join("list.json")).unwrap()).unwrap();
@@ -153,7 +151,7 @@ fn list_tells_what_the_go_program_tells() {
 }
 
 #[test]
-fn every_snapshot_restores_to_exactly_what_the_go_program_restores() {
+fn every_snapshot_restores_exactly_as_the_go_program_restores_it() {
     for fixture in fixtures::all() {
         let folder = tempfile::tempdir().unwrap();
         let repo = folder.path().join("repo");
@@ -173,13 +171,14 @@ fn every_snapshot_restores_to_exactly_what_the_go_program_restores() {
         }
         let _ = backup(&repo, ["verify", "--all", "--restore-check"]).done();
     }
-    // Past the test harness, which would swallow it in a test that passes: a run says what it tested with.
+    // Written past the test harness, which hides the output of a passing test: a run says what it tested
+    // with.
     let (own, others) = (fixtures::own().len(), fixtures::others().len());
-    let told = format!(
+    let line = format!(
         "programs tested with {own} repositories of the project, {others} of {}\n",
         fixtures::VARIABLE
     );
-    io::stderr().write_all(told.as_bytes()).unwrap();
+    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 #[test]

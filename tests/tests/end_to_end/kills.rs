@@ -1,5 +1,5 @@
-//! Killed from outside at any time, a backup leaves a repository that verifies, and a restore leaves the old database
-//! or the new one.
+//! Killed from outside at any time, a backup leaves a repository that verifies, and a restore leaves the old
+//! database or the new one.
 
 use std::io;
 
@@ -13,11 +13,11 @@ fn options() -> Options {
 }
 
 #[test]
-fn backups_killed_from_outside_leave_what_verifies() {
+fn a_backup_killed_from_outside_leaves_a_repository_that_verifies() {
     killed_creates(&options(), KILLS, &mut io::sink()).unwrap();
 }
 
 #[test]
-fn restores_killed_from_outside_leave_one_whole_database() {
+fn a_restore_killed_from_outside_leaves_one_whole_database() {
     killed_restores(&options(), KILLS, &mut io::sink()).unwrap();
 }

@@ -1,4 +1,5 @@
-//! Stories of users, told by the programs as users run them: one program of tests, so that one is linked.
+//! What users do, done with the programs as users run them. All in one test program, so that only one is
+//! linked.
 //!
 //! `memory` is a program of its own, because what it counts is the heap of a whole process.
 
@@ -7,6 +8,7 @@ mod bad_input;
 mod crash;
 mod daemon_backup;
 mod daemon_client;
+mod daemon_containers;
 mod daemon_hosts;
 mod daemon_life;
 mod daemon_requests;
@@ -17,6 +19,8 @@ mod documents;
 mod fixtures;
 mod interchange;
 mod kills;
+mod locks;
 mod restore;
 mod static_verifier;
+mod telling;
 mod writers;

@@ -1,9 +1,11 @@
-//! Repositories that the Go program wrote, restored by the library: what it reports, and what stands in the target.
+//! Repositories that the Go program wrote, restored by the library: what it reports, and what is in the
+//! target.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use msgvault::repo::lock::LockRequest;
@@ -25,7 +27,7 @@ fn snapshots(fixture: &Fixture) -> Vec<SnapshotId> {
     fixture.snapshots().iter().map(|id| id.parse().unwrap()).collect()
 }
 
-/// Restores with a clock that stands still.
+/// Restores with a clock that does not move.
 fn restore<'a>(
     root: &'a Path,
     snapshot: &'a SnapshotId,
@@ -41,6 +43,7 @@ fn restore<'a>(
         host: "here",
         pid: 1,
         force: false,
+        patience: Duration::ZERO,
         pause: &|_| panic!("waited"),
     };
     let (overwrite, integrity_check) = (false, false);
@@ -93,7 +96,7 @@ fn a_disclosure_of_the_go_program_is_reported() {
 }
 
 #[test]
-fn overwriting_keeps_what_was_never_captured() {
+fn overwriting_keeps_files_that_were_never_captured() {
     for fixture in fixtures::all() {
         let (copy, name) = (copy(&fixture), &fixture.name);
         let (root, target) = (copy.path().join("repo"), copy.path().join("home"));

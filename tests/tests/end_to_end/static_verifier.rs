@@ -1,4 +1,4 @@
-//! `msgvault-verify` runs anywhere: one static program, without C in what it is made of.
+//! `msgvault-verify` runs anywhere: it is one static program, and nothing in it is C.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Names of the crates that a crate is built from.
+/// The names of the crates that a crate is built from.
 fn parts(package: &str) -> Vec<String> {
     let tree = run(cargo()
         .args(["tree", "-p", package, "-e", "normal,build", "--prefix", "none"])
@@ -21,7 +21,7 @@ fn parts(package: &str) -> Vec<String> {
 }
 
 #[test]
-fn nothing_of_the_verifier_is_c() {
+fn the_verifier_contains_no_c() {
     for package in ["msgvault-verifier", "msgvault-cli"] {
         let parts = parts(package);
         assert!(parts.iter().any(|name| name == "ruzstd"), "{parts:?}");

@@ -1,4 +1,4 @@
-//! Backups of an archive that others change all the time.
+//! Backups of an archive that other programs change all the time.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -14,7 +14,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Starts a writer and returns once it writes.
+    /// Starts a writer and returns once it is writing.
     fn start(home: &Path, seed: u64) -> Self {
         let mut child = Command::new(program("restless-writer"))
             .arg(home)
@@ -30,7 +30,7 @@ impl Writer {
         Self { child, output }
     }
 
-    /// Ends the writer and gives the number of its transactions.
+    /// Stops the writer and returns the number of its transactions.
     fn end(mut self) -> u64 {
         drop(self.child.stdin.take());
         let mut line = String::new();
@@ -41,7 +41,7 @@ impl Writer {
 }
 
 #[test]
-fn a_create_leaves_no_log_beside_an_unused_database() {
+fn a_create_leaves_no_log_next_to_an_unused_database() {
     let scene = Scene::new(&Options { size: 300 << 10, ..Options::default() });
     let log_files = || ["-wal", "-shm"].map(|end| scene.home().join(format!("msgvault.db{end}")).exists());
     let connection = rusqlite::Connection::open(scene.database()).unwrap();
@@ -62,13 +62,13 @@ fn sum_and_soundness(database: &Path) -> (i64, String) {
 }
 
 #[test]
-fn no_snapshot_breaks_a_sum_that_every_transaction_keeps() {
+fn every_snapshot_keeps_the_sum_that_every_transaction_keeps() {
     let scene = Scene::new(&Options { ledger: true, size: 2 << 20, ..Options::default() });
     let (sum, _) = sum_and_soundness(&scene.database());
     let writers: Vec<Writer> = (1..=3).map(|seed| Writer::start(&scene.home(), seed)).collect();
     let snapshots: Vec<String> = (0..20).map(|_| scene.create(&[])).collect();
     let transactions: Vec<u64> = writers.into_iter().map(Writer::end).collect();
-    // SQLite is not fair to those who wait: one writer can have done nearly everything.
+    // SQLite does not take turns: one writer can have done nearly all the work.
     assert!(transactions.iter().sum::<u64>() > 60, "{transactions:?}");
     let mut attachments = Vec::new();
     for (number, snapshot) in snapshots.iter().enumerate() {

@@ -1,21 +1,20 @@
 //! What `list` and `inspect` print.
 
 use std::fmt::Write;
-use std::io;
 
 use msgvault_verifier::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
 use msgvault_verifier::text::{count, escape, human_bytes};
 
-use super::{Exit, Output};
+use super::{Exit, Output, Unreported};
 
 /// Prints a repository: who it is and its snapshots, newest last. Manifests that cannot be read are problems.
-pub fn print_overview(output: &Output, overview: &RepositoryOverview) -> io::Result<Exit> {
+pub fn print_overview(output: &Output, overview: &RepositoryOverview) -> Result<Exit, Unreported> {
     output.result(overview, || overview_text(overview))?;
     Ok(if overview.unreadable.is_empty() { Exit::Done } else { Exit::Problems })
 }
 
 /// Prints one snapshot.
-pub fn print_details(output: &Output, details: &SnapshotDetails) -> io::Result<()> {
+pub fn print_details(output: &Output, details: &SnapshotDetails) -> Result<(), Unreported> {
     output.result(details, || details_text(details))
 }
 
@@ -69,11 +68,17 @@ pub(super) fn snapshot_table(snapshots: &[SnapshotSummary]) -> String {
         .iter()
         .map(|row| {
             let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+                row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
             cells.join("  ").trim_end().to_owned()
         })
         .collect();
     lines.join("\n")
+}
+
+/// A cell of a table. A width in a format string panics above 65,535, and a tag can be longer.
+fn padded(cell: &str, width: usize) -> String {
+    let missing = width.saturating_sub(cell.chars().count());
+    format!("{cell}{}", " ".repeat(missing))
 }
 
 fn details_text(details: &SnapshotDetails) -> String {

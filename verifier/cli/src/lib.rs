@@ -4,13 +4,15 @@
 mod inspect;
 mod jobs;
 mod output;
+mod panics;
 mod progress;
 mod rate;
 mod verify;
 
 pub use inspect::{print_details, print_overview};
 pub use jobs::JobsArgs;
-pub use output::{Color, Output, OutputArgs, ProgressKind};
+pub use output::{Color, Output, OutputArgs, ProgressKind, Unreported};
+pub use panics::guarded;
 pub use progress::Progress;
 pub use verify::{VerifyArgs, VerifyError, check_all, print_report, resolve_scope, with_jobs};
 
@@ -44,6 +46,8 @@ pub enum Exit {
     Failed,
     /// Finished and found problems.
     Problems,
+    /// Done, and the report could not be written.
+    Unreported,
     /// There is no repository.
     NoRepository,
     /// Somebody else holds a lock.
@@ -61,6 +65,7 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Problems => 3,
+            Self::Unreported => 5,
             Self::NoRepository => 10,
             Self::Locked => 11,
             Self::TooNew => 13,

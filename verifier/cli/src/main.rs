@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use msgvault_cli::{
-    Exit, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, print_details,
-    print_overview, print_report, resolve_scope, with_jobs,
+    Exit, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, guarded,
+    print_details, print_overview, print_report, resolve_scope, with_jobs,
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
@@ -47,8 +47,6 @@ enum Command {
     },
 }
 
-type Opened = Repository<DirectoryStore, Ruzstd>;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -56,7 +54,7 @@ fn main() -> ExitCode {
     if let Some(file) = cli.write_page {
         return write_page(&output, &file).into();
     }
-    let exit = match (cli.command, cli.repo) {
+    let work = || match (cli.command, cli.repo) {
         (Some(Command::Inspect { repo, snapshot }), _) => inspect(&output, repo, snapshot.as_deref()),
         (None, Some(repo)) => verify(&output, repo, &cli.verify),
         (None, None) => {
@@ -64,7 +62,7 @@ fn main() -> ExitCode {
             Cli::command().error(missing, "the repository's folder is missing").exit();
         }
     };
-    exit.into()
+    guarded(&output, work).into()
 }
 
 fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
@@ -116,6 +114,6 @@ fn write_page(output: &Output, file: &Path) -> Exit {
     }
 }
 
-fn open(folder: PathBuf) -> Result<Opened, VerifyError> {
+fn open(folder: PathBuf) -> Result<Repository, VerifyError> {
     Ok(Repository::open(DirectoryStore::new(folder), Ruzstd)?)
 }

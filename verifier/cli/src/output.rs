@@ -65,6 +65,11 @@ struct Failed {
     message: String,
 }
 
+/// What was asked for is done, and nobody could be told.
+#[derive(Debug, thiserror::Error)]
+#[error("the work is done, but its report cannot be written to standard output: {0}")]
+pub struct Unreported(#[from] io::Error);
+
 /// The two streams of a program.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -85,7 +90,11 @@ impl Output {
     }
 
     /// Prints a result: the document with `--json`, else the text. A reader that went away ends it quietly.
-    pub fn result<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) -> io::Result<()> {
+    pub fn result<T: Serialize>(
+        &self,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Unreported> {
         let mut out = io::stdout().lock();
         let printed = if self.args.json {
             serde_json::to_string_pretty(document)
@@ -96,7 +105,7 @@ impl Output {
         };
         match printed.and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
+            other => Ok(other?),
         }
     }
 
@@ -104,12 +113,22 @@ impl Output {
     pub fn failure(&self, exit: Exit, error: &dyn std::fmt::Display) -> Exit {
         let message = error.to_string();
         line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(&message)));
+        self.failure_document(exit, message);
+        exit
+    }
+
+    /// Prints the document of a failure that standard error has been told of, with `--json`.
+    pub(crate) fn failure_document(&self, exit: Exit, message: String) {
         if self.args.json {
             let document = FailureDocument { error: Failed { exit_code: exit.code(), message } };
             // What cannot be printed was said already.
             let _ = self.result(&document, String::new);
         }
-        exit
+    }
+
+    /// The name that begins every line on standard error.
+    pub(crate) fn program(&self) -> &'static str {
+        self.program
     }
 
     /// Prints a warning, unless quiet.
@@ -138,7 +157,7 @@ impl Output {
     }
 }
 
-fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,18 +1,15 @@
 //! Verification on the command line.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use msgvault_verifier::Decompressor;
 use msgvault_verifier::repository::{OpenError, Repository, SelectError};
-use msgvault_verifier::store::Store;
 use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
 
-use super::{Exit, JobsArgs, Output};
+use super::{Exit, JobsArgs, Output, Unreported};
 
 /// What to verify.
 #[derive(Debug, Clone, Args)]
@@ -60,8 +57,8 @@ pub enum VerifyError {
     #[error("a part of the verification failed unexpectedly, which is a defect of this program")]
     Panicked,
     /// The result cannot be printed.
-    #[error("cannot print the result: {0}")]
-    Print(#[from] io::Error),
+    #[error(transparent)]
+    Unreported(#[from] Unreported),
 }
 
 impl VerifyError {
@@ -70,16 +67,14 @@ impl VerifyError {
         match self {
             Self::Open(error) => Exit::of_open(error),
             Self::Select(error) => Exit::of_select(error),
-            Self::Threads { .. } | Self::Panicked | Self::Print(_) => Exit::Failed,
+            Self::Threads { .. } | Self::Panicked => Exit::Failed,
+            Self::Unreported(_) => Exit::Unreported,
         }
     }
 }
 
 /// Finds the snapshots that the options mean.
-pub fn resolve_scope<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    args: &VerifyArgs,
-) -> Result<Scope, SelectError> {
+pub fn resolve_scope(repository: &Repository, args: &VerifyArgs) -> Result<Scope, SelectError> {
     if args.all {
         return Ok(Scope::All);
     }
@@ -94,16 +89,12 @@ pub fn with_jobs<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> Resul
 }
 
 /// Verifies a scope on all threads of the current pool.
-pub fn check_all<S, D>(
-    repository: &Repository<S, D>,
+pub fn check_all(
+    repository: &Repository,
     scope: &Scope,
     depth: Depth,
     observer: &(dyn Observer + Sync),
-) -> Report
-where
-    S: Store + Sync,
-    D: Decompressor + Sync,
-{
+) -> Report {
     let plan = plan(repository, scope, depth, observer);
     observer.begin(Phase::CHECK, plan.bytes());
     let findings = Mutex::new(Findings::new(repository.index()));
@@ -116,19 +107,27 @@ where
 
 /// Prints a report and says how the program ends.
 pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
-    output.result(report, || {
+    let printed = output.result(report, || {
         let text = report.to_text();
         let summary = report.summary();
         let good = report.verdict == Verdict::Intact && !report.has_nothing_to_check();
         let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
-    })?;
-    Ok(match report.verdict {
+    });
+    let exit = match report.verdict {
         Verdict::Intact => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
         Verdict::Damaged => Exit::Problems,
         Verdict::Unchecked => Exit::Interrupted(2),
-    })
+    };
+    match printed {
+        // What is wrong matters more than that the report is lost.
+        Err(error) if exit != Exit::Done => {
+            Ok(output.failure(exit, &format!("{} {error}", report.summary().trim_end())))
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(exit),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Writes what the fixtures are made of, as the inputs that every target begins with: `seeds FIXTURES CORPUS`.
+//! Writes what the fixtures are made of, as the inputs that every target begins with: `seeds FIXTURES
+//! CORPUS`.
 
 use std::error::Error;
 use std::fs;
@@ -10,7 +11,7 @@ use msgvault_verifier::format::lock::LockRecord;
 use msgvault_verifier::format::pack::{self, Encoding};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::{DirectoryStore, MemoryStore};
-use msgvault_verifier::{PackFile, Ruzstd, store::Store};
+use msgvault_verifier::{Pack, Ruzstd, store::Store};
 
 /// Longer inputs only slow a fuzzer down.
 const MAX_LEN: usize = 64 << 10;
@@ -50,7 +51,7 @@ fn write_files(corpus: &Path, store: &MemoryStore) -> Result<(), Box<dyn Error>>
 fn write_pack(corpus: &Path, store: &MemoryStore, path: &str) -> Result<(), Box<dyn Error>> {
     let bytes = store.file(path).unwrap_or_default();
     write(corpus, "pack", bytes)?;
-    let pack = PackFile::from_source(store.open(path)?)?;
+    let pack = Pack::new(store.open(path)?, &Ruzstd)?;
     let footer = pack::encode_footer(pack.entries());
     write(corpus, "pack_footer", footer.split_last_chunk::<40>().ok_or("a footer without a trailer")?.0)?;
     for entry in pack.entries().iter().filter(|entry| entry.encoding == Encoding::Zstd) {
@@ -61,7 +62,7 @@ fn write_pack(corpus: &Path, store: &MemoryStore, path: &str) -> Result<(), Box<
     Ok(())
 }
 
-fn write_objects(corpus: &Path, repository: &Repository<MemoryStore, Ruzstd>) -> Result<(), Box<dyn Error>> {
+fn write_objects(corpus: &Path, repository: &Repository) -> Result<(), Box<dyn Error>> {
     let read = |blob: &BlobId| repository.blob(blob, MAX_RAW_LEN);
     for id in repository.listing()?.snapshots {
         let manifest = repository.manifest(&id)?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use libfuzzer_sys::fuzz_target;
 use msgvault_verifier::format::pack::decode_encrypted_trailer;
 use msgvault_verifier::store::{MemoryStore, Store};
-use msgvault_verifier::{PackFile, Ruzstd};
+use msgvault_verifier::{Pack, Ruzstd};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(trailer) = data.last_chunk() {
@@ -13,11 +13,11 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut store = MemoryStore::default();
     store.insert("pack", data);
-    let source = store.open("pack").expect("it was put there");
-    let Ok(pack) = PackFile::from_source(source) else { return };
+    let file = store.open("pack").expect("it was put there");
+    let Ok(pack) = Pack::new(file, &Ruzstd) else { return };
     for entry in pack.entries().iter().filter(|entry| entry.raw_len < 1 << 24) {
         let mut len = 0;
-        let streamed = pack.stream(entry, &Ruzstd, &mut |piece| {
+        let streamed = pack.stream(entry, &mut |piece| {
             len += piece.len() as u64;
             ControlFlow::Continue(())
         });

@@ -9,8 +9,8 @@ pub fn sealed(body: &[u8]) -> Vec<u8> {
     object
 }
 
-/// Decodes the bytes as they are, and again as the body of an object whose checksum is right. What can be read must be
-/// written so that it reads the same.
+/// Decodes the bytes as they are, and again as the body of an object whose checksum is right. What can be
+/// read must be written so that it reads the same.
 pub fn round_trip<T: PartialEq + std::fmt::Debug, E: std::fmt::Debug>(
     data: &[u8],
     decode: impl Fn(&[u8]) -> Result<T, E>,

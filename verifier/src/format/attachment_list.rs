@@ -3,7 +3,7 @@
 use super::DecodeError;
 use super::bytes::Reader;
 use super::id::BlobId;
-use super::table::{self, Entry};
+use super::table::{self, TableEntry};
 
 /// One attachment's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,11 +15,11 @@ pub struct Attachment {
 }
 
 /// Reads a list piece by piece.
-pub type Decoder = table::Decoder<Attachment>;
+pub type ListDecoder = table::TableDecoder<Attachment>;
 /// Writes a list piece by piece.
-pub type Encoder = table::Encoder<Attachment>;
+pub type ListEncoder = table::TableEncoder<Attachment>;
 
-impl Entry for Attachment {
+impl TableEntry for Attachment {
     const OBJECT: &'static str = "the attachment list";
     const MAGIC: [u8; 4] = *b"MVAL";
     const WIDTH: usize = 40;

@@ -1,5 +1,6 @@
 //! Little-endian fields, read with bounds and written in order.
 
+use crate::length::{to_u32, to_u64};
 use sha2::{Digest, Sha256};
 
 use super::DecodeError;
@@ -36,7 +37,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((head, tail)) = self.rest.split_first_chunk::<N>() else {
-            let needed = u64::try_from(N).unwrap_or(u64::MAX);
+            let needed = to_u64(N);
             return Err(DecodeError::Truncated { object: self.object, needed, present: self.remaining() });
         };
         self.rest = tail;
@@ -73,7 +74,7 @@ impl<'a> Reader<'a> {
 
     /// Cuts off `count` items of `width` bytes and checks that so many bytes are there.
     pub(super) fn items<const WIDTH: usize>(&mut self, count: u64) -> Result<&'a [[u8; WIDTH]], DecodeError> {
-        let width = u64::try_from(WIDTH).unwrap_or(u64::MAX);
+        let width = to_u64(WIDTH);
         let size = count.saturating_mul(width);
         let (items, _) = self.take(size)?.as_chunks::<WIDTH>();
         Ok(items)
@@ -106,10 +107,10 @@ pub(super) fn seal(mut body: Vec<u8>) -> Vec<u8> {
 
 /// The length of a slice as the format counts it.
 pub(super) fn length<T>(items: &[T]) -> u64 {
-    u64::try_from(items.len()).unwrap_or(u64::MAX)
+    to_u64(items.len())
 }
 
 /// The length of a table whose count is a `u32`; writers never come near the limit.
 pub(super) fn count32<T>(items: &[T]) -> u32 {
-    u32::try_from(items.len()).unwrap_or(u32::MAX)
+    to_u32(items.len())
 }

@@ -58,7 +58,8 @@ impl Writer {
         self.raw(if value { "true" } else { "false" });
     }
 
-    /// Writes a finite float; anything else becomes `0`, which no reader can mistake for a number that was measured.
+    /// Writes a finite float; anything else becomes `0`, which no reader can mistake for a number that was
+    /// measured.
     pub fn float(&mut self, value: f64) {
         self.raw(&format_float(value));
     }

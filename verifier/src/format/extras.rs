@@ -29,20 +29,20 @@ pub struct ExtraFile {
 #[serde(deny_unknown_fields)]
 struct Tree {
     #[serde(deserialize_with = "objects")]
-    entries: Vec<Entry>,
+    entries: Vec<TreeEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct TreeEntry {
     path: String,
     mode: u32,
     size: u64,
     blob: BlobId,
 }
 
-/// Reads a tree and checks every path, that no two are the same to any file system, and that none lies below a
-/// file.
+/// Reads a tree and checks every path, that no two are the same to any file system, and that none lies below
+/// a file.
 pub fn decode(json: &[u8]) -> Result<Vec<ExtraFile>, DecodeError> {
     let Object(tree): Object<Tree> =
         serde_json::from_slice(json).map_err(|error| DecodeError::invalid(OBJECT, error.to_string()))?;

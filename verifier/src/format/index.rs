@@ -4,7 +4,7 @@ use super::DecodeError;
 use super::bytes::Reader;
 use super::id::{BlobId, PackId};
 use super::pack::Encoding;
-use super::table::{self, Entry};
+use super::table::{self, TableEntry};
 
 /// Bytes an entry.
 pub const ENTRY_LEN: usize = 65;
@@ -25,11 +25,11 @@ pub struct IndexEntry {
 }
 
 /// Reads an index file piece by piece.
-pub type Decoder = table::Decoder<IndexEntry>;
+pub type IndexDecoder = table::TableDecoder<IndexEntry>;
 /// Writes an index file piece by piece; entries ascend by blob ID.
-pub type Encoder = table::Encoder<IndexEntry>;
+pub type IndexEncoder = table::TableEncoder<IndexEntry>;
 
-impl Entry for IndexEntry {
+impl TableEntry for IndexEntry {
     const OBJECT: &'static str = "the index";
     const MAGIC: [u8; 4] = *b"MVIX";
     const WIDTH: usize = ENTRY_LEN;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 /// A value that came as a JSON object.
 ///
-/// Derived readers take an array of the fields as well. Other programs refuse that, so it must not verify here.
+/// Derived readers take an array of the fields as well. Other programs refuse that, so it must not verify
+/// here.
 pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -175,8 +175,8 @@ pub struct Extras {
 impl Manifest {
     /// Reads the manifest whose file is named after `name`.
     ///
-    /// Refuses, in this order: a newer reader version, keys that are unknown, missing or repeated, and an ID that
-    /// the content does not have.
+    /// Refuses, in this order: a newer reader version, keys that are unknown, missing or repeated, and an ID
+    /// that the content does not have.
     pub fn decode(name: &SnapshotId, json: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
         struct Version {

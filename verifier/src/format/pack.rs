@@ -1,5 +1,6 @@
 //! Packs: sealed containers of stored blobs (`docs/format.md` §3).
 
+use crate::length::to_u32;
 use sha2::{Digest, Sha256};
 
 use super::DecodeError;
@@ -188,7 +189,7 @@ pub fn encode_footer(entries: &[PackEntry]) -> Vec<u8> {
         out.push(entry.encoding.flags());
         out.extend_from_slice(&entry.crc32c.to_le_bytes());
     }
-    let footer_len = u32::try_from(length(&out)).unwrap_or(u32::MAX).to_le_bytes();
+    let footer_len = to_u32(length(&out)).to_le_bytes();
     let mut hash = Sha256::new();
     hash.update(&out);
     hash.update(footer_len);

@@ -239,7 +239,8 @@ impl PageMap {
     }
 }
 
-/// The blobs of a map that is laid over another or under it, and their positions in the result once they are known.
+/// The blobs of a map that is laid over another or under it, and their positions in the result once they are
+/// known.
 struct Layer<'a> {
     blobs: &'a [BlobId],
     known: Vec<Option<u32>>,

@@ -1,6 +1,7 @@
 //! The page sizes that SQLite knows.
 
 use super::DecodeError;
+use crate::length::to_usize;
 
 /// Bytes a page: a power of two from 512 to 65536.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,6 @@ impl PageSize {
 
     /// Bytes a page, for lengths in memory.
     pub fn in_memory(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+        to_usize(self.0)
     }
 }

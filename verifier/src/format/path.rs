@@ -11,8 +11,8 @@ const MAX_COMPONENT: usize = 255;
 const MAX_PATH: usize = 4095;
 /// The most components of a path: deeper trees can hardly be removed again.
 const MAX_DEPTH: usize = 64;
-/// What a restore adds to the names of what it puts into its target for a while. The name of an extra never holds
-/// it at the top level, so that nothing from a repository passes for a note or a file of a restore.
+/// What a restore adds to the names of what it puts into its target for a while. The name of an extra never
+/// holds it at the top level, so that nothing from a repository passes for a note or a file of a restore.
 pub const RESTORE_MARK: &str = ".restore-";
 
 /// Why a path is refused.
@@ -96,8 +96,9 @@ impl RelativePath {
         fold(&self.0)
     }
 
-    /// Orders paths by where a file system could put them: those that it could take for one are equal, and what
-    /// lies below a path comes right behind it. The components are folded and have a zero byte between them.
+    /// Orders paths by where a file system could put them: those that it could take for one are equal, and
+    /// what lies below a path comes right behind it. The components are folded and have a zero byte between
+    /// them.
     pub fn place(&self) -> Vec<u8> {
         self.folded().replace('/', "\0").into_bytes()
     }
@@ -109,8 +110,8 @@ impl fmt::Display for RelativePath {
     }
 }
 
-/// Where an extra file goes, relative to the archive home: never onto the database, into the attachments, or to
-/// where a restore keeps what it may take back.
+/// Where an extra file goes, relative to the archive home: never onto the database, into the attachments, or
+/// to where a restore keeps what it may take back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtraPath(RelativePath);
 
@@ -142,7 +143,8 @@ impl ExtraPath {
     }
 }
 
-/// Whether a daemon keeps a lock, its record or its schedule under this name, and others believe what it says.
+/// Whether a daemon keeps a lock, its record or its schedule under this name, and others believe what it
+/// says.
 fn is_of_a_daemon(name: &str) -> bool {
     matches!(name, "daemon.lock" | "db.write.lock" | "daemon-schedule.json")
         || name.strip_prefix("daemon.").is_some_and(|rest| rest.ends_with(".json"))

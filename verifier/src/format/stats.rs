@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::canonical_json::Writer;
 
-/// What msgvault counts. To the repository format the value is opaque JSON; restore proves itself by computing
-/// these numbers again and comparing the compact text.
+/// What msgvault counts. To the repository format the value is opaque JSON; restore proves itself by
+/// computing these numbers again and comparing the compact text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveStats {
     /// Rows of `messages`.

@@ -3,6 +3,7 @@
 //! They have an entry a blob, so they are read and written piece by piece: a large one never needs to be in
 //! memory whole.
 
+use crate::length::to_u64;
 use std::marker::PhantomData;
 
 use sha2::{Digest, Sha256};
@@ -16,7 +17,7 @@ const HEADER_LEN: u64 = 10;
 const DIGEST_LEN: u64 = 32;
 
 /// A kind of entry, and of the table that holds it.
-pub trait Entry: Copy {
+pub trait TableEntry: Copy {
     /// What the table is, for messages.
     const OBJECT: &'static str;
     /// What it begins with.
@@ -38,13 +39,13 @@ pub trait Entry: Copy {
 }
 
 /// Writes a table: its bytes are what `take` gives again and again, and `finish` at last.
-pub struct Encoder<E> {
+pub struct TableEncoder<E> {
     hash: Sha256,
     bytes: Vec<u8>,
     entries: PhantomData<E>,
 }
 
-impl<E: Entry> Encoder<E> {
+impl<E: TableEntry> TableEncoder<E> {
     /// Begins a table of `count` entries, all of which must be pushed.
     pub fn new(count: u32) -> Self {
         let mut bytes = E::MAGIC.to_vec();
@@ -80,7 +81,7 @@ impl<E: Entry> Encoder<E> {
 /// Reads a table from pieces of any length.
 ///
 /// Entries are handed on before the checksum was seen: they are worth nothing unless `finish` returns `Ok`.
-pub struct Decoder<E> {
+pub struct TableDecoder<E> {
     hash: Sha256,
     /// Bytes that are not read yet; the last 32 may be the checksum.
     pending: Vec<u8>,
@@ -91,13 +92,13 @@ pub struct Decoder<E> {
     fault: Option<DecodeError>,
 }
 
-impl<E: Entry> Default for Decoder<E> {
+impl<E: TableEntry> Default for TableDecoder<E> {
     fn default() -> Self {
         Self { hash: Sha256::new(), pending: Vec::new(), left: None, last: None, fault: None }
     }
 }
 
-impl<E: Entry> Decoder<E> {
+impl<E: TableEntry> TableDecoder<E> {
     /// Reads on, and hands every whole entry to `each`.
     pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(E)) {
         self.pending.extend_from_slice(bytes);
@@ -162,8 +163,8 @@ impl<E: Entry> Decoder<E> {
 }
 
 /// Writes a whole table.
-pub(super) fn encode<E: Entry>(entries: &[E]) -> Vec<u8> {
-    let mut encoder = Encoder::new(super::bytes::count32(entries));
+pub(super) fn encode<E: TableEntry>(entries: &[E]) -> Vec<u8> {
+    let mut encoder = TableEncoder::new(super::bytes::count32(entries));
     encoder.bytes.reserve_exact(entries.len().saturating_mul(E::WIDTH).saturating_add(32));
     for entry in entries {
         encoder.push(entry);
@@ -172,21 +173,21 @@ pub(super) fn encode<E: Entry>(entries: &[E]) -> Vec<u8> {
 }
 
 /// Reads a whole table.
-pub(super) fn decode<E: Entry>(bytes: &[u8]) -> Result<Vec<E>, DecodeError> {
+pub(super) fn decode<E: TableEntry>(bytes: &[u8]) -> Result<Vec<E>, DecodeError> {
     let mut entries = Vec::with_capacity(bytes.len().checked_div(E::WIDTH).unwrap_or(0));
-    let mut decoder = Decoder::default();
+    let mut decoder = TableDecoder::default();
     decoder.push(bytes, &mut |entry| entries.push(entry));
     decoder.finish()?;
     Ok(entries)
 }
 
 /// Bytes of a table of so many entries.
-pub(super) fn encoded_len<E: Entry>(count: u64) -> u64 {
+pub(super) fn encoded_len<E: TableEntry>(count: u64) -> u64 {
     count.saturating_mul(width::<E>()).saturating_add(HEADER_LEN).saturating_add(DIGEST_LEN)
 }
 
-fn width<E: Entry>() -> u64 {
-    u64::try_from(E::WIDTH).unwrap_or(u64::MAX)
+fn width<E: TableEntry>() -> u64 {
+    to_u64(E::WIDTH)
 }
 
 #[cfg(test)]
@@ -202,7 +203,7 @@ mod tests {
 
     fn in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<Attachment>, DecodeError> {
         let mut entries = Vec::new();
-        let mut decoder = Decoder::default();
+        let mut decoder = TableDecoder::default();
         bytes.chunks(piece).for_each(|piece| decoder.push(piece, &mut |entry| entries.push(entry)));
         decoder.finish().map(|()| entries)
     }
@@ -214,7 +215,7 @@ mod tests {
             for piece in [1, 7, 31, 32, 33, 40, 41, 1000] {
                 assert_eq!(in_pieces(&whole, piece).unwrap(), list(fills), "pieces of {piece}");
             }
-            let mut encoder = Encoder::new(u32::try_from(fills.len()).unwrap());
+            let mut encoder = TableEncoder::new(u32::try_from(fills.len()).unwrap());
             let mut taken = Vec::new();
             for entry in list(fills) {
                 encoder.push(&entry);

@@ -1,5 +1,6 @@
 //! Which pack holds a blob: the union of all index files (`docs/format.md` §4).
 
+use crate::length::{to_u32, to_usize};
 use std::collections::HashMap;
 
 use crate::format::id::{BlobId, PackId};
@@ -92,7 +93,7 @@ impl BlobIndex {
     pub(super) fn add(&mut self, entry: &IndexEntry) {
         let pack = *self.numbers.entry(entry.pack).or_insert_with(|| {
             self.packs.push(entry.pack);
-            u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX)
+            to_u32(self.packs.len() - 1)
         });
         let IndexEntry { id, offset, stored_len, encoding, .. } = *entry;
         self.slots.push(Slot { id, pack, encoding, offset, stored_len });
@@ -100,7 +101,7 @@ impl BlobIndex {
 
     /// Makes room for the entries of index files of so many bytes together.
     pub(super) fn reserve(&mut self, bytes: u64) {
-        let entries = usize::try_from(bytes).unwrap_or(usize::MAX) / index::ENTRY_LEN;
+        let entries = to_usize(bytes) / index::ENTRY_LEN;
         // Without it the room grows as the entries come.
         let _ = self.slots.try_reserve_exact(entries);
     }

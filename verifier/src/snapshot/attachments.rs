@@ -1,19 +1,18 @@
 //! The attachments of a snapshot: the union of its lists (`docs/format.md` §7).
 
+use crate::length::{to_u64, to_usize};
 use std::collections::{HashMap, HashSet};
 
-use crate::decompress::Decompressor;
 use crate::format::attachment_list::{self, Attachment};
 use crate::format::id::BlobId;
 use crate::format::manifest::Manifest;
 use crate::repository::{BlobIndex, BlobSet, Repository};
-use crate::store::Store;
 
 use super::SnapshotError;
 
 /// Attachments in first-seen order; 12 bytes each, for those that the index has.
 #[derive(Debug, Clone, Default)]
-pub struct Attachments {
+pub struct AttachmentSet {
     /// Where they are in the index, and how many bytes they have.
     positions: Vec<u32>,
     sizes: Vec<u64>,
@@ -24,7 +23,7 @@ pub struct Attachments {
 /// Takes the place of a position that there is none of.
 const NOT_INDEXED: u32 = u32::MAX;
 
-impl Attachments {
+impl AttachmentSet {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.positions.len()
@@ -57,7 +56,7 @@ impl Attachments {
 
     fn reserve(&mut self, stated: u64, index: &BlobIndex) {
         // What a manifest states is no reason to take more than the repository has blobs.
-        let count = usize::try_from(stated).unwrap_or(usize::MAX).min(index.len());
+        let count = to_usize(stated).min(index.len());
         let more = count.saturating_sub(self.len());
         self.positions.reserve_exact(more);
         self.sizes.reserve_exact(more);
@@ -93,19 +92,19 @@ impl Met {
 #[derive(Debug, Default)]
 pub struct AttachmentReader {
     lists: Vec<BlobId>,
-    attachments: Attachments,
+    attachments: AttachmentSet,
     met: Met,
     bytes: u64,
 }
 
 impl AttachmentReader {
-    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest, and how many
-    /// of them, from the first on, are those of the last snapshot.
-    pub fn load_shared<S: Store, D: Decompressor>(
+    /// The attachments of a snapshot in first-seen order, checked against each other and the manifest, and
+    /// how many of them, from the first on, are those of the last snapshot.
+    pub fn load_shared(
         &mut self,
-        repository: &Repository<S, D>,
+        repository: &Repository,
         manifest: &Manifest,
-    ) -> Result<(&Attachments, usize), SnapshotError> {
+    ) -> Result<(&AttachmentSet, usize), SnapshotError> {
         // Put back when all went well: half of a snapshot's lists is nothing to build on.
         let mut known = std::mem::take(self);
         if !manifest.lists().starts_with(&known.lists) {
@@ -116,7 +115,7 @@ impl AttachmentReader {
         let added = manifest.lists().get(known.lists.len()..).unwrap_or_default();
         let Self { lists, attachments, met, bytes } = &mut known;
         for list in added {
-            let left = manifest.attachments.blobs.saturating_sub(attachments.len() as u64);
+            let left = manifest.attachments.blobs.saturating_sub(to_u64(attachments.len()));
             visit_list(repository, list, left, &mut |attachment| {
                 let (position, is_new) = met.meet(repository.index(), &attachment.id);
                 attachments.push(position, attachment);
@@ -125,27 +124,27 @@ impl AttachmentReader {
             })?;
             lists.push(*list);
         }
-        check_totals(manifest, known.attachments.len() as u64, known.bytes)?;
+        check_totals(manifest, to_u64(known.attachments.len()), known.bytes)?;
         *self = known;
         Ok((&self.attachments, inherited))
     }
 }
 
 /// Loads the attachment lists and checks them against each other and the manifest.
-pub fn load_attachments<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+pub fn load_attachments(
+    repository: &Repository,
     manifest: &Manifest,
-) -> Result<Attachments, SnapshotError> {
+) -> Result<AttachmentSet, SnapshotError> {
     let mut reader = AttachmentReader::default();
     reader.load_shared(repository, manifest)?;
     Ok(reader.attachments)
 }
 
 /// Reads the attachment lists of one snapshot, which need not be in memory whole, and checks them against the
-/// manifest. `visit` says whether an attachment is met for the first time; what it was told is worth nothing unless
-/// this returns `Ok`.
-pub fn visit_attachments<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+/// manifest. `visit` says whether an attachment is met for the first time; what it was told is worth nothing
+/// unless this returns `Ok`.
+pub fn visit_attachments(
+    repository: &Repository,
     manifest: &Manifest,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
@@ -162,15 +161,15 @@ pub fn visit_attachments<S: Store, D: Decompressor>(
 }
 
 /// Reads a list of at most `left` attachments. Fails when `visit` says of one that it was met before.
-fn visit_list<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+fn visit_list(
+    repository: &Repository,
     list: &BlobId,
     left: u64,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
     let what = "the attachment list";
     let mut repeated = None;
-    let mut decoder = attachment_list::Decoder::default();
+    let mut decoder = attachment_list::ListDecoder::default();
     let mut each = |attachment: Attachment| {
         if !visit(attachment) {
             repeated.get_or_insert(attachment.id);
@@ -198,5 +197,5 @@ fn check_totals(manifest: &Manifest, count: u64, bytes: u64) -> Result<(), Snaps
 }
 
 fn mismatch(reason: String) -> SnapshotError {
-    SnapshotError::Mismatch { what: "the attachment lists", reason }
+    SnapshotError::Lists { reason }
 }

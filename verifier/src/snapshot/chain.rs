@@ -1,14 +1,13 @@
 //! Maps and the chain of deltas that they are made of (`docs/format.md` §5 and §6).
 
+use crate::length::to_u64;
 use std::collections::HashMap;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{BlobId, SnapshotId};
 use crate::format::manifest::{Database, Manifest};
 use crate::format::page_hash::{self, PageHashObject};
 use crate::format::page_map::{self, MapKind};
 use crate::repository::Repository;
-use crate::store::Store;
 
 use super::{Maps, SnapshotError, check_maps, load_manifest, object};
 
@@ -39,19 +38,15 @@ impl Link {
 
 impl ChainReader {
     /// The maps of a snapshot, complete and of the geometry that the manifest states.
-    pub fn load<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        manifest: &Manifest,
-    ) -> Result<Maps, SnapshotError> {
+    pub fn load(&mut self, repository: &Repository, manifest: &Manifest) -> Result<Maps, SnapshotError> {
         self.load_shared(repository, manifest)?;
         self.last.take().map(|(_, maps)| maps).ok_or(SnapshotError::Logical)
     }
 
     /// Like `load`, and keeps the maps for the next snapshot.
-    pub fn load_shared<S: Store, D: Decompressor>(
+    pub fn load_shared(
         &mut self,
-        repository: &Repository<S, D>,
+        repository: &Repository,
         manifest: &Manifest,
     ) -> Result<&Maps, SnapshotError> {
         let mut chain = self.chain(repository, manifest)?;
@@ -71,9 +66,9 @@ impl ChainReader {
     }
 
     /// The map objects that a snapshot's chain consists of, newest first.
-    pub fn objects<S: Store, D: Decompressor>(
+    pub fn objects(
         &mut self,
-        repository: &Repository<S, D>,
+        repository: &Repository,
         manifest: &Manifest,
     ) -> Result<Vec<(SnapshotId, BlobId, BlobId)>, SnapshotError> {
         let chain = self.chain(repository, manifest)?;
@@ -85,11 +80,7 @@ impl ChainReader {
     }
 
     /// The snapshot and its ancestors down to the keyframe.
-    fn chain<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        manifest: &Manifest,
-    ) -> Result<Vec<Link>, SnapshotError> {
+    fn chain(&mut self, repository: &Repository, manifest: &Manifest) -> Result<Vec<Link>, SnapshotError> {
         let broken = |reason: String| SnapshotError::Chain { reason };
         let mut chain: Vec<Link> = Vec::new();
         let mut next = Link::of(manifest);
@@ -112,11 +103,7 @@ impl ChainReader {
         Ok(chain)
     }
 
-    fn link<S: Store, D: Decompressor>(
-        &mut self,
-        repository: &Repository<S, D>,
-        id: &SnapshotId,
-    ) -> Result<Link, SnapshotError> {
+    fn link(&mut self, repository: &Repository, id: &SnapshotId) -> Result<Link, SnapshotError> {
         if let Some(link) = self.links.get(id) {
             return Ok(link.clone());
         }
@@ -127,23 +114,19 @@ impl ChainReader {
 }
 
 /// The map objects that a snapshot's chain consists of, newest first.
-pub fn chain_objects<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+pub fn chain_objects(
+    repository: &Repository,
     manifest: &Manifest,
 ) -> Result<Vec<(SnapshotId, BlobId, BlobId)>, SnapshotError> {
     ChainReader::default().objects(repository, manifest)
 }
 
-fn extend<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    base: Option<Maps>,
-    link: &Link,
-) -> Result<Maps, SnapshotError> {
+fn extend(repository: &Repository, base: Option<Maps>, link: &Link) -> Result<Maps, SnapshotError> {
     let (Some(map_blob), Some(hash_blob)) = (link.db.page_map, link.db.page_hash_map) else {
         return Err(SnapshotError::Logical);
     };
     let pages = link.db.page_count;
-    let blobs = u64::try_from(repository.index().len()).unwrap_or(u64::MAX);
+    let blobs = to_u64(repository.index().len());
     let map_len = page_map::max_len(pages, blobs.saturating_add(pages));
     let hash_len = page_hash::max_len(pages);
     let (kind, map) = object(repository, "the page map", map_blob, map_len, page_map::decode)?;

@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Source, Store, StoreError};
+use super::{Store, StoreEntry, StoreError, StoreFile};
 
 /// Reads below a folder.
 #[derive(Debug, Clone)]
@@ -25,13 +25,13 @@ impl DirectoryStore {
 }
 
 impl Store for DirectoryStore {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         let shown = if folder.is_empty() { &*self.root.to_string_lossy() } else { folder };
         let failed = |error: io::Error| failure(shown, &error);
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.root.join(folder)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            // A name that is no UTF-8 is no name of the format.
+            // A name that is not UTF-8 is not a name of the format.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let metadata = fs::metadata(entry.path()).ok();
             // A file that vanished meanwhile was not listed. One that is there and cannot be looked at is: it
@@ -42,12 +42,12 @@ impl Store for DirectoryStore {
             }
             let is_folder = metadata.as_ref().is_some_and(Metadata::is_dir);
             let len = metadata.filter(Metadata::is_file).map_or(0, |metadata| metadata.len());
-            entries.push(Entry { name, is_folder, len });
+            entries.push(StoreEntry { name, is_folder, len });
         }
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         let full = self.root.join(path);
         let failed = |error: io::Error| failure(path, &error);
         // Asked before opening, since opening a pipe would wait for its writer.
@@ -66,7 +66,7 @@ struct OpenFile {
     path: String,
 }
 
-impl Source for OpenFile {
+impl StoreFile for OpenFile {
     fn len(&self) -> u64 {
         self.len
     }
@@ -89,7 +89,7 @@ fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Res
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         buffer = &mut buffer[count..];
-        offset += count as u64;
+        offset += crate::length::to_u64(count);
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! A repository in memory, for tests and samples.
 
+use crate::length::to_u64;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, Source, Store, StoreError};
+use super::{Store, StoreEntry, StoreError, StoreFile};
 
 /// Files by path.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +48,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let mut folders = BTreeSet::new();
         let mut entries = Vec::new();
@@ -56,18 +57,18 @@ impl Store for MemoryStore {
             if let Some((name, _)) = rest.split_once('/') {
                 folders.insert(name.to_owned());
             } else {
-                let len = bytes.len() as u64;
-                entries.push(Entry { name: rest.to_owned(), is_folder: false, len });
+                let len = to_u64(bytes.len());
+                entries.push(StoreEntry { name: rest.to_owned(), is_folder: false, len });
             }
         }
-        entries.extend(folders.into_iter().map(|name| Entry { name, is_folder: true, len: 0 }));
+        entries.extend(folders.into_iter().map(|name| StoreEntry { name, is_folder: true, len: 0 }));
         if entries.is_empty() {
             return Err(StoreError::Missing { path: folder.to_owned() });
         }
         Ok(entries)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         match self.files.get(path) {
             Some(bytes) => Ok(Box::new(Bytes { bytes, path: path.to_owned() })),
             None => Err(StoreError::Missing { path: path.to_owned() }),
@@ -80,9 +81,9 @@ struct Bytes<'a> {
     path: String,
 }
 
-impl Source for Bytes<'_> {
+impl StoreFile for Bytes<'_> {
     fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        to_u64(self.bytes.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {

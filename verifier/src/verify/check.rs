@@ -4,13 +4,11 @@ use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decompress::Decompressor;
 use crate::format::id::PageHash;
 use crate::format::page_size::PageSize;
 use crate::observer::Observer;
-use crate::pack_file::{FrameError, PackFile, Unproven};
+use crate::pack::{FrameError, Pack, PackReader, Unproven};
 use crate::repository::{BlobFault, Location, Repository};
-use crate::store::Store;
 
 use self::page_hasher::PageHasher;
 use super::fault::Fault;
@@ -86,24 +84,18 @@ impl PackResult {
 /// Checks the blobs of one task.
 ///
 /// Quick looks at the footer alone; full reads every blob once, and computes the hashes of the pages in it.
-pub fn check_pack<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
+pub fn check_pack(
+    repository: &Repository,
     task: &PackTask,
     depth: Depth,
     observer: &dyn Observer,
 ) -> PackResult {
-    check_job(repository.store(), repository.decompressor(), &task.job(repository.index()), depth, observer)
+    check_job(repository.packs(), &task.job(repository.index()), depth, observer)
 }
 
 /// Checks the blobs of one job, which need not know the repository.
-pub fn check_job(
-    store: &dyn Store,
-    decompressor: &dyn Decompressor,
-    job: &PackJob,
-    depth: Depth,
-    observer: &dyn Observer,
-) -> PackResult {
-    let mut check = PackCheck::begin(store, decompressor, job, depth, observer);
+pub fn check_job(packs: &PackReader, job: &PackJob, depth: Depth, observer: &dyn Observer) -> PackResult {
+    let mut check = PackCheck::begin(packs, job, depth, observer);
     while check.upcoming().is_some() {
         let _ = check.next(|_| false, &mut Vec::new());
     }
@@ -112,15 +104,14 @@ pub fn check_job(
 
 /// The check of one job for a caller that has a faster SHA-256, and must wait for it.
 ///
-/// Everything else about a blob was checked when its bytes are given to such a caller. It may go on to the next
-/// blob before it settles one, in any order; a blob counts as good once it is settled with the hash it is named
-/// after, and never before.
+/// Everything else about a blob was checked when its bytes are given to such a caller. It may go on to the
+/// next blob before it settles one, in any order; a blob counts as good once it is settled with the hash it
+/// is named after, and never before.
 pub struct PackCheck<'a> {
-    decompressor: &'a dyn Decompressor,
     observer: &'a dyn Observer,
     depth: Depth,
     /// The opened pack and the blobs that are left in it.
-    left: Option<(PackFile<'a>, &'a [(Wanted, Location)])>,
+    left: Option<(Pack<'a>, &'a [(Wanted, Location)])>,
     /// Blobs that were given out and not settled.
     unsettled: usize,
     result: PackResult,
@@ -137,18 +128,12 @@ pub struct UnprovenBlob {
 
 impl<'a> PackCheck<'a> {
     /// Opens the pack.
-    pub fn begin(
-        store: &'a dyn Store,
-        decompressor: &'a dyn Decompressor,
-        job: &'a PackJob,
-        depth: Depth,
-        observer: &'a dyn Observer,
-    ) -> Self {
+    pub fn begin(packs: &'a PackReader, job: &'a PackJob, depth: Depth, observer: &'a dyn Observer) -> Self {
         let mut result = PackResult::default();
-        let left = match PackFile::open(store, job.pack) {
-            Ok(file) => {
+        let left = match packs.open(job.pack) {
+            Ok(pack) => {
                 result.blobs.reserve_exact(job.blobs.len());
-                Some((file, job.blobs.as_slice()))
+                Some((pack, job.blobs.as_slice()))
             }
             Err(error) => {
                 result.pack_fault = Some(Fault::of(&error.into()));
@@ -156,7 +141,7 @@ impl<'a> PackCheck<'a> {
                 None
             }
         };
-        Self { decompressor, observer, depth, left, unsettled: 0, result }
+        Self { observer, depth, left, unsettled: 0, result }
     }
 
     /// Where the stored bytes of the next blob should be in the pack; none at the end.
@@ -170,13 +155,13 @@ impl<'a> PackCheck<'a> {
     ///
     /// `is_mine` is told the length of the raw bytes. It must bound it: so much memory is taken.
     pub fn next(&mut self, is_mine: impl Fn(u64) -> bool, raw: &mut Vec<u8>) -> Option<UnprovenBlob> {
-        let (file, blobs) = self.left.as_mut()?;
+        let (pack, blobs) = self.left.as_mut()?;
         let ((wanted, location), rest) = blobs.split_first()?;
         *blobs = rest;
         let read = if self.observer.cancelled() {
             Err(FrameError::Stopped.into())
         } else {
-            let reader = BlobReader { file, decompressor: self.decompressor, observer: self.observer };
+            let reader = BlobReader { pack, observer: self.observer };
             reader.read(location, *wanted, self.depth, &is_mine, raw)
         };
         if matches!(read, Err(BlobFault::Frame(FrameError::Stopped))) {
@@ -222,8 +207,7 @@ impl<'a> PackCheck<'a> {
 
 /// What it takes to read one blob.
 struct BlobReader<'a> {
-    file: &'a PackFile<'a>,
-    decompressor: &'a dyn Decompressor,
+    pack: &'a Pack<'a>,
     observer: &'a dyn Observer,
 }
 
@@ -237,7 +221,7 @@ impl BlobReader<'_> {
         is_mine: impl Fn(u64) -> bool,
         raw: &mut Vec<u8>,
     ) -> Result<(BlobFacts, Option<Unproven>), BlobFault> {
-        let entry = location.check(self.file.find(&location.id))?;
+        let entry = location.check(self.pack.find(&location.id))?;
         let mut facts = BlobFacts { raw_len: entry.raw_len, pages: Vec::new() };
         if depth == Depth::Quick {
             return Ok((facts, None));
@@ -252,12 +236,12 @@ impl BlobReader<'_> {
         let unproven = if is_mine(entry.raw_len) {
             raw.clear();
             raw.reserve_exact(usize::try_from(entry.raw_len).unwrap_or(0));
-            Some(self.file.stream_unproven(entry, self.decompressor, &mut |piece| {
+            Some(self.pack.stream_unproven(entry, &mut |piece| {
                 raw.extend_from_slice(piece);
                 take(piece)
             })?)
         } else {
-            self.file.stream(entry, self.decompressor, &mut take)?;
+            self.pack.stream(entry, &mut take)?;
             None
         };
         facts.pages = hashers.into_iter().map(PageHasher::finish).collect();

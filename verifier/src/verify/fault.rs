@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack_file::{FrameError, PackError};
+use crate::pack::{FrameError, ReadError};
 use crate::repository::BlobFault;
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ impl Fault {
             BlobFault::Frame(
                 FrameError::TooLargeHere { .. } | FrameError::Store(StoreError::Unavailable { .. }),
             )
-            | BlobFault::Pack(PackError::Store(StoreError::Unavailable { .. })) => {
+            | BlobFault::Pack(ReadError::Store(StoreError::Unavailable { .. })) => {
                 Self::NotChecked(fault.to_string())
             }
             _ => Self::Problem(fault_code(fault), fault.to_string()),

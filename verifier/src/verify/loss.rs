@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use crate::format::id::BlobId;
+use crate::snapshot::references::Role;
 use crate::text::count;
-
-use super::walk::Role;
 
 /// The blobs that a snapshot needs of one pack, by what they are to it.
 pub(super) struct Loss {

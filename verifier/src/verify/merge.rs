@@ -1,9 +1,9 @@
 //! What was found, told a snapshot at a time.
 
+use crate::length::{to_u32, to_u64, to_usize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::decompress::Decompressor;
 use crate::format::id::{BlobId, PackId, PageHash, SnapshotId};
 use crate::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives, Manifest};
 use crate::format::page_map::Run;
@@ -11,8 +11,8 @@ use crate::format::page_size::PageSize;
 use crate::format::stats::ArchiveStats;
 use crate::observer::Observer;
 use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
+use crate::snapshot::references::{ReferenceReader, Role};
 use crate::snapshot::{Maps, SnapshotError};
-use crate::store::Store;
 
 use super::check::PackResult;
 use super::fault::Fault;
@@ -20,15 +20,9 @@ use super::loss::Loss;
 use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{NotChecked, Report, Totals};
-use super::walk::{Readers, Role, walk};
 
 /// Joins what the checks of a plan's tasks found to a report.
-pub fn merge<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    plan: Plan,
-    findings: Findings,
-    observer: &dyn Observer,
-) -> Report {
+pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: &dyn Observer) -> Report {
     let mut complete = !plan.cancelled && !findings.cut_short && findings.done.len() == plan.tasks.len();
     let totals = Totals { packs: plan.tasks.len(), ..findings.totals };
     drop(plan.tasks);
@@ -36,7 +30,7 @@ pub fn merge<S: Store, D: Decompressor>(
     let mut not_checked = plan.not_checked;
     let unseen: Vec<NotChecked> =
         not_checked.iter().filter(|left| left.snapshot.is_none()).cloned().collect();
-    let mut readers = Readers::default();
+    let mut references = ReferenceReader::default();
     for id in &plan.snapshots {
         if observer.cancelled() {
             complete = false;
@@ -54,7 +48,7 @@ pub fn merge<S: Store, D: Decompressor>(
         };
         let judge = RefCell::new(Judge::new(id, repository.index(), &findings, &unseen));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
-        walk(repository, &manifest, &mut readers, visit, &mut |error| judge.borrow_mut().fail(error));
+        references.each(repository, &manifest, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
         judge.manifest(repository, &manifest);
         // Files that change between the two walks must not make anything pass that nobody looked at.
@@ -75,8 +69,8 @@ pub fn merge<S: Store, D: Decompressor>(
     Report::new(repository.config(), asked, problems, not_checked, totals, complete)
 }
 
-/// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the hashes of
-/// its pages.
+/// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the
+/// hashes of its pages.
 #[derive(Debug)]
 pub struct Findings {
     /// The length of every checked blob, `UNCHECKED` for the others.
@@ -94,7 +88,8 @@ pub struct Findings {
 
 const UNCHECKED: u64 = u64::MAX;
 
-/// Problems of one code that are listed for a snapshot. A lost index makes one of every blob, in every snapshot.
+/// Problems of one code that are listed for a snapshot. A lost index makes one of every blob, in every
+/// snapshot.
 const MAX_ALIKE: usize = 1000;
 
 impl Findings {
@@ -150,7 +145,7 @@ impl Findings {
         if let Some(fault) = self.bad_packs.get(&pack) {
             return Finding::BadPack(pack, fault);
         }
-        let key = u32::try_from(position).unwrap_or(u32::MAX);
+        let key = to_u32(position);
         if let Some(fault) = self.faults.get(&key) {
             return Finding::Faulty(pack, fault);
         }
@@ -306,13 +301,13 @@ impl<'f> Judge<'f> {
             return self.mismatch(ProblemCode::RunOutsideBlob, blob, pack, detail);
         }
         let Some(actual) = actual else { return };
-        let first = usize::try_from(run.blob_offset / size.bytes()).unwrap_or(usize::MAX);
-        let wanted = usize::try_from(run.start_page).unwrap_or(usize::MAX);
-        let count = usize::try_from(run.page_count).unwrap_or(usize::MAX);
+        let first = to_usize(run.blob_offset / size.bytes());
+        let wanted = to_usize(run.start_page);
+        let count = to_usize(run.page_count);
         let actual = actual.iter().skip(first).take(count);
         let expected = maps.hashes.hashes.iter().skip(wanted).take(count);
         if let Some(page) = actual.zip(expected).position(|(actual, expected)| actual != expected) {
-            let page = run.start_page.saturating_add(page as u64);
+            let page = run.start_page.saturating_add(to_u64(page));
             let detail =
                 format!("page {page} of the database has another hash than the page-hash map states");
             self.mismatch(ProblemCode::PageMismatch, blob, pack, detail);
@@ -341,7 +336,7 @@ impl<'f> Judge<'f> {
     }
 
     /// Checks what the manifest says about itself, and the one artifact whose shape is known.
-    fn manifest<S: Store, D: Decompressor>(&mut self, repository: &Repository<S, D>, manifest: &Manifest) {
+    fn manifest(&mut self, repository: &Repository, manifest: &Manifest) {
         let stats = ArchiveStats::from_json(manifest.stats.get());
         if let Some(stats) = stats.filter(|stats| stats.attachment_blobs != manifest.attachments.blobs) {
             let detail = format!(
@@ -355,7 +350,8 @@ impl<'f> Judge<'f> {
             match repository.blob(&item.blob, item.bytes) {
                 Ok(json) if DocumentDerivatives::parse(&json).is_some() => {}
                 Ok(_) => {
-                    let detail = "the document disclosure is no object of counts with schema_version 1 or 2";
+                    let detail =
+                        "the document disclosure is not an object of counts with schema_version 1 or 2";
                     self.mismatch(ProblemCode::ArtifactMismatch, &item.blob, pack, detail.to_owned());
                 }
                 Err(error) => match NotChecked::of_blob(self.id, &error) {

@@ -1,18 +1,18 @@
 //! Which blobs must be read, grouped by pack.
 
+use crate::length::to_u32;
 use std::collections::BTreeMap;
 
-use crate::decompress::Decompressor;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
-use crate::repository::{BlobError, BlobFault, BlobIndex, IndexError, Location, Repository};
+use crate::pack::ReadError;
+use crate::repository::{BlobError, BlobFault, BlobIndex, Location, Repository};
 use crate::snapshot::SnapshotError;
-use crate::store::Store;
+use crate::snapshot::references::ReferenceReader;
 
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::NotChecked;
-use super::walk::{Readers, walk};
 use super::{Depth, Scope};
 
 /// What must be checked.
@@ -93,12 +93,7 @@ impl Wanted {
 }
 
 /// Finds out what must be read to verify `scope`.
-pub fn plan<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    scope: &Scope,
-    depth: Depth,
-    observer: &dyn Observer,
-) -> Plan {
+pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn Observer) -> Plan {
     observer.begin(Phase::PLAN, 0);
     let (mut problems, mut doubts, mut not_checked) = (Vec::new(), Vec::new(), Vec::new());
     let snapshots = match scope {
@@ -113,7 +108,7 @@ pub fn plan<S: Store, D: Decompressor>(
     }
     let has_unseen_index = !not_checked.is_empty();
     let mut wanted = WantedBlobs::new(repository.index().len());
-    let mut readers = Readers::default();
+    let mut references = ReferenceReader::default();
     let mut cancelled = false;
     for id in &snapshots {
         if observer.cancelled() {
@@ -121,10 +116,9 @@ pub fn plan<S: Store, D: Decompressor>(
             break;
         }
         match repository.manifest(id) {
-            Ok(manifest) => walk(
+            Ok(manifest) => references.each(
                 repository,
                 &manifest,
-                &mut readers,
                 &mut |blob, role| {
                     wanted.add(repository.index().position(blob), role.page_size());
                     true
@@ -141,16 +135,16 @@ pub fn plan<S: Store, D: Decompressor>(
             },
         }
     }
-    drop(readers);
+    drop(references);
     let tasks = wanted.into_tasks(repository.index());
     Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, not_checked, cancelled }
 }
 
 /// An index file that may be intact, and that nobody could look at.
-fn unseen(error: &IndexError) -> Option<NotChecked> {
+fn unseen(error: &ReadError) -> Option<NotChecked> {
     match error {
-        IndexError::Store(error) => NotChecked::of_store(None, error),
-        IndexError::Decode(_) => None,
+        ReadError::Store(error) => NotChecked::of_store(None, error),
+        ReadError::Decode(_) => None,
     }
 }
 
@@ -158,15 +152,12 @@ fn is_not_indexed(error: &SnapshotError) -> bool {
     matches!(error, SnapshotError::Blob { error: BlobError { fault: BlobFault::NotIndexed, .. }, .. })
 }
 
-fn list_all<S: Store, D: Decompressor>(
-    repository: &Repository<S, D>,
-    problems: &mut Vec<Problem>,
-) -> Vec<SnapshotId> {
+fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {
     match repository.listing() {
         Ok(listing) => {
             for name in listing.misnamed {
                 let file = format!("snapshots/{name}");
-                let detail = "its name is no snapshot ID";
+                let detail = "its name is not a snapshot ID";
                 problems.push(Problem::of_file(ProblemCode::ManifestMisnamed, &file, detail));
             }
             listing.snapshots
@@ -204,7 +195,7 @@ impl WantedBlobs {
             let empty = || PackTask { pack: location.pack, blobs: Vec::new(), bytes: 0 };
             let task = packs.entry(location.pack).or_insert_with(empty);
             let page_sizes = mark.to_le_bytes()[0];
-            task.blobs.push(Wanted { position: u32::try_from(position).unwrap_or(u32::MAX), page_sizes });
+            task.blobs.push(Wanted { position: to_u32(position), page_sizes });
             task.bytes = task.bytes.saturating_add(location.stored_len);
         }
         let offset = |wanted: &Wanted| index.at(usize::try_from(wanted.position).ok()?).map(|at| at.offset);

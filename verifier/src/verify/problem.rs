@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::format::DecodeError;
 use crate::format::id::{BlobId, PackId, SnapshotId};
 use crate::format::manifest::ManifestError;
-use crate::pack_file::{FrameError, PackError};
+use crate::pack::{FrameError, ReadError};
 use crate::repository::{BlobError, BlobFault, LoadError};
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
@@ -168,13 +168,9 @@ impl Problem {
                 let file = Some(other.path());
                 Self { file, ..Self::of_snapshot(id, load_code(error), format!("snapshot {other}: {error}")) }
             }
-            SnapshotError::Mismatch { what, reason } => {
-                let code = if *what == "the attachment lists" {
-                    ProblemCode::AttachmentListMismatch
-                } else {
-                    ProblemCode::MapMismatch
-                };
-                Self::of_snapshot(id, code, format!("{what}: {reason}"))
+            SnapshotError::Map { .. } => Self::of_snapshot(id, ProblemCode::MapMismatch, error.to_string()),
+            SnapshotError::Lists { .. } => {
+                Self::of_snapshot(id, ProblemCode::AttachmentListMismatch, error.to_string())
             }
             SnapshotError::Chain { .. } | SnapshotError::Logical => {
                 Self::of_snapshot(id, ProblemCode::ChainBroken, error.to_string())
@@ -195,13 +191,13 @@ pub(super) fn load_code(error: &LoadError) -> ProblemCode {
 pub(super) fn fault_code(fault: &BlobFault) -> ProblemCode {
     match fault {
         BlobFault::NotIndexed => ProblemCode::BlobNotIndexed,
-        BlobFault::Pack(PackError::Store(StoreError::Missing { .. })) => ProblemCode::PackMissing,
-        BlobFault::Pack(PackError::Store(_))
+        BlobFault::Pack(ReadError::Store(StoreError::Missing { .. })) => ProblemCode::PackMissing,
+        BlobFault::Pack(ReadError::Store(_))
         | BlobFault::Frame(FrameError::Store(_) | FrameError::Stopped | FrameError::TooLargeHere { .. }) => {
             ProblemCode::PackUnreadable
         }
-        BlobFault::Pack(PackError::Decode(DecodeError::Encrypted { .. })) => ProblemCode::PackEncrypted,
-        BlobFault::Pack(PackError::Decode(_)) => ProblemCode::PackDamaged,
+        BlobFault::Pack(ReadError::Decode(DecodeError::Encrypted { .. })) => ProblemCode::PackEncrypted,
+        BlobFault::Pack(ReadError::Decode(_)) => ProblemCode::PackDamaged,
         BlobFault::NotInPack => ProblemCode::BlobNotInPack,
         BlobFault::Disagrees => ProblemCode::IndexPackMismatch,
         BlobFault::Frame(FrameError::Crc) => ProblemCode::BlobDamaged,

@@ -235,7 +235,8 @@ impl Report {
         }
     }
 
-    /// Whether the verdict is on no snapshot at all: nothing is wrong then, which is no good news for a person.
+    /// Whether the verdict is on no snapshot at all: nothing is wrong then, which is no good news for a
+    /// person.
     pub fn has_nothing_to_check(&self) -> bool {
         self.verdict == Verdict::Intact && self.snapshots.is_empty()
     }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use msgvault_verifier::Observer;
 
-/// An observer by which a run comes to grief when it reaches a point: the disk is full, or the user wants it to stop.
+/// An observer by which a run comes to grief when it reaches a point: the disk is full, or the user wants it
+/// to stop.
 #[derive(Debug)]
 pub struct FailAt {
     point: String,

@@ -17,7 +17,8 @@ const PAGE: u32 = 512;
 /// A page of a database, unless the forge was told another size.
 pub type Page = [u8; PAGE as usize];
 
-/// Makes a repository by hand, a snapshot at a time: a consistent one, or one that no honest program would write.
+/// Makes a repository by hand, a snapshot at a time: a consistent one, or one that no honest program would
+/// write.
 #[derive(Debug)]
 pub struct Forge {
     /// Its files.

@@ -11,7 +11,7 @@ use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::{DirectoryStore, Entry, MemoryStore, Source, Store, StoreError};
+use msgvault_verifier::store::{DirectoryStore, MemoryStore, Store, StoreEntry, StoreError, StoreFile};
 use msgvault_verifier::verify::{self, Depth, Report, Scope, Verdict};
 
 /// A repository of one snapshot in a folder of this name.
@@ -103,7 +103,7 @@ fn strays_in_any_folder_change_nothing() {
 struct Guarded(MemoryStore);
 
 impl Store for Guarded {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         if folder == "lost+found" {
             let reason = "Permission denied".to_owned();
             return Err(StoreError::Unreadable { path: folder.to_owned(), reason });
@@ -111,7 +111,7 @@ impl Store for Guarded {
         self.0.list(folder)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         self.0.open(path)
     }
 }

@@ -2,7 +2,7 @@
 
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::{DirectoryStore, Entry, Source, Store, StoreError};
+use msgvault_verifier::store::{DirectoryStore, Store, StoreEntry, StoreError, StoreFile};
 use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 
 /// A repository of which one file cannot be looked at.
@@ -12,11 +12,11 @@ struct Withholding {
 }
 
 impl Store for Withholding {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         self.inner.list(folder)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Source + '_>, StoreError> {
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         if path == self.path {
             return Err(StoreError::Unavailable {
                 path: path.to_owned(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use msgvault_platform as platform;
 use serde::{Deserialize, Serialize};
 
-use super::{RunResult, ScheduledJob};
+use super::{JobVerdict, RunResult, ScheduledJob};
 
 /// Two results of at most 64 KiB, and some.
 const MAX_LEN: u64 = 1 << 20;
@@ -27,8 +27,43 @@ pub(super) struct JobState {
     pub(super) schedule: String,
     /// What was due until then has run, or was not asked for yet.
     pub(super) handled_until: Timestamp,
+    /// How it went so far.
+    #[serde(flatten)]
+    pub(super) history: History,
+}
+
+/// How the runs of a job went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct History {
     /// The last run.
-    pub(super) last: Option<RunResult>,
+    last: Option<RunResult>,
+    /// When the last run ended that went well.
+    last_success_at: Option<Timestamp>,
+    /// The last run that did not.
+    last_failure: Option<RunFailure>,
+}
+
+/// A run that found problems or did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct RunFailure {
+    at: Timestamp,
+    message: String,
+}
+
+impl History {
+    /// Takes in what came of a run, once more when its hook has been told.
+    pub(super) fn note(&mut self, result: &RunResult) {
+        match result.verdict {
+            JobVerdict::Ok => self.last_success_at = Some(result.finished_at),
+            JobVerdict::Problems | JobVerdict::Failed => {
+                self.last_failure =
+                    Some(RunFailure { at: result.finished_at, message: result.message.clone() });
+            }
+            JobVerdict::Interrupted => {}
+        }
+        self.last = Some(result.clone());
+    }
 }
 
 /// The file.

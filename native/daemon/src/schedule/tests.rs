@@ -142,7 +142,7 @@ async fn what_is_due_together_runs_one_after_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night() {
+async fn a_failed_backup_runs_the_hook_and_is_repeated() {
     let mut world = World::new(Some("0 3 * * *"), None);
     world.hooks = true;
     world.verdicts = vec![JobVerdict::Ok, JobVerdict::Failed];
@@ -157,6 +157,8 @@ async fn a_failing_repository_is_told_to_the_hook_and_tried_again_the_next_night
         ]
     );
     assert_eq!(life.status["jobs"][0]["last"]["hook"]["message"], "it hung");
+    assert_eq!(life.status["jobs"][0]["last_failure"]["at"], "2026-11-21T02:10:00Z");
+    assert_eq!(life.status["jobs"][0]["last_success_at"], "2026-11-22T02:10:00Z");
     assert!(life.log.lines().iter().any(|line| line.contains("the hook failed")));
 
     world.verdicts = vec![JobVerdict::Problems];
@@ -211,7 +213,7 @@ async fn a_clock_that_was_wrong_puts_nothing_off() {
 }
 
 #[test]
-fn a_state_file_that_cannot_be_read_is_an_empty_one_and_replaced() {
+fn an_unreadable_state_file_is_replaced() {
     let home = tempfile::tempdir().unwrap();
     let file = StateFile::new(state_path(home.path()));
     assert_eq!(file.load(), (ScheduleState::default(), None));
@@ -220,7 +222,10 @@ fn a_state_file_that_cannot_be_read_is_an_empty_one_and_replaced() {
     assert!(state == ScheduleState::default() && complaint.unwrap().contains("is not used"));
     let mut state = ScheduleState::default();
     let handled_until = Timestamp::UNIX_EPOCH;
-    state.set(ScheduledJob::Verify, JobState { schedule: "@daily".to_owned(), handled_until, last: None });
+    state.set(
+        ScheduledJob::Verify,
+        JobState { schedule: "@daily".to_owned(), handled_until, history: History::default() },
+    );
     file.save(&state).unwrap();
     assert_eq!(file.load(), (state, None));
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);

@@ -14,7 +14,7 @@ pub enum DaemonError {
     },
     /// It does not answer.
     #[error(
-        "process {pid} serves this archive by its record, and {address} does not answer: {reason}; restart the daemon, or remove daemon.{pid}.json if that process is no msgvault"
+        "process {pid} serves this archive by its record, and {address} does not answer: {reason}; restart the daemon, or remove daemon.{pid}.json if that process is not msgvault"
     )]
     Unreachable {
         /// The process of the record.
@@ -26,7 +26,7 @@ pub enum DaemonError {
     },
     /// Something answers that is not the daemon of the record.
     #[error(
-        "process {pid} serves this archive at {address} by its record, but {reason}; restart the daemon, or remove daemon.{pid}.json if that process is no msgvault"
+        "process {pid} serves this archive at {address} by its record, but {reason}; restart the daemon, or remove daemon.{pid}.json if that process is not msgvault"
     )]
     Stranger {
         /// The process of the record.
@@ -76,6 +76,14 @@ pub enum DaemonError {
     )]
     NoFreeze {
         /// Its process.
+        pid: u32,
+    },
+    /// It does not end on request.
+    #[error(
+        "the daemon (process {pid}) does not let itself be ended by a request: end it where it runs, with its service manager or by SIGTERM"
+    )]
+    NoShutdown {
+        /// Its process, as it is counted where it runs.
         pid: u32,
     },
     /// Another backup is in its window.
@@ -132,11 +140,6 @@ pub enum DaemonError {
 }
 
 impl DaemonError {
-    /// Whether nothing shows that the process of the record is a daemon at all.
-    pub(super) fn is_of_a_stranger(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Stranger { .. })
-    }
-
     /// What happened, without the sentence around it.
     pub(super) fn reason(self) -> String {
         match self {

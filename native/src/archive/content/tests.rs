@@ -2,6 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use msgvault_verifier::format::pack;
+use msgvault_verifier::length::to_u64;
 use tempfile::TempDir;
 
 use super::super::samples::{attach, database};
@@ -36,7 +37,7 @@ impl ContentArchive {
         let mut content = self.open().read(&self.recorded)?;
         let mut bytes = Vec::new();
         content.reader.read_to_end(&mut bytes).unwrap();
-        assert_eq!(content.len, bytes.len() as u64);
+        assert_eq!(content.len, to_u64(bytes.len()));
         Ok(bytes)
     }
 
@@ -82,8 +83,8 @@ impl ContentArchive {
         let entry = PackEntry {
             id: self.recorded.id,
             offset: pack::HEADER_LEN + 5,
-            stored_len: stored.len() as u64,
-            raw_len: self.content.len() as u64,
+            stored_len: to_u64(stored.len()),
+            raw_len: to_u64(self.content.len()),
             encoding,
             crc32c: crc32c::crc32c(&stored),
         };
@@ -107,7 +108,7 @@ impl ContentArchive {
 }
 
 #[test]
-fn a_loose_file_is_read_at_its_canonical_place_then_at_the_recorded_one() {
+fn a_loose_file_is_read_at_its_canonical_place_first() {
     let archive = ContentArchive::new(b"hello", "mail/one.bin");
     fs::write(archive.file("mail/one.bin"), "recorded").unwrap();
     assert_eq!(archive.read().unwrap(), b"recorded");
@@ -118,7 +119,7 @@ fn a_loose_file_is_read_at_its_canonical_place_then_at_the_recorded_one() {
 #[test]
 fn a_packed_content_is_found_first() {
     let large = b"words that compress well ".repeat(400_000);
-    assert!(large.len() as u64 > IN_MEMORY);
+    assert!(to_u64(large.len()) > IN_MEMORY);
     for content in [&b"small"[..], b"", &large] {
         for encoding in [Encoding::Raw, Encoding::Zstd] {
             let archive = ContentArchive::new(content, "{canonical}");

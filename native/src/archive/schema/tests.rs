@@ -180,7 +180,7 @@ fn recorded_paths_are_all_paths_of_all_rows() {
 }
 
 #[test]
-fn paths_that_lead_out_or_meet_or_stand_in_the_way_are_refused_before_the_first_visit() {
+fn unsafe_paths_are_refused_before_the_first_visit() {
     let table: [&[(&str, &str)]; 11] = [
         &[("aa", "../x")],
         &[("aa", "/x")],

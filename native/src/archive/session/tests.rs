@@ -94,7 +94,7 @@ fn the_scanned_file_stands_still_while_a_writer_writes_and_checkpoints() {
 
 /// The same steps without the write lock: this is what holding it is for.
 #[test]
-fn without_the_write_lock_a_checkpoint_changes_the_file_under_the_scan() {
+fn without_the_write_lock_checkpoints_change_the_file() {
     let (_dir, path, live) = archive("wal");
     live.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
     insert(&live).unwrap();
@@ -138,7 +138,7 @@ fn reader_of_an_old_state(path: &Path, live: &Connection) -> Connection {
 }
 
 #[test]
-fn an_old_reader_does_not_make_the_first_checkpoint_keep_writers_out() {
+fn an_old_reader_does_not_block_writers_at_checkpoints() {
     let (_dir, path, live) = archive("wal");
     insert(&live).unwrap();
     let _old_reader = reader_of_an_old_state(&path, &live);

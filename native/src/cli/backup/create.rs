@@ -9,6 +9,7 @@ use msgvault_freeze as freeze;
 use msgvault_platform as platform;
 use msgvault_verifier::text::{count, escape, human_bytes};
 
+use super::LockArgs;
 use crate::cli::Invocation;
 use crate::cli::environment::pause;
 use crate::cli::failure::Failure;
@@ -34,9 +35,8 @@ pub(in crate::cli) struct CreateArgs {
     /// Compression level, 1 to 19; 0 is the default [default: the configuration's, else 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     zstd_level: Option<i32>,
-    /// Break a lock of another backup, even if it may be alive
-    #[arg(long)]
-    force_unlock: bool,
+    #[command(flatten)]
+    lock: LockArgs,
     /// Seconds to wait for a daemon that is busy with other work
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     freeze_wait: u64,
@@ -59,7 +59,8 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
         allow_plaintext_secrets: args.allow_plaintext_secrets,
         jobs: args.threads.jobs,
         zstd_level: args.zstd_level.or(home.zstd_level).unwrap_or_default(),
-        force_unlock: args.force_unlock,
+        force_unlock: args.lock.force_unlock,
+        retry_lock: args.lock.patience(),
         dry_run: args.dry_run,
         version: env!("CARGO_PKG_VERSION"),
         host: &host,

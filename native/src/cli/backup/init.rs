@@ -22,7 +22,7 @@ pub(super) fn run(invocation: &Invocation<'_>) -> Result<Exit, Failure> {
     }
     let config = invocation.machine.with_context(&invocation.output, |context| init(&root, context))??;
     let made = InitReport {
-        repo: root.display().to_string(),
+        repo: crate::path_text::exact(&root),
         repo_id: config.repo_id.to_string(),
         created_at: config.created_at,
     };

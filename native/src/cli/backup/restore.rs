@@ -10,6 +10,7 @@ use msgvault_platform as platform;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::text::human_bytes;
 
+use super::LockArgs;
 use crate::cli::failure::Failure;
 use crate::cli::{Invocation, environment};
 use crate::home::{Flags, Home};
@@ -30,6 +31,8 @@ pub(in crate::cli) struct RestoreArgs {
     #[arg(long)]
     integrity_check: bool,
     #[command(flatten)]
+    lock: LockArgs,
+    #[command(flatten)]
     threads: JobsArgs,
 }
 
@@ -38,7 +41,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
     let host = platform::host_name();
     let live_homes = live_homes(invocation, &args.target)?;
     let request = RestoreRequest {
-        lock: super::lock_request(&root, "restore", &host),
+        lock: super::lock_request(&root, "restore", &host, &args.lock),
         snapshot: &snapshot,
         target: &args.target,
         overwrite: args.overwrite,
@@ -56,7 +59,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
 /// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
 fn choose(invocation: &Invocation<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
     let repository = invocation.open()?;
-    Ok((repository.store().root().to_owned(), repository.select(snapshot)?))
+    Ok((invocation.repo()?.clone(), repository.select(snapshot)?))
 }
 
 /// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.

@@ -2,11 +2,11 @@
 
 use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
 use msgvault_platform::context::Context;
-use msgvault_verifier::repository::read_config;
+use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
 
-use super::OpenRepository;
+use super::LockArgs;
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 use crate::restore::{self, RestoreError};
@@ -18,6 +18,8 @@ pub(in crate::cli) struct Args {
     /// Also write each snapshot's database to scratch space and prove it as a restore does
     #[arg(long, conflicts_with = "quick")]
     restore_check: bool,
+    #[command(flatten)]
+    lock: LockArgs,
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &Args) -> Result<Exit, Failure> {
@@ -30,9 +32,9 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &Args) -> Result<Exit, Fail
 
 fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Result<Report, Failure> {
     let root = invocation.repo()?;
-    // A folder that is no repository gets no lock, and the index is read once nothing can be removed.
+    // A folder that is not a repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
-    let _lock = super::lock_shared(context, &root, "verify")?;
+    let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
     let repository = invocation.open()?;
     let scope = resolve_scope(&repository, &args.verify)?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
@@ -44,7 +46,7 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
 
 /// Restores the database of every snapshot that is intact so far, and adds what that brings to light.
 fn rehearse(
-    repository: &OpenRepository,
+    repository: &Repository,
     report: &mut Report,
     jobs: usize,
     context: &Context<'_>,

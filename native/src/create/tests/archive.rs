@@ -99,10 +99,6 @@ impl Archive {
         Home::resolve(&flags, &Environment::default(), Path::new("/")).unwrap()
     }
 
-    pub(super) fn now(&self) -> std::time::SystemTime {
-        (self.fixture.context(&()).now)().try_into().unwrap()
-    }
-
     pub(super) fn pass(&self, seconds: i64) {
         self.fixture.pass(seconds);
     }
@@ -158,6 +154,7 @@ impl Archive {
             jobs: 2,
             zstd_level: 0,
             force_unlock: false,
+            retry_lock: Duration::ZERO,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
@@ -168,7 +165,7 @@ impl Archive {
         run(&self.fixture.context(observer), &request, freezer)
     }
 
-    pub(super) fn repository(&self) -> Repository<DirectoryStore, Ruzstd> {
+    pub(super) fn repository(&self) -> Repository {
         Repository::open(DirectoryStore::new(&self.root), Ruzstd).unwrap()
     }
 
@@ -246,7 +243,7 @@ impl Archive {
 }
 
 /// The database that a map describes.
-fn database(repository: &Repository<DirectoryStore, Ruzstd>, map: &PageMap) -> Vec<u8> {
+fn database(repository: &Repository, map: &PageMap) -> Vec<u8> {
     let mut blobs = std::collections::HashMap::new();
     let mut bytes = Vec::new();
     for run in &map.runs {

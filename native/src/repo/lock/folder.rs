@@ -1,7 +1,6 @@
 //! `locks/` of a repository: looking at locks, creating them, taking them away.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -11,24 +10,25 @@ use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::lock::{LockName, LockRecord};
 use msgvault_verifier::format::path::RelativePath;
 
-use super::{Holder, Lock, LockError, LockRequest, STALE_AFTER};
+use super::file::{put_back, record_of, relative};
+use super::holder::Here;
+use super::{Lock, LockError, LockRequest, STALE_AFTER};
 
 pub(super) const EXCLUSIVE: &str = "exclusive.json";
-/// No lock record is longer, in bytes.
-const MAX_RECORD_LEN: u64 = 1 << 16;
 
 /// `locks/`, held open.
 pub(super) struct LockFolder<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) request: &'a LockRequest<'a>,
+    pub(super) here: Here<'a>,
     dir: Dir,
 }
 
 /// A lock that was found.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundLock {
     pub(super) record: Option<LockRecord>,
-    modified: SystemTime,
+    pub(super) modified: SystemTime,
 }
 
 impl<'a> LockFolder<'a> {
@@ -42,65 +42,46 @@ impl<'a> LockFolder<'a> {
             }
             opened => opened,
         };
-        Ok(Self { context, request, dir: dir.map_err(failed)? })
+        Ok(Self { context, request, here: Here::new(request.host), dir: dir.map_err(failed)? })
     }
 
     /// Removes what interrupted releases left behind; what cannot be removed does no harm.
     pub(super) fn sweep(&self) {
-        for name in self.names(LockName::Releasing).unwrap_or_default() {
-            let is_stale = |path: &RelativePath| {
-                look(&self.dir, path).is_ok_and(|found| found.is_some_and(|found| self.is_stale(&found)))
-            };
+        let names = self.names(LockName::Releasing).unwrap_or_default();
+        if names.is_empty() {
+            return;
+        }
+        let now = self.medium_time();
+        for name in names {
             if let Ok(path) = relative(&name)
-                && is_stale(&path)
+                && let Ok(Some(found)) = look(&self.dir, &path)
+                && distance(found.modified, now) > STALE_AFTER
             {
                 let _ = self.dir.remove_file(&path);
             }
         }
     }
 
-    /// Makes way: a lock that is stale, or any when forced, is taken away; a fresh one is an error.
-    pub(super) fn clear(&self, name: &str) -> Result<(), LockError> {
-        match self.look(name)? {
-            Some(found) if !self.may_break(&found) => Err(self.held(found)),
-            Some(_) => self.reap(name),
-            None => Ok(()),
-        }
+    /// The time that the medium gives a new file, which is comparable with the times of locks on it; this
+    /// machine's time where no file can be made.
+    pub(super) fn medium_time(&self) -> SystemTime {
+        self.probe()
+            .unwrap_or_else(|_| SystemTime::try_from((self.context.now)()).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    /// Fails under a fresh exclusive lock.
-    pub(super) fn refuse_exclusive(&self) -> Result<(), LockError> {
-        match self.look(EXCLUSIVE)? {
-            Some(found) if !self.is_stale(&found) => Err(self.held(found)),
-            _ => Ok(()),
-        }
-    }
-
-    /// The readers that must be waited for; stale ones are taken away.
-    pub(super) fn readers(&self) -> Result<Vec<FoundLock>, LockError> {
-        let mut fresh = Vec::new();
-        for name in self.names(LockName::Shared)? {
-            match self.look(&name)? {
-                Some(found) if self.may_break(&found) => match self.reap(&name) {
-                    // It was refreshed in this moment.
-                    Err(LockError::Held { .. }) => fresh.push(found),
-                    reaped => reaped?,
-                },
-                Some(found) => fresh.push(found),
-                None => {}
-            }
-        }
-        Ok(fresh)
+    /// Makes a file and removes it. An interrupted probe is swept like an interrupted release.
+    fn probe(&self) -> io::Result<SystemTime> {
+        self.context.observer.reached("lock.probe")?;
+        let path = relative(&self.claim_name())?;
+        let file = self.dir.create_file(&path)?;
+        let modified = file.metadata().and_then(|metadata| metadata.modified());
+        self.dir.remove_file(&path)?;
+        modified
     }
 
     /// Creates a lock of this name, which nobody may have.
     pub(super) fn create(&self, name: String) -> Result<Lock, LockError> {
-        let record = LockRecord {
-            hostname: self.request.host.to_owned(),
-            pid: self.request.pid,
-            operation: self.request.operation.to_owned(),
-            acquired_at: self.context.now_text(),
-        };
+        let record = self.record();
         let failed = |source| self.failed("create", &name)(source);
         let path = relative(&name).map_err(failed)?;
         let reached = self.context.observer.reached("lock.create");
@@ -109,62 +90,56 @@ impl<'a> LockFolder<'a> {
             let _ = self.dir.remove_file(&path);
             return Err(failed(error));
         }
-        // Where only a file's owner may date it and the share gives it another, the share's own time serves.
-        let _ = file.set_modified(self.now());
         let dir = self.dir.try_clone().map_err(failed)?;
-        Ok(Lock::hold(dir, path, self.claim()?, record, self.path(&name)))
+        let claim = relative(&self.claim_name()).map_err(failed)?;
+        Ok(Lock::hold(dir, path, claim, record, self.path(&name)))
     }
 
-    /// Takes a lock away after another look at what was taken.
-    fn reap(&self, name: &str) -> Result<(), LockError> {
-        let claim = self.claim()?;
+    /// This holder, unlike any other.
+    fn record(&self) -> LockRecord {
+        let (unix_ms, token) = self.context.ulid_parts();
+        let seconds = self.context.now_text();
+        let seconds = seconds.trim_end_matches('Z');
+        let origin = self.here.origin(self.request.pid);
+        LockRecord {
+            hostname: self.request.host.to_owned(),
+            pid: self.request.pid,
+            operation: self.request.operation.to_owned(),
+            acquired_at: LockRecord::acquired_at(seconds, unix_ms, origin, token),
+        }
+    }
+
+    /// Takes a lock away after another look at what was taken; `false` when it is not what it was.
+    pub(super) fn reap(&self, name: &str, judged: &FoundLock) -> Result<bool, LockError> {
+        let claim = relative(&self.claim_name()).map_err(self.failed("name", name))?;
         let path = relative(name).map_err(self.failed("break", name))?;
         match self.dir.rename(&path, &claim) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             renamed => renamed.map_err(self.failed("break", name))?,
         }
         match look(&self.dir, &claim).map_err(self.failed("look at", name))? {
-            Some(found) if !self.may_break(&found) => {
+            Some(found) if !self.request.force && found != *judged => {
                 put_back(&self.dir, &claim, &path).map_err(self.failed("put back", name))?;
-                Err(self.held(found))
+                Ok(false)
             }
-            Some(_) => self.dir.remove_file(&claim).map_err(self.failed("break", name)),
-            None => Ok(()),
+            Some(_) => self.dir.remove_file(&claim).map_err(self.failed("break", name)).map(|()| true),
+            None => Ok(true),
         }
     }
 
-    fn look(&self, name: &str) -> Result<Option<FoundLock>, LockError> {
+    pub(super) fn look(&self, name: &str) -> Result<Option<FoundLock>, LockError> {
         relative(name).and_then(|path| look(&self.dir, &path)).map_err(self.failed("look at", name))
     }
 
-    fn names(&self, kind: LockName) -> Result<Vec<String>, LockError> {
+    pub(super) fn names(&self, kind: LockName) -> Result<Vec<String>, LockError> {
         let names = self.dir.entries().map_err(self.failed("list the folder of", ""))?;
         let names = names.into_iter().filter_map(|name| name.text);
         Ok(names.filter(|name| LockName::of(name) == Some(kind)).collect())
     }
 
-    fn claim(&self) -> Result<RelativePath, LockError> {
+    fn claim_name(&self) -> String {
         let (unix_ms, random) = self.context.ulid_parts();
-        let name = format!("releasing-{}.json", FileId::from_parts(unix_ms, random));
-        relative(&name).map_err(self.failed("name", &name))
-    }
-
-    fn may_break(&self, found: &FoundLock) -> bool {
-        self.request.force || self.is_stale(found)
-    }
-
-    fn is_stale(&self, found: &FoundLock) -> bool {
-        // A time in the future is not old.
-        let age = self.now().duration_since(found.modified).unwrap_or(Duration::ZERO);
-        age > STALE_AFTER
-    }
-
-    fn now(&self) -> SystemTime {
-        SystemTime::try_from((self.context.now)()).unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-
-    fn held(&self, found: FoundLock) -> LockError {
-        LockError::Held { holder: Holder::of(found.record, self.request.host) }
+        format!("releasing-{}.json", FileId::from_parts(unix_ms, random))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -194,68 +169,7 @@ fn read_record(dir: &Dir, path: &RelativePath) -> io::Result<Option<LockRecord>>
     }
 }
 
-pub(super) fn record_of(file: &File) -> io::Result<Option<LockRecord>> {
-    let mut json = Vec::new();
-    file.take(MAX_RECORD_LEN).read_to_end(&mut json)?;
-    Ok(LockRecord::decode(&json))
-}
-
-/// Gives a claimed lock its name back unless the name is taken; then its holder has lost it, and will notice.
-pub(super) fn put_back(dir: &Dir, claim: &RelativePath, path: &RelativePath) -> io::Result<()> {
-    match dir.link(claim, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(_) => copy_back(dir, claim, path)?,
-    }
-    dir.remove_file(claim)
-}
-
-/// The way without hard links.
-fn copy_back(dir: &Dir, claim: &RelativePath, path: &RelativePath) -> io::Result<()> {
-    let claimed = dir.open_file(claim)?;
-    let modified = claimed.metadata()?.modified()?;
-    let mut bytes = Vec::new();
-    claimed.take(MAX_RECORD_LEN).read_to_end(&mut bytes)?;
-    match dir.create_file(path) {
-        Ok(mut file) => {
-            file.write_all(&bytes)?;
-            file.set_modified(modified)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn relative(name: &str) -> io::Result<RelativePath> {
-    RelativePath::parse(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidFilename, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_is_put_back_without_clobbering() {
-        type PutBack = fn(&Dir, &RelativePath, &RelativePath) -> io::Result<()>;
-        let ways: [PutBack; 2] = [put_back, copy_back];
-        for way in ways {
-            let folder = tempfile::tempdir().unwrap();
-            let dir = Dir::open(folder.path()).unwrap();
-            let (claim, path) = (relative("claim").unwrap(), relative("lock").unwrap());
-            let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-            let write = |at: &RelativePath, text: &str| {
-                let mut file = dir.create_file(at).unwrap();
-                file.write_all(text.as_bytes()).unwrap();
-                file.set_modified(old).unwrap();
-            };
-            let read = || std::fs::read_to_string(folder.path().join("lock")).unwrap();
-            write(&claim, "first");
-            way(&dir, &claim, &path).unwrap();
-            assert_eq!((read().as_str(), dir.stat(&path).unwrap().modified), ("first", old));
-            let _ = dir.remove_file(&claim);
-            write(&claim, "second");
-            way(&dir, &claim, &path).unwrap();
-            assert_eq!(read(), "first");
-        }
-    }
+/// How far two times are apart.
+pub(super) fn distance(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|error| error.duration())
 }

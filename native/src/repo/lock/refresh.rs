@@ -10,7 +10,7 @@ use msgvault_platform::{self as platform, Dir};
 use msgvault_verifier::format::lock::LockRecord;
 use msgvault_verifier::format::path::RelativePath;
 
-use super::folder::{put_back, record_of};
+use super::file::{put_back, record_of};
 use super::{LockError, REFRESH_EVERY};
 
 /// A lock that is held. A thread keeps it fresh; dropping it releases it.
@@ -119,7 +119,8 @@ impl Held {
         }
     }
 
-    /// Makes the lock fresh if it is still this holder's. A system that cannot say so now may say so next time.
+    /// Makes the lock fresh if it is still this holder's. A system that cannot say so now may say so next
+    /// time.
     fn refresh(&self) {
         let lost = match self.dir.open_file_to_change(&self.path) {
             Ok(file) => match record_of(&file) {

@@ -1,3 +1,6 @@
+mod readers;
+mod staleness;
+
 use std::cell::Cell;
 use std::fs;
 use std::time::SystemTime;
@@ -8,7 +11,15 @@ use super::*;
 const HERE: &str = "this-host";
 
 fn request<'a>(root: &'a Path, operation: &'a str, pause: &'a dyn Fn(Duration)) -> LockRequest<'a> {
-    LockRequest { root, operation, host: HERE, pid: u64::from(std::process::id()), force: false, pause }
+    LockRequest {
+        root,
+        operation,
+        host: HERE,
+        pid: u64::from(std::process::id()),
+        force: false,
+        patience: Duration::ZERO,
+        pause,
+    }
 }
 
 fn never(_: Duration) {
@@ -22,22 +33,96 @@ fn names(root: &Path) -> Vec<String> {
     names
 }
 
+/// A record of a process of which nothing can be known here.
+fn far(operation: &str) -> String {
+    format!(r#"{{"hostname":"far","pid":1,"operation":"{operation}","acquired_at":"2026-11-23T13:00:00Z"}}"#)
+}
+
+/// A lock that another program left; dated so many seconds after the medium's time, or before.
+fn plant(root: &Path, name: &str, record: &str, seconds: i64) {
+    let path = root.join("locks").join(name);
+    fs::write(&path, record).unwrap();
+    date(&path, seconds);
+}
+
+fn date(path: &Path, seconds: i64) {
+    date_from(SystemTime::now(), path, seconds);
+}
+
+fn date_from(now: SystemTime, path: &Path, seconds: i64) {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { now - distance } else { now + distance };
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// Counts the time that is waited, and lets something happen after a while.
+struct Clock<'a> {
+    waited: Cell<Duration>,
+    then: (Duration, &'a dyn Fn()),
+}
+
+impl<'a> Clock<'a> {
+    fn new() -> Self {
+        Self::with(u64::MAX, &|| ())
+    }
+
+    fn with(seconds: u64, then: &'a dyn Fn()) -> Self {
+        Self { waited: Cell::default(), then: (Duration::from_secs(seconds), then) }
+    }
+
+    fn pause(&self, time: Duration) {
+        let before = self.waited.get();
+        self.waited.set(before + time);
+        if before < self.then.0 && before + time >= self.then.0 {
+            (self.then.1)();
+        }
+    }
+
+    fn seconds(&self) -> u64 {
+        self.waited.get().as_secs()
+    }
+}
+
+/// Keeps warnings.
+#[derive(Default)]
+struct Warned(std::sync::Mutex<Vec<String>>);
+
+impl msgvault_verifier::Observer for Warned {
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+impl Warned {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+/// A medium on which no file can be made.
+struct ReadOnly;
+
+impl msgvault_verifier::Observer for ReadOnly {
+    fn reached(&self, _: &'static str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
 #[test]
 fn one_writer_keeps_others_out_and_says_who_it_is() {
     let fixture = Fixture::new();
     let (root, context) = (fixture.repository(), fixture.context(&()));
     let lock = exclusive(&context, &request(&root, "create", &never)).unwrap();
-    assert_eq!(
-        fs::read_to_string(root.join("locks/exclusive.json")).unwrap(),
-        format!(
-            r#"{{"hostname":"this-host","pid":{},"operation":"create","acquired_at":"2026-11-23T13:35:58Z"}}"#,
-            std::process::id()
-        )
+    let text = fs::read_to_string(root.join("locks/exclusive.json")).unwrap();
+    let beginning = format!(
+        r#"{{"hostname":"this-host","pid":{},"operation":"create","acquired_at":"2026-11-23T13:35:58.000"#,
+        std::process::id()
     );
+    assert!(text.starts_with(&beginning), "{text}");
+    assert_eq!(text.len(), beginning.len() + 36 + r#"Z"}"#.len(), "{text}");
     let refused = exclusive(&context, &request(&root, "create", &never)).unwrap_err().to_string();
     assert!(refused.contains("locked by create (process"), "{refused}");
     assert!(refused.contains("on this-host, since 2026-11-23T13:35:58Z"), "{refused}");
-    assert!(matches!(shared(&context, &request(&root, "verify", &never)), Err(LockError::Held { .. })));
     lock.still_held().unwrap();
     lock.release().unwrap();
     assert!(names(&root).is_empty());
@@ -46,67 +131,15 @@ fn one_writer_keeps_others_out_and_says_who_it_is() {
 }
 
 #[test]
-fn a_writer_waits_for_readers() {
+fn no_two_holders_have_equal_records() {
     let fixture = Fixture::new();
     let (root, context) = (fixture.repository(), fixture.context(&()));
-    let Shared::Locked(reader) = shared(&context, &request(&root, "verify", &never)).unwrap() else {
-        panic!("it can be locked");
-    };
-    let Shared::Locked(second) = shared(&context, &request(&root, "restore", &never)).unwrap() else {
-        panic!("readers share");
-    };
-    drop(second);
-    let reader = Cell::new(Some(reader));
-    let pauses = Cell::new(0);
-    let pause = |time: Duration| {
-        assert_eq!(time, Duration::from_millis(200));
-        pauses.set(pauses.get() + 1);
-        if pauses.get() == 3 {
-            reader.take().unwrap().release().unwrap();
-        }
-    };
-    let writer = exclusive(&context, &request(&root, "create", &pause)).unwrap();
-    assert_eq!(pauses.get(), 3);
-    drop(writer);
-}
-
-#[test]
-fn a_writer_gives_up_after_a_minute_and_releases() {
-    let fixture = Fixture::new();
-    let (root, context) = (fixture.repository(), fixture.context(&()));
-    let _reader = shared(&context, &request(&root, "verify", &never)).unwrap();
-    let waited = Cell::new(Duration::ZERO);
-    let pause = |time| waited.set(waited.get() + time);
-    let refused = exclusive(&context, &request(&root, "create", &pause)).unwrap_err();
-    assert!(matches!(refused, LockError::Shared { others: 0, .. }), "{refused}");
-    assert_eq!(waited.get(), Duration::from_mins(1));
-    assert_eq!(names(&root).len(), 1);
-}
-
-#[test]
-fn locks_older_than_half_an_hour_belong_to_nobody() {
-    let fixture = Fixture::new();
-    let (root, context) = (fixture.repository(), fixture.context(&()));
-    let dead = r#"{"hostname":"far","pid":1,"operation":"create","acquired_at":"2026-11-23T13:00:00Z"}"#;
-    let plant = |name: &str| {
-        fs::write(root.join("locks").join(name), dead).unwrap();
-        let file = fs::File::options().write(true).open(root.join("locks").join(name)).unwrap();
-        file.set_modified(SystemTime::try_from((context.now)()).unwrap()).unwrap();
-    };
-    for name in ["exclusive.json", "shared-x.json", "releasing-x.json"] {
-        plant(name);
-    }
-    fixture.pass(30 * 60);
-    assert!(matches!(
-        exclusive(&context, &request(&root, "create", &never)),
-        Err(LockError::Held { holder: Holder { is_dead: false, .. } })
-    ));
-    assert_eq!(names(&root).len(), 3);
-    fixture.pass(1);
-    let lock = exclusive(&context, &request(&root, "create", &never)).unwrap();
-    assert_eq!(names(&root), ["exclusive.json"]);
-    drop(lock);
-    assert!(names(&root).is_empty());
+    let _one = shared(&context, &request(&root, "verify", &never)).unwrap();
+    let _other = shared(&context, &request(&root, "verify", &never)).unwrap();
+    let records: Vec<_> =
+        names(&root).iter().map(|name| fs::read_to_string(root.join("locks").join(name)).unwrap()).collect();
+    assert_eq!(records.len(), 2);
+    assert_ne!(records[0], records[1]);
 }
 
 #[test]
@@ -127,15 +160,17 @@ fn force_breaks_fresh_locks_and_their_holder_notices() {
 }
 
 #[test]
-fn a_dead_holder_of_this_machine_is_named_as_such() {
+fn advice_names_the_command_that_was_refused() {
     let fixture = Fixture::new();
     let (root, context) = (fixture.repository(), fixture.context(&()));
-    let dead = LockRequest { pid: u64::from(u32::MAX), ..request(&root, "create", &never) };
-    let _lock = exclusive(&context, &dead).unwrap();
-    let refused = exclusive(&context, &request(&root, "create", &never)).unwrap_err().to_string();
-    if cfg!(unix) {
-        assert!(refused.contains("no longer running"), "{refused}");
+    plant(&root, "exclusive.json", &far("prune"), 0);
+    for operation in ["verify", "restore"] {
+        let refused = shared(&context, &request(&root, operation, &never)).unwrap_err().to_string();
+        assert!(refused.contains(&format!("`msgvault backup {operation} --force-unlock`")), "{refused}");
+        assert!(refused.contains("cannot be told from here"), "{refused}");
     }
+    let refused = exclusive(&context, &request(&root, "create", &never)).unwrap_err().to_string();
+    assert!(refused.contains("`msgvault backup create --force-unlock`"), "{refused}");
 }
 
 #[test]
@@ -145,8 +180,6 @@ fn what_is_no_record_is_a_lock_all_the_same() {
     let path = root.join("locks/exclusive.json");
     for junk in ["", "{", "[]"] {
         fs::write(&path, junk).unwrap();
-        let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(SystemTime::try_from((context.now)()).unwrap()).unwrap();
         let refused = exclusive(&context, &request(&root, "create", &never)).unwrap_err();
         assert!(refused.to_string().contains("says nothing about its holder"), "{refused}");
     }
@@ -185,43 +218,4 @@ fn a_cancelled_wait_releases() {
     let cancelled = fixture.context(&Cancelled);
     assert!(matches!(exclusive(&cancelled, &request(&root, "create", &never)), Err(LockError::Cancelled)));
     assert_eq!(names(&root).len(), 1);
-}
-
-#[test]
-fn a_reader_goes_on_without_a_lock_where_nothing_can_be_written() {
-    struct Unwritable(io::ErrorKind);
-    impl msgvault_verifier::Observer for Unwritable {
-        fn reached(&self, _: &'static str) -> io::Result<()> {
-            Err(self.0.into())
-        }
-    }
-    for kind in [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::StorageFull] {
-        let fixture = Fixture::new();
-        let root = fixture.repository();
-        let observer = Unwritable(kind);
-        let context = fixture.context(&observer);
-        let Shared::Unlocked(reason) = shared(&context, &request(&root, "verify", &never)).unwrap() else {
-            panic!("there is nothing to lock");
-        };
-        assert!(reason.contains("locks"), "{reason}");
-        assert!(matches!(exclusive(&context, &request(&root, "create", &never)), Err(LockError::Io { .. })));
-    }
-}
-
-#[test]
-fn whoever_waits_for_readers_says_for_whom() {
-    struct Warned(std::sync::Mutex<Vec<String>>);
-    impl msgvault_verifier::Observer for Warned {
-        fn warn(&self, message: &str) {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-    let fixture = Fixture::new();
-    let root = fixture.repository();
-    let warned = Warned(std::sync::Mutex::default());
-    let _reader = shared(&fixture.context(&()), &request(&root, "verify", &never)).unwrap();
-    exclusive(&fixture.context(&warned), &request(&root, "create", &|_| ())).unwrap_err();
-    let warnings = warned.0.into_inner().unwrap();
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("verify (process"), "{warnings:?}");
 }

@@ -6,6 +6,7 @@ use std::thread;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
+use msgvault_verifier::length::to_u64;
 
 use super::PackOptions;
 use super::queue::{FailAtPanic, Outcome, PackFailure, Piece, Queue, Stored};
@@ -19,10 +20,17 @@ pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: Pac
     // One full pack may wait while another is made durable and a third is filled.
     let (full, packs) = sync_channel(1);
     thread::scope(|scope| {
-        let sealer = scope.spawn(move || {
+        let sealer = thread::Builder::new().spawn_scoped(scope, move || {
             let _guard = FailAtPanic(queue);
             seal_all(queue, packs)
         });
+        let sealer = match sealer {
+            Ok(sealer) => sealer,
+            Err(error) => {
+                queue.fail(PackFailure::Threads(error));
+                return Vec::new();
+            }
+        };
         if let Err(failure) = (Assembler { queue, context, options, open: None, full }).run() {
             queue.fail(failure);
         }
@@ -164,7 +172,7 @@ impl<'a> OpenPack<'a> {
         } else {
             self.buffer.extend_from_slice(bytes);
         }
-        self.len = self.len.saturating_add(length(bytes.len()));
+        self.len = self.len.saturating_add(to_u64(bytes.len()));
         Ok(())
     }
 
@@ -206,8 +214,4 @@ impl<'a> OpenPack<'a> {
         self.buffer.clear();
         Ok(())
     }
-}
-
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

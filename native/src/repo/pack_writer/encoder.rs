@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use msgvault_verifier::format::blob::{MAX_RAW_LEN, MIN_COMPRESSED_LEN, keeps_compressed};
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::pack::Encoding;
+use msgvault_verifier::length::to_u64;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 use zstd::stream::write::Encoder;
@@ -46,7 +47,7 @@ struct Worker<'w, 'env> {
 
 impl Worker<'_, '_> {
     fn encode(&mut self, ticket: Ticket, raw: Vec<u8>, expected: Option<BlobId>) -> Result<(), PackFailure> {
-        let raw_len = length(raw.len());
+        let raw_len = to_u64(raw.len());
         if raw_len > MAX_RAW_LEN {
             return Err(PackFailure::source(ticket, Fault::TooLarge { len: raw_len }));
         }
@@ -63,14 +64,15 @@ impl Worker<'_, '_> {
     }
 
     fn compress(&mut self, raw: Vec<u8>) -> io::Result<(Encoding, Vec<u8>)> {
-        let raw_len = length(raw.len());
+        let raw_len = to_u64(raw.len());
         if raw_len < MIN_COMPRESSED_LEN {
             return Ok((Encoding::Raw, raw));
         }
-        // Not kept for the next content: as many workers as there are would each keep the size of the largest.
+        // Not kept for the next content: as many workers as there are would each keep the size of the
+        // largest.
         let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
         self.compressor.compress_to_buffer(&raw, &mut compressed)?;
-        if keeps_compressed(raw_len, length(compressed.len())) {
+        if keeps_compressed(raw_len, to_u64(compressed.len())) {
             compressed.shrink_to_fit();
             Ok((Encoding::Zstd, compressed))
         } else {
@@ -181,14 +183,14 @@ impl Reading<'_, '_> {
         loop {
             let count = read_full(&mut source, &mut buffer).map_err(unreadable)?;
             let bytes = buffer.get(..count).unwrap_or_default();
-            total = total.saturating_add(length(count));
+            total = total.saturating_add(to_u64(count));
             if total > self.len || (count < PIECE && total != self.len) {
                 return Err(PackFailure::source(self.ticket, Fault::Length { expected: self.len }));
             }
             hash.update(bytes);
             each(bytes).map_err(compress_failure)?;
             if shows_progress {
-                self.queue.observer.advance(length(count));
+                self.queue.observer.advance(to_u64(count));
             }
             if self.queue.has_failed() {
                 return Err(PackFailure::Elsewhere);
@@ -246,7 +248,7 @@ impl PieceWriter {
 impl Write for PieceWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
-        self.written = self.written.saturating_add(length(bytes.len()));
+        self.written = self.written.saturating_add(to_u64(bytes.len()));
         self.send(Piece::Bytes(bytes.to_vec()))?;
         Ok(bytes.len())
     }
@@ -254,8 +256,4 @@ impl Write for PieceWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
+use msgvault_verifier::length::to_u32;
 
 /// The blobs of new packs, by ID; about 90 bytes each, and the only thing that a run keeps about every one.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ impl NewBlobs {
             self.packs.push(pack);
         }
         let PackEntry { id, offset, stored_len, encoding, .. } = *entry;
-        let pack = u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX);
+        let pack = to_u32(self.packs.len() - 1);
         self.places.insert(id, BlobPlace { pack, encoding, offset, stored_len });
         self.stored_bytes = self.stored_bytes.saturating_add(stored_len);
     }

@@ -10,6 +10,7 @@ use std::thread;
 use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
+use msgvault_verifier::length::to_u64;
 
 use super::{Fault, NewBlobs, PackError, SourceFault, Stopped, StreamedBlob, Ticket};
 use crate::repo::publish::PublishError;
@@ -139,9 +140,7 @@ impl<'env> Queue<'env> {
     /// Hands over a task; waits for room. One task always fits.
     pub(super) fn submit(&self, task: Task<'env>) -> Result<Ticket, Stopped> {
         let (bytes, is_named) = match &task {
-            Task::Bytes { raw, expected } => {
-                (u64::try_from(raw.len()).unwrap_or(u64::MAX), expected.is_some())
-            }
+            Task::Bytes { raw, expected } => (to_u64(raw.len()), expected.is_some()),
             Task::Stream { expected, .. } => (0, expected.is_some()),
         };
         let size = bytes.saturating_add(TASK_BYTES);
@@ -211,8 +210,8 @@ impl<'env> Queue<'env> {
         if state.failure.is_some() { None } else { state.outcomes.remove(&number) }
     }
 
-    /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is, if
-    /// it was stored now.
+    /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is,
+    /// if it was stored now.
     pub(super) fn appended(&self, id: BlobId, stored: Option<(PackId, PackEntry)>) {
         let mut state = self.lock();
         if let Some((pack, entry)) = stored {

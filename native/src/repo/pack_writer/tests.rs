@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
+use msgvault_verifier::length::to_u64;
 use msgvault_verifier::store::DirectoryStore;
-use msgvault_verifier::{Observer, PackFile, Ruzstd};
+use msgvault_verifier::{Observer, PackReader, Ruzstd};
 
 use super::super::publish::tests::Fixture;
 use super::*;
@@ -66,7 +67,7 @@ fn write_as(
             Blob::Whole(raw) => sink.add(raw.clone()).map(|added| (added.ticket(), Some(added))),
             Blob::Stream(raw) => {
                 let stream = Box::new(InMemory(raw.clone()));
-                let ticket = sink.add_expected_stream(stream, raw.len() as u64, BlobId::of(raw))?;
+                let ticket = sink.add_expected_stream(stream, to_u64(raw.len()), BlobId::of(raw))?;
                 Ok((ticket, None))
             }
         };
@@ -87,11 +88,11 @@ fn write(fixture: &Fixture, root: &Path, jobs: usize, blobs: &[Blob]) -> Packed 
 
 /// Reads every blob back, checking that frames keep to the rules for writers.
 fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u8>)> {
-    let store = DirectoryStore::new(root);
+    let reader = PackReader::new(DirectoryStore::new(root), Ruzstd);
     let mut blobs = BTreeMap::new();
     for pack in &packed.packs {
         let bytes = fs::read(root.join(pack.path())).unwrap();
-        let file = PackFile::open(&store, *pack).unwrap();
+        let file = reader.open(*pack).unwrap();
         for entry in file.entries() {
             if entry.encoding == Encoding::Zstd {
                 let frame = &bytes[usize::try_from(entry.offset).unwrap()..];
@@ -99,7 +100,7 @@ fn read_back(root: &Path, packed: &Packed) -> BTreeMap<BlobId, (PackEntry, Vec<u
                 assert_eq!(header.content_size, Some(entry.raw_len));
                 assert!(header.window <= entry.raw_len.max(1024), "{header:?}");
             }
-            let raw = file.read(entry, &Ruzstd, u64::MAX).unwrap();
+            let raw = file.read(entry, u64::MAX).unwrap();
             assert!(blobs.insert(entry.id, (*entry, raw)).is_none(), "stored twice");
         }
     }
@@ -151,7 +152,7 @@ fn packs_hold_the_same_bytes_whatever_the_number_of_jobs() {
     };
     let (alone, many) = (packs(1), packs(4));
     assert!(alone.len() > 1 && alone == many);
-    assert!(alone.iter().rev().skip(1).all(|pack| pack.len() as u64 >= SEAL_LEN));
+    assert!(alone.iter().rev().skip(1).all(|pack| to_u64(pack.len()) >= SEAL_LEN));
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn what_is_known_is_hashed_and_not_stored() {
 type HandOver<'a> = &'a dyn Fn(&PackSink<'_, '_>) -> Result<Ticket, Stopped>;
 
 #[test]
-fn a_content_that_is_not_what_was_announced_is_an_error_of_the_source() {
+fn content_unlike_its_announcement_is_an_error_of_the_source() {
     struct Broken;
     impl StreamedBlob for Broken {
         fn open(&self) -> io::Result<Box<dyn Read + '_>> {

@@ -1,11 +1,12 @@
 //! Snapshots whose parts do not fit, although every hash is right.
 
-use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::snapshot::SnapshotError;
-use msgvault_verifier::store::{Entry, Store, StoreError};
+use msgvault_verifier::store::{Store, StoreEntry, StoreError};
 use msgvault_verifier::verify::{self, Depth, ProblemCode, Scope, Verdict};
 use rusqlite::Connection;
 
@@ -50,12 +51,19 @@ fn found_by_verify(tiny: &Tiny) -> Vec<ProblemCode> {
 struct Flaky {
     unlisted: &'static str,
     files: DirectoryStore,
-    opened: Cell<u32>,
-    fails: Cell<u32>,
+    opened: AtomicU32,
+    fails: AtomicU32,
+}
+
+impl Flaky {
+    fn new(unlisted: &'static str, root: &Path) -> Self {
+        let never = || AtomicU32::new(0);
+        Self { unlisted, files: DirectoryStore::new(root), opened: never(), fails: never() }
+    }
 }
 
 impl Store for Flaky {
-    fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
         if folder == self.unlisted {
             return Err(StoreError::Unreadable {
                 path: folder.to_owned(),
@@ -65,9 +73,8 @@ impl Store for Flaky {
         self.files.list(folder)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn msgvault_verifier::store::Source + '_>, StoreError> {
-        self.opened.set(self.opened.get() + 1);
-        if self.opened.get() == self.fails.get() {
+    fn open(&self, path: &str) -> Result<Box<dyn msgvault_verifier::store::StoreFile + '_>, StoreError> {
+        if self.opened.fetch_add(1, Ordering::Relaxed) + 1 == self.fails.load(Ordering::Relaxed) {
             return Err(StoreError::Unreadable { path: path.to_owned(), reason: "once".to_owned() });
         }
         self.files.open(path)
@@ -79,15 +86,14 @@ fn a_medium_that_fails_once_is_never_called_intact() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     Tiny::sample().write(&root);
-    let never = || Cell::new(0);
-    let store = Flaky { unlisted: "-", files: DirectoryStore::new(&root), opened: never(), fails: never() };
-    let repository = Repository::open(store, Zstd).unwrap();
+    let store = Arc::new(Flaky::new("-", &root));
+    let repository = Repository::open(Arc::clone(&store), Zstd).unwrap();
     for depth in [Depth::Quick, Depth::Full] {
         for nth in 1.. {
-            repository.store().opened.set(0);
-            repository.store().fails.set(nth);
+            store.opened.store(0, Ordering::Relaxed);
+            store.fails.store(nth, Ordering::Relaxed);
             let report = verify::verify(&repository, &Scope::All, depth, &());
-            if repository.store().opened.get() < nth {
+            if store.opened.load(Ordering::Relaxed) < nth {
                 assert_eq!(report.verdict, Verdict::Intact);
                 break;
             }
@@ -101,9 +107,7 @@ fn index_files_that_cannot_be_listed_are_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     Tiny::sample().write(&root);
-    let files = DirectoryStore::new(&root);
-    let store = Flaky { unlisted: "indexes", files, opened: Cell::new(0), fails: Cell::new(0) };
-    let repository = Repository::open(store, Zstd).unwrap();
+    let repository = Repository::open(Flaky::new("indexes", &root), Zstd).unwrap();
     let report = verify::verify(&repository, &Scope::All, Depth::Full, &());
     let told = |problem: &verify::Problem| {
         problem.code == ProblemCode::IndexDamaged && problem.detail.contains("a bad sector")
@@ -135,7 +139,7 @@ fn a_page_must_have_its_hash() {
 }
 
 #[test]
-fn a_delta_that_is_taken_for_a_keyframe_is_found_by_verify_too() {
+fn verify_finds_a_delta_taken_for_a_keyframe() {
     assert_eq!(found_by_verify(&Tiny::sample()), []);
     let mut tiny = Tiny::sample();
     tiny.map_kind = MapKind::Delta;
@@ -274,7 +278,7 @@ fn tables_of_packed_attachments_are_emptied_because_everything_is_loose_then() {
 }
 
 #[test]
-fn rows_that_refer_to_packs_neither_go_with_them_nor_hold_them_back() {
+fn rows_that_refer_to_packs_stay_with_them() {
     for action in ["CASCADE", "RESTRICT"] {
         let tiny = Tiny::new("wal", |db| {
             packed(db);

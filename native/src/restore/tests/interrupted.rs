@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use crate::phase;
 use std::sync::Mutex;
 
+use msgvault_verifier::format::id::BlobId;
+
+use crate::archive::content_table::canonical_path;
+
 use super::tiny::Tiny;
 use super::*;
 
@@ -34,7 +38,26 @@ fn old_home(folder: &Path) -> PathBuf {
     {
         fs::write(home.join(name), format!("old {name}")).unwrap();
     }
+    for (path, content) in old_attachments() {
+        fs::create_dir_all(home.join(&path).parent().unwrap()).unwrap();
+        fs::write(home.join(&path), content).unwrap();
+    }
     home
+}
+
+/// Attachments of the old archive where the new one has some: another one, a damaged one, and the same.
+fn old_attachments() -> [(String, &'static str); 3] {
+    let canonical = |content| format!("attachments/{}", canonical_path(&BlobId::of(content)));
+    let other = ("attachments/mail/first.txt".to_owned(), "the only copy");
+    [other, (canonical(b"second"), "damaged"), (canonical(b"first"), "first")]
+}
+
+/// What is left of the files that were there before, and what came beside them; new attachments disturb
+/// nobody.
+fn without_new_attachments(home: &Path, before: &Files) -> Files {
+    let mut files = tree(home);
+    files.retain(|path, _| !path.starts_with("attachments/") || before.contains_key(path));
+    files
 }
 
 /// Files by path, with mode and content.
@@ -58,9 +81,9 @@ impl Observer for PointsReached {
 }
 
 #[test]
-fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restore_works() {
+fn a_failed_restore_leaves_the_old_archive_and_can_be_repeated() {
     for point in BEFORE_THE_LAST_STEP.into_iter().chain([LAST[0]]) {
-        for n in 1..=2 {
+        for n in 1..=4 {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().join("repo");
             let snapshot = Tiny::sample().write(&root);
@@ -73,13 +96,30 @@ fn every_failure_before_the_last_step_leaves_the_old_archive_and_the_next_restor
                 continue;
             }
             assert!(matches!(failed, Err(RestoreError::Fault { .. })), "{point}: {failed:?}");
-            assert_eq!(without_attachments(&home), before, "{point}");
+            assert_eq!(without_new_attachments(&home, &before), before, "{point}");
 
             restore(&(), &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
             assert!(!home.join("msgvault.db-wal").exists() && home.join("mine").exists());
             assert_eq!(fs::read(home.join("config.toml")).unwrap(), b"new config");
+            assert_eq!(fs::read(home.join("attachments/mail/first.txt")).unwrap(), b"first");
         }
     }
+}
+
+#[test]
+fn an_attachment_that_is_there_already_is_left_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    let home = old_home(folder.path());
+    let inodes = || old_attachments().map(|(path, _)| fs::metadata(home.join(path)).unwrap().ino());
+    let before = inodes();
+    restore(&(), &root, &snapshot, &home, |request| request.overwrite = true).unwrap();
+    let contents = old_attachments().map(|(path, _)| fs::read_to_string(home.join(path)).unwrap());
+    assert_eq!(contents, ["first", "second", "first"]);
+    let after = inodes();
+    assert!(before[0] != after[0] && before[1] != after[1] && before[2] == after[2]);
 }
 
 #[test]
@@ -136,13 +176,13 @@ fn a_stop_is_obeyed_in_every_phase() {
         let observer = StopIn(phase, false.into());
         let stopped = restore(&observer, &root, &snapshot, &home, |request| request.overwrite = true);
         assert!(matches!(stopped, Err(RestoreError::Cancelled)), "{phase:?}: {stopped:?}");
-        assert_eq!(without_attachments(&home), before, "{phase:?}");
+        assert_eq!(without_new_attachments(&home, &before), before, "{phase:?}");
         assert_eq!(fs::read_dir(root.join("locks")).unwrap().count(), 0, "{phase:?}");
     }
 }
 
 #[test]
-fn leftovers_of_a_crash_are_swept_and_do_not_count_as_content() {
+fn leftovers_of_a_crash_are_not_content() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
     let snapshot = Tiny::sample().write(&root);
@@ -189,18 +229,18 @@ fn killed(folder: &Path, point: &'static str, n: u64) -> Option<(PathBuf, Files)
 }
 
 #[test]
-fn what_a_killed_restore_had_renamed_is_taken_back_by_the_next() {
+fn a_killed_restore_is_undone_by_the_next() {
     let points = BEFORE_THE_LAST_STEP.into_iter().chain([LAST[0]]);
     let mut seen = 0;
-    for (point, n) in points.flat_map(|point| [(point, 1), (point, 2)]) {
+    for (point, n) in points.flat_map(|point| (1..=4).map(move |n| (point, n))) {
         let folder = tempfile::tempdir().unwrap();
         let Some((home, before)) = killed(folder.path(), point, n) else { continue };
         let dir = Dir::open(&home).unwrap();
         super::super::leftovers::sweep(&dir).unwrap();
-        assert_eq!(without_attachments(&home), before, "{point} {n}");
+        assert_eq!(without_new_attachments(&home, &before), before, "{point} {n}");
         seen += 1;
     }
-    assert_eq!(seen, 16);
+    assert_eq!(seen, 20);
 }
 
 #[test]
@@ -231,4 +271,59 @@ fn what_was_written_after_a_killed_restore_stays() {
     // The old log is none of the database that was written since.
     assert_eq!(names, ["config.toml", "deletions/a.json", "mine", "msgvault.db"]);
     assert!(left.iter().all(|(name, (_, content))| name == "mine" || content == b"later"));
+}
+
+/// Collects warnings and fails at a point.
+struct FailsAndTells(FailAt, Mutex<Vec<String>>);
+
+impl Observer for FailsAndTells {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        self.0.reached(point)
+    }
+
+    fn warn(&self, message: &str) {
+        self.1.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn the_same_command_goes_on_after_a_failure_or_a_kill() {
+    for (point, n) in BEFORE_THE_LAST_STEP.into_iter().flat_map(|point| [(point, 1), (point, 2)]) {
+        for is_killed in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join("repo");
+            let snapshot = Tiny::sample().write(&root);
+            let (home, kept) = (folder.path().join("new"), folder.path().join("killed"));
+            let observer = Killed { at: FailAt::once(point, n), home: home.clone(), kept: kept.clone() };
+            if restore(&observer, &root, &snapshot, &home, |_| ()).is_ok() {
+                continue;
+            }
+            let home = if is_killed { kept } else { home };
+            let holds_attachments = home.join("attachments").exists();
+            let observer = FailsAndTells(FailAt::once("none", 1), Mutex::default());
+            restore(&observer, &root, &snapshot, &home, |_| ())
+                .unwrap_or_else(|error| panic!("{point}: {error}"));
+            let warnings = observer.1.into_inner().unwrap();
+            assert!(!holds_attachments || warnings.iter().any(|text| text.contains("goes on")), "{point}");
+            assert_eq!(tree(&home).len(), 6, "{point}: {:?}", tree(&home).keys());
+        }
+    }
+}
+
+#[test]
+fn only_an_untouched_unfinished_target_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = Tiny::sample().write(&root);
+    for mine in ["mine.txt", "deletions/mine.txt", "msgvault.db"] {
+        let home = folder.path().join("home");
+        let observer = FailAt::once("restore.extras.staged", 1);
+        restore(&observer, &root, &snapshot, &home, |_| ()).unwrap_err();
+        fs::write(home.join(mine), "mine").unwrap();
+        let before = tree(&home);
+        let refused = restore(&(), &root, &snapshot, &home, |_| ());
+        assert!(matches!(refused, Err(RestoreError::Target(TargetError::NotEmpty { .. }))), "{refused:?}");
+        assert_eq!(tree(&home), before);
+        fs::remove_dir_all(&home).unwrap();
+    }
 }

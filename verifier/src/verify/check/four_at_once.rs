@@ -1,4 +1,5 @@
-//! SHA-256 (FIPS 180-4) of four messages at a time, for WebAssembly, which has wide words and no instruction for it.
+//! SHA-256 (FIPS 180-4) of four messages at a time, for WebAssembly, which has wide words and no instruction
+//! for it.
 
 #![expect(clippy::inline_always, reason = "a call would take the words out of their registers")]
 

@@ -7,7 +7,7 @@ use crate::format::page_size::PageSize;
 
 use super::four_at_once;
 
-/// Hashes a stream page by page; a last part that is no whole page has no hash.
+/// Hashes a stream page by page; a last part that is not a whole page has no hash.
 pub(super) struct PageHasher {
     page_size: PageSize,
     hash: Sha256,

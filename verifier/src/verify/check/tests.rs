@@ -50,9 +50,14 @@ fn pack(blobs: &[Blob]) -> (MemoryStore, PackJob) {
     (store, PackJob { pack, blobs: wanted, bytes })
 }
 
+fn reader(store: &MemoryStore) -> PackReader {
+    PackReader::new(store.clone(), Ruzstd)
+}
+
 /// Checks with hashes that the caller computes, the last blob first.
 fn check_elsewhere(store: &MemoryStore, job: &PackJob, is_mine: impl Fn(u64) -> bool) -> (PackResult, usize) {
-    let mut check = PackCheck::begin(store, &Ruzstd, job, Depth::Full, &());
+    let packs = reader(store);
+    let mut check = PackCheck::begin(&packs, job, Depth::Full, &());
     let mut bytes = Vec::new();
     let mut blobs = Vec::new();
     while check.upcoming().is_some() {
@@ -89,7 +94,7 @@ fn hashes_from_elsewhere_give_the_same_result() {
     bytes[usize::try_from(job.blobs[7].1.offset).unwrap()] ^= 1;
     store.insert(path, bytes);
     job.blobs[8].1.offset += 1;
-    let expected = check_job(&store, &Ruzstd, &job, Depth::Full, &());
+    let expected = check_job(&reader(&store), &job, Depth::Full, &());
     assert_eq!(expected.blobs.iter().filter(|blob| blob.outcome.is_ok()).count(), 3);
     assert_eq!(check_elsewhere(&store, &job, |_| true), (expected.clone(), 5));
     assert_eq!(check_elsewhere(&store, &job, |len| len <= 100), (expected.clone(), 3));
@@ -97,28 +102,30 @@ fn hashes_from_elsewhere_give_the_same_result() {
 }
 
 #[test]
-fn a_pack_that_is_not_there_is_missing_wherever_hashes_come_from() {
+fn an_absent_pack_is_missing_wherever_hashes_come_from() {
     let (_, job) = pack(&[raw(b"bytes")]);
     let store = MemoryStore::default();
-    let expected = check_job(&store, &Ruzstd, &job, Depth::Full, &());
+    let expected = check_job(&reader(&store), &job, Depth::Full, &());
     assert_eq!(expected.outcome(), PackOutcome::Missing);
     assert_eq!(check_elsewhere(&store, &job, |_| true), (expected, 0));
 }
 
 #[test]
-fn a_wrong_hash_from_elsewhere_is_the_damage_that_it_is_here() {
+fn a_wrong_hash_from_elsewhere_is_damage() {
     let (store, job) = pack(&[raw(b"some bytes")]);
-    let mut check = PackCheck::begin(&store, &Ruzstd, &job, Depth::Full, &());
+    let packs = reader(&store);
+    let mut check = PackCheck::begin(&packs, &job, Depth::Full, &());
     let blob = check.next(|_| true, &mut Vec::new()).unwrap();
     check.settle(blob, &[0; 32]);
     let (misnamed, job) = pack(&[Blob { id: BlobId::of(b"another"), ..raw(b"some bytes") }]);
-    assert_eq!(check.finish(), check_job(&misnamed, &Ruzstd, &job, Depth::Full, &()));
+    assert_eq!(check.finish(), check_job(&reader(&misnamed), &job, Depth::Full, &()));
 }
 
 #[test]
 fn a_blob_that_is_not_settled_is_not_good() {
     let (store, job) = pack(&[raw(b"one"), raw(b"two")]);
-    let mut check = PackCheck::begin(&store, &Ruzstd, &job, Depth::Full, &());
+    let packs = reader(&store);
+    let mut check = PackCheck::begin(&packs, &job, Depth::Full, &());
     let mut bytes = Vec::new();
     let _ = check.next(|_| true, &mut bytes).unwrap();
     let second = check.next(|_| true, &mut bytes).unwrap();
@@ -134,7 +141,8 @@ fn a_blob_that_is_not_settled_is_not_good() {
 #[test]
 fn a_check_that_ends_early_is_cut_short() {
     let (store, job) = pack(&[raw(b"one"), raw(b"two")]);
-    let mut check = PackCheck::begin(&store, &Ruzstd, &job, Depth::Full, &());
+    let packs = reader(&store);
+    let mut check = PackCheck::begin(&packs, &job, Depth::Full, &());
     let blob = check.next(|_| true, &mut Vec::new()).unwrap();
     check.settle(blob, BlobId::of(b"one").as_bytes());
     assert_eq!(check.finish().outcome(), PackOutcome::NotChecked);
@@ -157,7 +165,8 @@ fn a_cancelled_check_gives_out_no_more_blobs() {
     // Asked before the first blob and after its only piece, then before the second and after its first piece.
     for (patience, settled) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
         let observer = Impatient(Cell::new(patience));
-        let mut check = PackCheck::begin(&store, &Ruzstd, &job, Depth::Full, &observer);
+        let packs = reader(&store);
+        let mut check = PackCheck::begin(&packs, &job, Depth::Full, &observer);
         let mut bytes = Vec::new();
         while let Some(blob) = check.next(|_| true, &mut bytes) {
             check.settle(blob, &Sha256::digest(&bytes).into());
@@ -165,6 +174,6 @@ fn a_cancelled_check_gives_out_no_more_blobs() {
         let result = check.finish();
         assert_eq!((result.blobs.len(), result.cancelled), (settled, true), "{patience}");
         let observer = Impatient(Cell::new(patience));
-        assert_eq!(check_job(&store, &Ruzstd, &job, Depth::Full, &observer), result);
+        assert_eq!(check_job(&reader(&store), &job, Depth::Full, &observer), result);
     }
 }

@@ -1,5 +1,6 @@
-//! Reading blobs out of one pack (`docs/format.md` §3).
+//! The door to packs: reading blobs out of one (`docs/format.md` §3).
 
+use crate::length::{to_u64, to_usize};
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,24 +12,55 @@ use crate::format::DecodeError;
 use crate::format::id::{BlobId, PackId};
 use crate::format::pack::{self, Encoding, Header, PackEntry};
 use crate::format::zstd_frame;
-use crate::store::{Source, Store, StoreError};
+use crate::store::{Store, StoreError, StoreFile};
 
 const READ_LEN: usize = 256 << 10;
 
+/// Opens the packs of a repository, for those who know from elsewhere where its blobs are.
+///
+/// A [`Repository`](crate::repository::Repository) has one; so has whoever checks packs away from its index.
+pub struct PackReader {
+    store: Box<dyn Store>,
+    decompressor: Box<dyn Decompressor>,
+}
+
+impl PackReader {
+    /// Reads packs from `store`, and compressed blobs with `decompressor`.
+    pub fn new(store: impl Store + 'static, decompressor: impl Decompressor + 'static) -> Self {
+        Self { store: Box::new(store), decompressor: Box::new(decompressor) }
+    }
+
+    /// The files of the repository.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Opens a pack and reads its footer.
+    pub fn open(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
+        Pack::new(self.store.open(&id.path())?, self.decompressor.as_ref())
+    }
+
+    /// Opens a pack whose footer was read before.
+    pub fn open_with_footer(&self, id: PackId, footer: Arc<Vec<PackEntry>>) -> Result<Pack<'_>, StoreError> {
+        Ok(Pack::with_footer(self.store.open(&id.path())?, self.decompressor.as_ref(), footer))
+    }
+}
+
 /// An opened pack whose footer was checked.
-pub struct PackFile<'s> {
-    source: Box<dyn Source + 's>,
+pub struct Pack<'r> {
+    file: Box<dyn StoreFile + 'r>,
+    decompressor: &'r dyn Decompressor,
     entries: Arc<Vec<PackEntry>>,
 }
 
-/// Why a pack cannot be used at all.
+/// Why a pack or an index file is of no use as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PackError {
-    /// Its file cannot be read.
+pub enum ReadError {
+    /// It cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its header, footer or trailer is not what a pack has.
+    /// Its bytes are not what its name promises.
     #[error(transparent)]
     Decode(#[from] DecodeError),
 }
@@ -74,42 +106,41 @@ pub enum FrameError {
     Stopped,
 }
 
-impl<'s> PackFile<'s> {
-    /// Opens a pack of a repository and reads its footer.
-    pub fn open(store: &'s dyn Store, id: PackId) -> Result<Self, PackError> {
-        Self::from_source(store.open(&id.path())?)
-    }
-
-    /// Reads the footer of a pack.
-    pub fn from_source(source: Box<dyn Source + 's>) -> Result<Self, PackError> {
-        let len = source.len();
+impl<'r> Pack<'r> {
+    /// Reads the footer of a pack in an opened file.
+    pub fn new(file: Box<dyn StoreFile + 'r>, decompressor: &'r dyn Decompressor) -> Result<Self, ReadError> {
+        let len = file.len();
         let short = |needed| DecodeError::Truncated { object: "the pack", needed, present: len };
         let tail_offset = |tail: u64| len.checked_sub(tail).ok_or_else(|| short(pack::HEADER_LEN + tail));
         let mut header = [0; 6];
         if len < pack::HEADER_LEN {
             return Err(short(pack::HEADER_LEN).into());
         }
-        source.read_at(0, &mut header)?;
+        file.read_at(0, &mut header)?;
         if pack::decode_header(&header)? == Header::Encrypted {
             let mut trailer = [0; 20];
-            source.read_at(tail_offset(pack::ENCRYPTED_TRAILER_LEN)?, &mut trailer)?;
+            file.read_at(tail_offset(pack::ENCRYPTED_TRAILER_LEN)?, &mut trailer)?;
             pack::decode_encrypted_trailer(len, &trailer)?;
             return Err(DecodeError::Encrypted { object: "the pack" }.into());
         }
         let mut trailer = [0; 40];
-        source.read_at(tail_offset(pack::TRAILER_LEN)?, &mut trailer)?;
+        file.read_at(tail_offset(pack::TRAILER_LEN)?, &mut trailer)?;
         let trailer = pack::decode_trailer(len, &trailer)?;
         // The trailer was checked against the file's length, so these bytes are there.
-        let mut footer = vec![0; usize::try_from(trailer.footer_len).unwrap_or(0)];
-        source.read_at(trailer.footer_offset, &mut footer)?;
+        let mut footer = vec![0; to_usize(trailer.footer_len)];
+        file.read_at(trailer.footer_offset, &mut footer)?;
         let mut entries = pack::decode_footer(&trailer, &footer)?;
         entries.sort_by_key(|entry| entry.id);
-        Ok(Self { source, entries: Arc::new(entries) })
+        Ok(Self { file, decompressor, entries: Arc::new(entries) })
     }
 
     /// A pack whose footer was read before.
-    pub fn with_footer(source: Box<dyn Source + 's>, footer: Arc<Vec<PackEntry>>) -> Self {
-        Self { source, entries: footer }
+    pub fn with_footer(
+        file: Box<dyn StoreFile + 'r>,
+        decompressor: &'r dyn Decompressor,
+        footer: Arc<Vec<PackEntry>>,
+    ) -> Self {
+        Self { file, decompressor, entries: footer }
     }
 
     /// The entries by blob ID, to be kept beyond the opened file.
@@ -131,17 +162,16 @@ impl<'s> PackFile<'s> {
 
     /// Hands the raw bytes of a blob to `sink`, piece by piece.
     ///
-    /// What was handed over is worth nothing before this returns `Ok`: only then did the stored bytes match their
-    /// checksum, the length fit exactly, and the hash equal the blob's ID. A wrong checksum is
-    /// reported before what follows from it.
+    /// What was handed over is worth nothing before this returns `Ok`: only then did the stored bytes match
+    /// their checksum, the length fit exactly, and the hash equal the blob's ID. A wrong checksum is reported
+    /// before what follows from it.
     pub fn stream(
         &self,
         entry: &PackEntry,
-        decompressor: &dyn Decompressor,
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), FrameError> {
         let mut hash = Sha256::new();
-        let unproven = self.stream_unproven(entry, decompressor, &mut |piece| {
+        let unproven = self.stream_unproven(entry, &mut |piece| {
             hash.update(piece);
             sink(piece)
         })?;
@@ -152,13 +182,12 @@ impl<'s> PackFile<'s> {
     pub fn stream_unproven(
         &self,
         entry: &PackEntry,
-        decompressor: &dyn Decompressor,
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<Unproven, FrameError> {
-        let mut stored = Stored::new(self.source.as_ref(), entry);
+        let mut stored = Stored::new(self.file.as_ref(), entry);
         let decoded = match entry.encoding {
             Encoding::Raw => copy_raw(&mut stored, sink),
-            Encoding::Zstd => decompress(&mut stored, entry, decompressor, sink),
+            Encoding::Zstd => decompress(&mut stored, entry, self.decompressor, sink),
         };
         if !matches!(decoded, Err(FrameError::Stopped)) && stored.finish()? != entry.crc32c {
             return Err(FrameError::Crc);
@@ -167,18 +196,13 @@ impl<'s> PackFile<'s> {
     }
 
     /// The raw bytes of a blob of at most `limit` bytes.
-    pub fn read(
-        &self,
-        entry: &PackEntry,
-        decompressor: &dyn Decompressor,
-        limit: u64,
-    ) -> Result<Vec<u8>, FrameError> {
+    pub fn read(&self, entry: &PackEntry, limit: u64) -> Result<Vec<u8>, FrameError> {
         if entry.raw_len > limit {
             return Err(FrameError::TooLarge { raw_len: entry.raw_len, limit });
         }
         // Grows with the bytes that are really there, not with what the entry promises.
         let mut raw = Vec::with_capacity(usize::try_from(entry.raw_len.min(1 << 20)).unwrap_or(0));
-        self.stream(entry, decompressor, &mut |piece| {
+        self.stream(entry, &mut |piece| {
             raw.extend_from_slice(piece);
             ControlFlow::Continue(())
         })?;
@@ -228,7 +252,7 @@ fn decompress(
     if header.window > decompressor.max_window() {
         return Err(FrameError::TooLargeHere { window: header.window });
     }
-    let mut buffer = vec![0; READ_LEN.min(usize::try_from(raw_len).unwrap_or(READ_LEN)).max(1)];
+    let mut buffer = vec![0; READ_LEN.min(to_usize(raw_len)).max(1)];
     let mut left = raw_len;
     let mut frame = StrictFrame::new(&header, stored);
     let outcome = (|| -> io::Result<bool> {
@@ -239,7 +263,7 @@ fn decompress(
                 return Ok(true);
             }
             let piece = buffer.get(..count).unwrap_or_default();
-            match left.checked_sub(count as u64) {
+            match left.checked_sub(to_u64(count)) {
                 Some(rest) => left = rest,
                 None => return Err(io::ErrorKind::InvalidData.into()),
             }
@@ -261,7 +285,7 @@ fn decompress(
 
 /// The stored bytes of one entry, read in pieces, with their checksum.
 struct Stored<'a> {
-    source: &'a dyn Source,
+    file: &'a dyn StoreFile,
     offset: u64,
     left: u64,
     buffer: Vec<u8>,
@@ -271,19 +295,19 @@ struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    fn new(source: &'a dyn Source, entry: &PackEntry) -> Self {
+    fn new(file: &'a dyn StoreFile, entry: &PackEntry) -> Self {
         let (offset, left) = (entry.offset, entry.stored_len);
-        Self { source, offset, left, buffer: Vec::new(), position: 0, crc: 0, failure: None }
+        Self { file, offset, left, buffer: Vec::new(), position: 0, crc: 0, failure: None }
     }
 
     /// The next bytes that are not consumed; empty at the end.
     fn piece(&mut self) -> Result<&[u8], StoreError> {
         if self.position == self.buffer.len() && self.left > 0 {
-            let count = self.left.min(READ_LEN as u64);
+            let count = self.left.min(to_u64(READ_LEN));
             // The footer was checked: the entry lies inside the file.
-            self.buffer.resize(usize::try_from(count).unwrap_or(READ_LEN), 0);
+            self.buffer.resize(to_usize(count), 0);
             self.position = 0;
-            self.source.read_at(self.offset, &mut self.buffer)?;
+            self.file.read_at(self.offset, &mut self.buffer)?;
             self.crc = crc32c::crc32c_append(self.crc, &self.buffer);
             self.offset = self.offset.saturating_add(count);
             self.left = self.left.saturating_sub(count);

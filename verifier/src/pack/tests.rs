@@ -27,8 +27,9 @@ fn pack_id() -> PackId {
 }
 
 fn read(store: &MemoryStore) -> Result<Vec<u8>, FrameError> {
-    let file = PackFile::open(store, pack_id()).unwrap();
-    file.read(&file.entries()[0], &Ruzstd, 1 << 30)
+    let packs = PackReader::new(store.clone(), Ruzstd);
+    let pack = packs.open(pack_id()).unwrap();
+    pack.read(&pack.entries()[0], 1 << 30)
 }
 
 fn text() -> Vec<u8> {
@@ -75,7 +76,8 @@ fn a_frame_with_a_reserved_bit_in_a_block_is_refused() {
     assert!(matches!(error, FrameError::Decompress { .. }), "{error:?}");
 }
 
-/// Where the compression modes of the first block lie: behind its header, its raw literals and the number of sequences.
+/// Where the compression modes of the first block lie: behind its header, its raw literals and the number of
+/// sequences.
 fn modes_of_first_block(frame: &[u8]) -> usize {
     let header = zstd_frame::decode_header(frame, text().len() as u64).unwrap();
     let block = usize::try_from(header.len).unwrap();
@@ -115,8 +117,9 @@ fn a_changed_byte_is_a_checksum_error_wherever_it_is() {
 fn a_blob_beyond_the_limit_is_not_read() {
     let raw = text();
     let store = pack(BlobId::of(&raw), &raw, raw.len() as u64, Encoding::Raw);
-    let file = PackFile::open(&store, pack_id()).unwrap();
-    let error = file.read(&file.entries()[0], &Ruzstd, 10).unwrap_err();
+    let packs = PackReader::new(store, Ruzstd);
+    let pack = packs.open(pack_id()).unwrap();
+    let error = pack.read(&pack.entries()[0], 10).unwrap_err();
     assert!(matches!(error, FrameError::TooLarge { limit: 10, .. }));
 }
 
@@ -129,7 +132,7 @@ fn encrypted_packs_say_so() {
     bytes.extend_from_slice(b"KPVM");
     let mut store = MemoryStore::default();
     store.insert(pack_id().path(), bytes);
-    let error = PackFile::open(&store, pack_id()).map(|_| ()).unwrap_err();
-    assert_eq!(error, PackError::Decode(DecodeError::Encrypted { object: "the pack" }));
+    let error = PackReader::new(store, Ruzstd).open(pack_id()).map(|_| ()).unwrap_err();
+    assert_eq!(error, ReadError::Decode(DecodeError::Encrypted { object: "the pack" }));
     assert!(error.to_string().contains("not supported yet"));
 }
