@@ -6,9 +6,9 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::format::zstd_frame::FrameHeader;
 
-mod reserved_bits;
+mod strict;
 
-use reserved_bits::ReservedBits;
+pub(crate) use strict::StrictFrame;
 
 /// Decodes zstd frames.
 ///
@@ -40,7 +40,6 @@ impl Decompressor for Ruzstd {
     ) -> io::Result<Box<dyn Read + 'a>> {
         // A frame may state a window below the smallest that the decoder knows.
         let limit = header.window.max(1024);
-        let frame = ReservedBits::new(frame, header.len);
         let inner = StreamingDecoder::new_with_max_window_size(frame, limit).map_err(io::Error::other)?;
         Ok(Box::new(Checked { inner, finished: false }))
     }
@@ -48,7 +47,7 @@ impl Decompressor for Ruzstd {
 
 /// Compares the content checksum, which the decoder reads and does not compare.
 struct Checked<'a> {
-    inner: StreamingDecoder<ReservedBits<'a>, FrameDecoder>,
+    inner: StreamingDecoder<&'a mut dyn BufRead, FrameDecoder>,
     finished: bool,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::decompress::Decompressor;
+use crate::decompress::{Decompressor, StrictFrame};
 use crate::format::DecodeError;
 use crate::format::id::{BlobId, PackId};
 use crate::format::pack::{self, Encoding, Header, PackEntry};
@@ -254,8 +254,9 @@ fn decompress(
     }
     let mut buffer = vec![0; READ_LEN.min(to_usize(raw_len)).max(1)];
     let mut left = raw_len;
+    let mut frame = StrictFrame::new(&header, stored);
     let outcome = (|| -> io::Result<bool> {
-        let mut output = decompressor.decoder(&header, stored)?;
+        let mut output = decompressor.decoder(&header, &mut frame)?;
         loop {
             let count = output.read(&mut buffer)?;
             if count == 0 {
@@ -271,12 +272,13 @@ fn decompress(
             }
         }
     })();
+    let finished = frame.is_finished();
     if let Some(error) = stored.failure.take() {
         return Err(error.into());
     }
     match outcome {
         Ok(false) => Err(FrameError::Stopped),
-        Ok(true) if left == 0 && stored.is_exhausted() => Ok(()),
+        Ok(true) if left == 0 && finished && stored.is_exhausted() => Ok(()),
         _ => Err(FrameError::Decompress { raw_len }),
     }
 }

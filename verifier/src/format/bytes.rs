@@ -20,6 +20,11 @@ impl<'a> Reader<'a> {
         length(self.rest)
     }
 
+    /// What is not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], DecodeError> {
         let split = usize::try_from(count).ok().and_then(|n| self.rest.split_at_checked(n));
         let Some((head, tail)) = split else {

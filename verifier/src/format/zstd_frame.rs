@@ -1,9 +1,14 @@
-//! The header of a zstd frame, as far as a reader must check it before it decompresses
-//! (`docs/format.md` §3).
+//! A zstd frame, as far as a reader must check it before it decompresses (`docs/format.md` §3): here its header,
+//! below it the blocks.
 
 use super::DecodeError;
 use super::blob::{MAX_RAW_LEN, MAX_STREAM_WINDOW};
 use super::bytes::{Reader, length};
+
+mod bits;
+pub(crate) mod blocks;
+mod fse;
+mod huffman;
 
 const OBJECT: &str = "the zstd frame";
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
