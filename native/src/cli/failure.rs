@@ -88,6 +88,7 @@ fn of_restore(error: &RestoreError) -> Exit {
         RestoreError::Lock(error) => of_lock(error),
         RestoreError::Open(error) => Exit::of_open(error),
         RestoreError::Snapshot(error) => Exit::of_snapshot(error),
+        RestoreError::UnknownArtifact { .. } => Exit::TooNew,
         _ => Exit::Failed,
     }
 }

@@ -53,6 +53,14 @@ pub enum RestoreError {
         /// The blob that holds it.
         blob: BlobId,
     },
+    /// The snapshot has an auxiliary artifact of a kind that this program does not know.
+    #[error(
+        "the snapshot has an auxiliary artifact {name:?}, which this program does not know and a restore could leave out; restore it with the program that made it, or with a newer version of this one"
+    )]
+    UnknownArtifact {
+        /// Its name.
+        name: String,
+    },
     /// A document disclosure is not one.
     #[error("the disclosure {name:?} in blob {blob} is not what it should be: the snapshot is damaged")]
     Disclosure {

@@ -103,13 +103,17 @@ fn check_length(
     if fits { Ok(()) } else { Err(RestoreError::WrongLength { blob, what, expected, found }) }
 }
 
-/// What the snapshot says about texts derived from documents.
+/// What the snapshot says about the texts in its database that are derived from documents.
 pub(super) fn disclosures(
     repository: &Repository,
     snapshot: &Snapshot,
 ) -> Result<Vec<DocumentDerivatives>, RestoreError> {
     let mut found = Vec::new();
     for item in snapshot.manifest.auxiliary() {
+        // What it is for is not known, so neither is whether the snapshot is whole without it.
+        if item.name != DOCUMENT_DERIVATIVES {
+            return Err(RestoreError::UnknownArtifact { name: item.name.clone() });
+        }
         let content = repository.blob(&item.blob, item.bytes)?;
         check_length(
             "a disclosure",
@@ -118,11 +122,8 @@ pub(super) fn disclosures(
             to_u64(content.len()),
             to_u64(content.len()) == item.bytes,
         )?;
-        if item.name == DOCUMENT_DERIVATIVES {
-            let parsed = DocumentDerivatives::parse(&content);
-            let broken = || RestoreError::Disclosure { name: item.name.clone(), blob: item.blob };
-            found.push(parsed.ok_or_else(broken)?);
-        }
+        let broken = || RestoreError::Disclosure { name: item.name.clone(), blob: item.blob };
+        found.push(DocumentDerivatives::parse(&content).ok_or_else(broken)?);
     }
     Ok(found)
 }

@@ -29,6 +29,6 @@ pub struct RestoreReport {
     /// Whether the database differs from the captured one, in that its tables of packed attachments are
     /// empty: every attachment is a file of its own now.
     pub pack_tables_emptied: bool,
-    /// What the snapshot says about texts derived from documents.
+    /// What the snapshot says about the texts derived from documents that its database holds.
     pub disclosures: Vec<DocumentDerivatives>,
 }

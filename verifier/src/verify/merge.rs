@@ -345,7 +345,12 @@ impl<'f> Judge<'f> {
             );
             self.report(Problem::of_snapshot(self.id, ProblemCode::StatsMismatch, detail));
         }
-        for item in manifest.auxiliary().iter().filter(|item| item.name == DOCUMENT_DERIVATIVES) {
+        for item in manifest.auxiliary() {
+            if item.name != DOCUMENT_DERIVATIVES {
+                let detail = format!("the auxiliary artifact {:?} is not known to this program", item.name);
+                self.report(Problem::of_snapshot(self.id, ProblemCode::ArtifactUnknown, detail));
+                continue;
+            }
             let Finding::Good { pack, .. } = self.findings.of(self.index, &item.blob) else { continue };
             match repository.blob(&item.blob, item.bytes) {
                 Ok(json) if DocumentDerivatives::parse(&json).is_some() => {}

@@ -72,8 +72,9 @@ codes! {
     AttachmentSizeMismatch = "attachment-size-mismatch": "An attachment has a different size from the one that the list states.",
     ExtraSizeMismatch = "extra-size-mismatch": "A file of the extras has a different size from the one that the tree states.",
     ArtifactMismatch = "artifact-mismatch": "An auxiliary artifact or a metadata blob is not what the manifest states.",
+    ArtifactUnknown = "artifact-unknown": "A snapshot has an auxiliary artifact of a kind that this program does not know, so it does not restore the snapshot.",
     StatsMismatch = "stats-mismatch": "The counts in the manifest contradict each other.",
-    RestoreFailed = "restore-failed": "A trial restore of the snapshot did not pass its checks (`--restore-check`).",
+    RestoreFailed = "restore-failed": "A trial restore of the snapshot (--restore-check) did not pass its checks.",
 }
 
 impl<'de> Deserialize<'de> for ProblemCode {

@@ -254,7 +254,9 @@ impl Report {
     /// Whether a newer program is needed, which has an exit code of its own.
     pub fn needs_newer_program(&self) -> bool {
         !self.problems.is_empty()
-            && self.problems.iter().all(|problem| problem.code == ProblemCode::ManifestTooNew)
+            && self.problems.iter().all(|problem| {
+                matches!(problem.code, ProblemCode::ManifestTooNew | ProblemCode::ArtifactUnknown)
+            })
     }
 }
 

@@ -95,7 +95,7 @@ fn text(report: &RestoreReport) -> String {
         out += "\n  the database is the captured one but for its two tables of packed attachments, which are empty now: every attachment is a file of its own";
     }
     for disclosure in &report.disclosures {
-        out += "\n  the snapshot tells of texts derived from documents, which are not restored:";
+        out += "\n  the database holds texts derived from documents, which came back with it:";
         for (name, count) in &disclosure.counts {
             let _ = write!(out, " {name} {count}");
         }

@@ -332,3 +332,19 @@ fn a_disclosure_is_reported_and_a_broken_one_refused() {
     tiny.disclosure = Some(r#"{"schema_version":3}"#);
     assert!(matches!(refused(&tiny), RestoreError::Disclosure { .. }));
 }
+
+#[test]
+fn an_unknown_artifact_is_refused_by_restore_and_told_by_verify() {
+    let mut tiny = Tiny::sample();
+    (tiny.disclosure, tiny.artifact) = (Some(r#"{"schema_version":1}"#), "fulltext");
+    let error = refused(&tiny);
+    assert!(matches!(&error, RestoreError::UnknownArtifact { name } if name == "fulltext"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    tiny.write(folder.path());
+    let repository = Repository::open(DirectoryStore::new(folder.path()), Zstd).unwrap();
+    let report = verify::verify(&repository, &Scope::All, Depth::Full, &());
+    let codes: Vec<_> = report.problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, [ProblemCode::ArtifactUnknown]);
+    assert!(report.needs_newer_program());
+}

@@ -31,6 +31,8 @@ pub(super) struct Tiny {
     pub(super) map_kind: MapKind,
     /// What it says about texts derived from documents.
     pub(super) disclosure: Option<&'static str>,
+    /// Under which name it says that.
+    pub(super) artifact: &'static str,
 }
 
 impl Tiny {
@@ -51,6 +53,7 @@ impl Tiny {
             wrong_pages: Vec::new(),
             map_kind: MapKind::Keyframe,
             disclosure: None,
+            artifact: DOCUMENT_DERIVATIVES,
         }
     }
 
@@ -112,7 +115,7 @@ impl Tiny {
         manifest.stats = RawValue::from_string(self.stats.clone()).unwrap();
         if let Some(disclosure) = self.disclosure {
             let blob = forge.blob(disclosure.as_bytes());
-            let (name, format) = (DOCUMENT_DERIVATIVES.to_owned(), DOCUMENT_FORMAT.to_owned());
+            let (name, format) = (self.artifact.to_owned(), DOCUMENT_FORMAT.to_owned());
             let bytes = disclosure.len() as u64;
             manifest.auxiliary = Some(vec![Auxiliary { name, format, blob, bytes, sha256: blob }]);
             (manifest.format_version, manifest.min_reader_version) = (4, 4);
