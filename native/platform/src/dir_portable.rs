@@ -115,6 +115,16 @@ impl Dir {
         Ok(names)
     }
 
+    /// Removes everything below the folder, and never what a link leads to.
+    pub fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_type()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+        }
+        Ok(())
+    }
+
     /// Makes the names in the folder durable, where that can be asked for.
     pub fn sync(&self) -> io::Result<()> {
         super::sync_folder(&self.root)

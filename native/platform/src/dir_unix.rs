@@ -21,6 +21,8 @@ pub struct Dir {
     fd: OwnedFd,
 }
 
+/// No program of ours makes folders below folders so often.
+const MOST_DEEP: u32 = 64;
 const BESIDE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 
 impl Dir {
@@ -162,6 +164,28 @@ impl Dir {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Removes everything below the folder, and never what a link leads to.
+    pub fn clear(&self) -> io::Result<()> {
+        self.clear_within(MOST_DEEP)
+    }
+
+    fn clear_within(&self, depth: u32) -> io::Result<()> {
+        for Name { name, .. } in self.entries()? {
+            match fs::unlinkat(&self.fd, &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                // What Linux says of a folder, and what POSIX says.
+                Err(Errno::ISDIR | Errno::PERM) => {
+                    let Some(below) = depth.checked_sub(1) else { return Err(Errno::NAMETOOLONG.into()) };
+                    let fd = fs::openat(&self.fd, &name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
+                    Self { fd }.clear_within(below)?;
+                    fs::unlinkat(&self.fd, &name, AtFlags::REMOVEDIR)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the names in the folder durable.

@@ -1,19 +1,22 @@
 //! Makes the snapshot exist: the index, the repository's page size, and the manifest last (`docs/format.md`
 //! §12).
 
+use jiff::Timestamp;
 use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::Manifest;
-use msgvault_verifier::length::to_u32;
+use msgvault_verifier::length::{to_u32, to_unsigned};
 use msgvault_verifier::repository::read_config;
 
 use super::{Capture, Captured, CreateError, cache, manifest, stop_if_cancelled};
 use crate::repo::lock::Lock;
 use crate::repo::pack_writer::Packed;
-use crate::repo::publish::{FileKind, Staged, publish_bytes};
+use crate::repo::publish::{FileKind, Staged, make_durable, publish_bytes};
 
 /// Bytes of an index that are written at once.
 const PIECE: usize = 1 << 20;
+/// In milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Publishes what was packed as a snapshot, and returns its manifest.
 pub(super) fn publish(
@@ -76,11 +79,25 @@ fn publish_manifest(capture: &Capture<'_>, manifest: &Manifest, lock: &Lock) -> 
         let text = config.encode();
         publish_bytes(capture.context, root, FileKind::Config, "config.toml", text.as_bytes())?;
     }
+    make_reused_durable(capture)?;
     // Whoever took the lock away may be removing what this manifest would name.
     lock.still_held()?;
     let name = manifest.snapshot_id.path();
     publish_bytes(capture.context, root, FileKind::Manifest, &name, manifest.encode().as_bytes())?;
     Ok(())
+}
+
+/// What an interrupted run published and this one refers to was renamed, and perhaps no more: its blobs are known,
+/// so nothing was stored here and nothing synced. What a snapshot refers to is durable since then.
+fn make_reused_durable(capture: &Capture<'_>) -> Result<(), CreateError> {
+    let newest = capture.parent.and_then(|parent| parent.manifest.created_at.parse::<Timestamp>().ok());
+    let newest = newest.map_or(0, |time| to_unsigned(time.as_millisecond()));
+    // The clock can have been set, and a parent's time is that of its pinning; a day is cheap.
+    let since = newest.saturating_sub(DAY);
+    let packs = capture.repository.index().packs().iter();
+    let recent = packs.filter(|pack| pack.unix_ms() >= since).map(|pack| pack.path());
+    let names: Vec<String> = recent.chain(["indexes/x".to_owned()]).collect();
+    Ok(make_durable(capture.context, capture.request.repo, names.iter().map(String::as_str))?)
 }
 
 /// Caches the page hashes of a keyframe.

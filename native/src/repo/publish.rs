@@ -1,12 +1,13 @@
 //! How a file comes into a repository (`docs/format.md` §12): written in `staging/`, made durable, published
 //! by rename, and its folder made durable. What fails on the way leaves nothing behind.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use msgvault_platform::context::Context;
-use msgvault_platform::{self as platform, FileError};
+use msgvault_platform::{self as platform, Dir, FileError};
 use msgvault_verifier::format::id::FileId;
 
 /// Why a repository could not be written.
@@ -175,6 +176,27 @@ pub fn publish_bytes(
     staged.publish(name)
 }
 
+/// Makes names durable that an interrupted run may have left at the mercy of a power cut: those in the folders of
+/// the repository that hold the files `names`.
+pub fn make_durable<'n>(
+    context: Context<'_>,
+    root: &Path,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<(), PublishError> {
+    let folders = names.flat_map(|name| Path::new(name).ancestors().skip(1));
+    let folders: BTreeSet<PathBuf> = folders.map(|folder| root.join(folder)).collect();
+    for folder in folders {
+        match platform::sync_folder(&folder) {
+            // What is lost is reported by whoever needs it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(PublishError::io("make durable", &folder)(error));
+            }
+            _ => {}
+        }
+    }
+    context.observer.reached("reused.sync").map_err(PublishError::io("make durable", root))
+}
+
 /// Takes a published file out of the repository again, as far as that is possible.
 pub fn take_back(path: &Path) {
     // The failure that led here is the one to report; a file without a manifest does no harm.
@@ -197,14 +219,9 @@ pub fn clean_staging(root: &Path) -> Result<(), PublishError> {
         Ok(found) if !found.is_dir() => return Err(PublishError::ForeignStaging { path: staging }),
         Ok(_) => {}
     }
-    for entry in fs::read_dir(&staging).map_err(PublishError::io("list", &staging))? {
-        let entry = entry.map_err(PublishError::io("list", &staging))?;
-        let path = entry.path();
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(PublishError::io("remove", &path))?;
-    }
-    Ok(())
+    // By handle from here on: whoever exchanges the folder for a link meanwhile has nothing removed behind it.
+    let opened = Dir::open_no_follow(&staging);
+    opened.and_then(|dir| dir.clear()).map_err(PublishError::io("empty", &staging))
 }
 
 /// Makes the folders above `name`, as far as they are missing.

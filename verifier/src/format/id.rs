@@ -111,6 +111,11 @@ macro_rules! ulid_id {
         pub struct $name(Ulid);
 
         impl $name {
+            /// When it was made, in milliseconds since 1970.
+            pub const fn unix_ms(self) -> u64 {
+                self.0.timestamp_ms()
+            }
+
             /// The ID made at `unix_ms` with 80 bits of randomness.
             pub const fn from_parts(unix_ms: u64, random: u128) -> Self {
                 Self(Ulid::from_parts(unix_ms, random))

@@ -11,7 +11,7 @@ use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::{BlobId, PageHash};
 use msgvault_verifier::format::page_map::PageMap;
 use msgvault_verifier::snapshot::Snapshot;
-use msgvault_verifier::verify::{Depth, Scope, Verdict};
+use msgvault_verifier::verify::{Depth, ProblemCode, Scope, Verdict};
 use rusqlite::Connection;
 
 use super::super::*;
@@ -200,6 +200,12 @@ impl Archive {
     pub(super) fn verify(&self) {
         let repository = self.repository();
         let report = check_all(&repository, &Scope::All, Depth::Full, &());
+        if repository.listing().unwrap().snapshots.is_empty() {
+            // Packs may be left of a first backup that failed; the next one uses them.
+            let other = report.problems.iter().find(|problem| problem.code != ProblemCode::SnapshotsMissing);
+            assert_eq!(other, None);
+            return;
+        }
         assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
     }
 

@@ -21,7 +21,7 @@ use crate::archive::session::SessionError;
 use crate::repo::lock::LockError;
 
 /// Every point of a run where it can be stopped, in order.
-const POINTS: [&str; 20] = [
+const POINTS: [&str; 21] = [
     "lock.create",
     "session.checkpointed",
     "session.marked",
@@ -38,6 +38,7 @@ const POINTS: [&str; 20] = [
     "index.sync-folder",
     "index.done",
     "config.publish",
+    "reused.sync",
     "manifest.create",
     "manifest.sync",
     "manifest.publish",

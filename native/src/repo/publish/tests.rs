@@ -77,6 +77,39 @@ fn nothing_but_the_configuration_is_ever_replaced() {
     assert_eq!(fs::read_dir(root.join("staging")).unwrap().count(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_is_removed_behind_an_exchanged_staging_folder() {
+    use std::sync::atomic::AtomicBool;
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let (staging, aside) = (root.join("staging"), root.join("aside"));
+    let elsewhere = fixture.folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                fs::rename(&staging, &aside).unwrap();
+                // It may have been created anew meanwhile, and an empty folder is replaced by the rename.
+                if std::os::unix::fs::symlink(&elsewhere, &staging).is_ok() {
+                    fs::remove_file(&staging).unwrap();
+                }
+                fs::rename(&aside, &staging).unwrap();
+            }
+        });
+        let (mut emptied, mut names) = (0, 0..);
+        for _ in 0..500 {
+            let precious = elsewhere.join(format!("precious-{}", names.next().unwrap()));
+            fs::write(&precious, "x").unwrap();
+            emptied += u32::from(clean_staging(&root).is_ok());
+            assert!(precious.exists());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(emptied > 0);
+    });
+}
+
 #[test]
 fn staging_is_emptied_unless_it_leads_elsewhere() {
     let fixture = Fixture::new();
@@ -84,6 +117,11 @@ fn staging_is_emptied_unless_it_leads_elsewhere() {
     let staging = root.join("staging");
     fs::write(staging.join("left-over"), "x").unwrap();
     fs::create_dir_all(staging.join("folder/deep")).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        fs::write(staging.join(std::ffi::OsStr::from_bytes(b"caf\xe9.")), "x").unwrap();
+    }
     clean_staging(&root).unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
 
