@@ -29,7 +29,10 @@ pub use durable::{
 };
 pub use file_error::FileError;
 pub use positioned::{read_exact_at, write_all_at};
-pub use process::{ProcessState, hang_up, host_name, process_lives, process_scope, process_state};
+pub use process::{
+    ProcessState, boot_id, hang_up, host_name, pid_namespace, process_lives, process_scope, process_state,
+    shows_own_processes,
+};
 
 /// What a name stands for; a symbolic link stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
