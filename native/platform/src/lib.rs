@@ -25,7 +25,7 @@ pub use dir_portable::Dir;
 #[cfg(unix)]
 pub use dir_unix::Dir;
 pub use durable::{
-    create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
+    create_folder, create_new, may_write, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use file_error::FileError;
 pub use positioned::{read_exact_at, write_all_at};

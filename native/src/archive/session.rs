@@ -5,6 +5,8 @@
 //! main file alone. The session becomes that reader: with SQLite's own write lock held, so that nobody adds a
 //! frame, it checkpoints until the log is copied completely and then begins to read.
 
+mod still;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -19,7 +21,9 @@ use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::place::Place;
 use super::schema::{self, RecordedContents, SchemaError};
+use still::Still;
 
 /// Older libraries can corrupt a database when the log is reset while another process writes.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -39,7 +43,8 @@ const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 /// A session before the window in which writers pause.
 #[derive(Debug)]
 pub struct Session {
-    writer: Connection,
+    /// None to a database that cannot be written to.
+    writer: Option<Connection>,
     reader: Connection,
     database: DatabaseFile,
 }
@@ -65,6 +70,7 @@ pub struct Pinned {
 struct DatabaseFile {
     file: File,
     path: PathBuf,
+    still: Option<Still>,
 }
 
 /// Why the database cannot be pinned.
@@ -121,6 +127,26 @@ pub enum SessionError {
         /// The database.
         path: PathBuf,
     },
+    /// Somebody wrote to a database that cannot be written to from here.
+    #[error(
+        "the database {} was changed by another program while it was read, and cannot be held still from here, where it cannot be written to; stop what writes to it, back up a snapshot of its file system, or run the backup where the archive can be written to",
+        path.display()
+    )]
+    Changed {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A database that cannot be written to has a log, and there is no room to read the two together.
+    #[error(
+        "the database {} cannot be written to here and has a log that belongs to it, and both cannot be copied to the folder for temporary files: {source}; name a folder with room in TMPDIR, or stop what has the archive open, which empties the log",
+        path.display()
+    )]
+    NotCopied {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A page size that SQLite does not have.
     #[error("the database {} says that its pages have {found} bytes, which no SQLite database has", path.display())]
     BadPageSize {
@@ -160,16 +186,35 @@ pub enum SessionError {
 
 impl Session {
     /// Opens the database, which must exist, and shortens its log, all without keeping writers out for long.
-    pub fn open(database: &Path) -> Result<Self, SessionError> {
+    ///
+    /// One that cannot be written to is read as it is, and through a private copy when it has a log.
+    pub fn open(database: &Path, observer: &dyn Observer) -> Result<Self, SessionError> {
         check_library(rusqlite::version_number(), rusqlite::version())?;
         let database = DatabaseFile::open(database)?;
+        match Still::look(&database.path) {
+            None => Self::open_live(database),
+            Some(mut still) if still.has_log() => {
+                let copy = DatabaseFile::open(&still.copy(observer)?)?;
+                Self::open_live(DatabaseFile { still: Some(still), ..copy })
+            }
+            Some(still) => Self::open_still(DatabaseFile { still: Some(still), ..database }),
+        }
+    }
+
+    fn open_live(database: DatabaseFile) -> Result<Self, SessionError> {
         let writer = database.connect()?;
         let reader = database.connect()?;
         database.check(schema::check_tables(&writer))?;
-        let session = Self { writer, reader, database };
+        let session = Self { writer: Some(writer), reader, database };
         // A long log that cannot be truncated now costs time in the window, and nothing else.
         let _ = shorten_log(&session.reader);
         Ok(session)
+    }
+
+    fn open_still(database: DatabaseFile) -> Result<Self, SessionError> {
+        let reader = database.place().connect().map_err(|error| database.failed(error))?;
+        database.check(schema::check_tables(&reader))?;
+        Ok(Self { writer: None, reader, database })
     }
 
     /// Pins the database; writers that know the freeze pause meanwhile. `pause` waits.
@@ -177,35 +222,27 @@ impl Session {
         let sqlite = |error| self.database.failed(error);
         // The write lock is held across checkpoint and read mark, since a frame added between the two would
         // keep the reader off the main file, and a later checkpoint would change that file under the scan.
-        self.take_write_lock(pause).map_err(sqlite)?;
-        if is_wal(&self.writer).map_err(sqlite)? {
-            self.copy_log(observer, pause)?;
-        } else {
-            observer
-                .warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
+        if let Some(writer) = &self.writer {
+            take_write_lock(writer, pause).map_err(sqlite)?;
+            if is_wal(writer).map_err(sqlite)? {
+                self.copy_log(observer, pause)?;
+            } else {
+                observer.warn(
+                    "the database keeps no write-ahead log: its writers wait until it has been scanned",
+                );
+            }
         }
         reached(observer, "session.checkpointed")?;
         self.reader.execute_batch("BEGIN").map_err(sqlite)?;
         self.reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).map_err(sqlite)?;
         reached(observer, "session.marked")?;
-        self.writer.execute_batch("ROLLBACK").map_err(sqlite)?;
+        if let Some(writer) = &self.writer {
+            writer.execute_batch("ROLLBACK").map_err(sqlite)?;
+        }
         let (page_size, page_count) = geometry(&self.reader, &self.database)?;
         let log = log_of(&self.reader, &self.database.path);
         let reader = Mutex::new(Some(self.reader));
         Ok(Pinned { reader, log, database: self.database, page_size, page_count })
-    }
-
-    /// Tries often, since the lock is free for moments only beside writers that never rest.
-    fn take_write_lock(&self, pause: &dyn Fn(Duration)) -> rusqlite::Result<()> {
-        self.writer.busy_timeout(Duration::ZERO)?;
-        let mut tries = 1;
-        loop {
-            match self.writer.execute_batch("BEGIN IMMEDIATE") {
-                Err(error) if is_busy(&error) && tries < LOCK_TRIES => pause(LOCK_PAUSE),
-                taken => return taken,
-            }
-            tries += 1;
-        }
     }
 
     /// Checkpoints beside the writer that holds the lock until every frame is in the main file.
@@ -276,10 +313,16 @@ impl Pinned {
         std::fs::metadata(&self.log).map_or(0, |log| log.len())
     }
 
+    /// Where the database can be opened once more.
+    pub fn place(&self) -> Place {
+        self.database.place()
+    }
+
     /// Ends the transaction, so that the log can be copied again. The file can change from now on.
     pub fn let_go(&self) -> Result<(), SessionError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(reader) = reader else { return Ok(()) };
+        self.database.still.as_ref().map_or(Ok(()), Still::check)?;
         reader.execute_batch("ROLLBACK").map_err(|error| self.database.failed(error))?;
         reader.close().map_err(|(_, error)| self.database.failed(error))
     }
@@ -297,7 +340,14 @@ impl DatabaseFile {
             }
             Err(error) => return Err(unreadable(error)),
         }
-        Ok(Self { file: File::open(path).map_err(unreadable)?, path: path.to_owned() })
+        Ok(Self { file: File::open(path).map_err(unreadable)?, path: path.to_owned(), still: None })
+    }
+
+    fn place(&self) -> Place {
+        match &self.still {
+            Some(still) if !still.is_copied() => Place::still(still.path()),
+            _ => Place::live(&self.path),
+        }
     }
 
     /// A connection that reads and writes and never creates the file.
@@ -325,6 +375,19 @@ impl DatabaseFile {
             Some(ErrorCode::DatabaseBusy) => SessionError::Busy { path },
             _ => SessionError::Sqlite { path, source },
         }
+    }
+}
+
+/// Tries often, since the lock is free for moments only beside writers that never rest.
+fn take_write_lock(writer: &Connection, pause: &dyn Fn(Duration)) -> rusqlite::Result<()> {
+    writer.busy_timeout(Duration::ZERO)?;
+    let mut tries = 1;
+    loop {
+        match writer.execute_batch("BEGIN IMMEDIATE") {
+            Err(error) if is_busy(&error) && tries < LOCK_TRIES => pause(LOCK_PAUSE),
+            taken => return taken,
+        }
+        tries += 1;
     }
 }
 
