@@ -18,12 +18,14 @@ use super::{Depth, ProblemCode};
 
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Everything that was asked for was checked, and nothing is wrong.
     Intact,
     /// Something is wrong.
     Damaged,
+    /// The repository is intact, and the archive was damaged when it was captured.
+    ArchiveDamaged,
     /// Nothing wrong was found, and not everything could be checked.
     Unchecked,
 }
@@ -162,19 +164,20 @@ impl Report {
     }
 
     fn judge(&mut self) {
-        let mut problems: HashMap<&SnapshotId, usize> = HashMap::new();
-        for id in self.problems.iter().filter_map(|problem| problem.snapshot.as_ref()) {
-            *problems.entry(id).or_default() += 1;
+        let mut problems: HashMap<&SnapshotId, Vec<&Problem>> = HashMap::new();
+        for problem in &self.problems {
+            problem.snapshot.iter().for_each(|id| problems.entry(id).or_default().push(problem));
         }
         let left_out: HashSet<&SnapshotId> =
             self.not_checked.iter().filter_map(|left| left.snapshot.as_ref()).collect();
         for snapshot in &mut self.snapshots {
-            snapshot.problems = problems.get(&snapshot.id).copied().unwrap_or(0);
+            let found = problems.get(&snapshot.id).map_or(&[][..], Vec::as_slice);
+            snapshot.problems = found.len();
             let looked_at = !left_out.contains(&snapshot.id);
-            snapshot.verdict = verdict(snapshot.problems, self.complete && looked_at);
+            snapshot.verdict = verdict(found.iter().copied(), self.complete && looked_at);
         }
         let all_checked = self.complete && self.not_checked.is_empty() && !self.snapshots.is_empty();
-        self.verdict = verdict(self.problems.len(), all_checked);
+        self.verdict = verdict(self.problems.iter(), all_checked);
     }
 
     /// The report in words. Text from the repository is escaped.
@@ -186,6 +189,9 @@ impl Report {
                 (Verdict::Intact, Depth::Quick) => "ok so far (content not read)".to_owned(),
                 (Verdict::Unchecked, _) => "not checked to the end".to_owned(),
                 (Verdict::Damaged, _) => format!("DAMAGED, {}", count(snapshot.problems, "problem")),
+                (Verdict::ArchiveDamaged, _) => {
+                    "intact, but the ARCHIVE WAS DAMAGED when it was made".to_owned()
+                }
             };
             let _ = writeln!(out, "{}  {state}", snapshot.id);
         }
@@ -229,6 +235,9 @@ impl Report {
                 let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
                 format!("DAMAGED: {} ({checked}).{left}", count(self.problems.len(), "problem"))
             }
+            (Verdict::ArchiveDamaged, _) => format!(
+                "The repository is intact ({checked}); a captured database does not pass SQLite's check: the archive was DAMAGED when the backup was made."
+            ),
             (Verdict::Unchecked, _) => {
                 let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
                 format!("Not checked to the end: {checked}; no problem found so far.{left}")
@@ -276,10 +285,15 @@ fn describe(out: &mut String, problem: &Problem) {
     out.push('\n');
 }
 
-fn verdict(problems: usize, complete: bool) -> Verdict {
-    match (problems, complete) {
-        (0, true) => Verdict::Intact,
-        (0, false) => Verdict::Unchecked,
-        _ => Verdict::Damaged,
+fn verdict<'a>(mut problems: impl Iterator<Item = &'a Problem>, complete: bool) -> Verdict {
+    let Some(first) = problems.next() else {
+        return if complete { Verdict::Intact } else { Verdict::Unchecked };
+    };
+    // Not all was read: nobody can say that the repository is intact.
+    let of_archive = complete && first.code == ProblemCode::ArchiveDamaged;
+    if of_archive && problems.all(|problem| problem.code == ProblemCode::ArchiveDamaged) {
+        Verdict::ArchiveDamaged
+    } else {
+        Verdict::Damaged
     }
 }
