@@ -222,6 +222,21 @@ fn triggers_and_views_of_a_restored_schema_never_run() {
     assert!(matches!(refused(&tiny), RestoreError::Schema(SchemaError::NotAnArchive { .. })));
 }
 
+#[test]
+fn a_computed_value_is_never_longer_than_the_database() {
+    let tiny = Tiny::new("delete", |db| {
+        db.execute_batch(
+            "ALTER TABLE attachments RENAME TO stored;
+             CREATE TABLE attachments (id INTEGER PRIMARY KEY, size, thumbnail_hash, thumbnail_path, storage_path,
+                content_hash AS (printf('%.64000000c', id)));
+             INSERT INTO attachments (id, storage_path) VALUES (1, 'x');",
+        )
+        .unwrap();
+    });
+    let error = refused(&tiny).to_string();
+    assert!(error.contains("too big"), "{error}");
+}
+
 /// Puts rows into the tables of packed attachments.
 fn packed(db: &Connection) {
     db.execute_batch(
