@@ -81,12 +81,12 @@ pub fn during<T, E: From<FreezeError>>(
 }
 
 /// The locks, or where they cannot be written to, as much of them as keeps writers off.
-enum Held {
+enum HomeLocks {
     Both { _locks: Ownership },
     Present { _locks: ReadLocks },
 }
 
-impl Held {
+impl HomeLocks {
     fn take(data_dir: &Path) -> Result<Self, OwnershipError> {
         match Ownership::take(data_dir) {
             Err(OwnershipError::Unusable { source, .. }) if is_forbidden(&source) => {
@@ -104,12 +104,12 @@ fn is_forbidden(error: &io::Error) -> bool {
 /// Takes the locks that a daemon and a writer would need.
 struct Locks {
     data_dir: PathBuf,
-    held: Option<Held>,
+    held: Option<HomeLocks>,
 }
 
 impl Freezer for Locks {
     fn begin(&mut self) -> Result<(), FreezeError> {
-        self.held = Some(Held::take(&self.data_dir)?);
+        self.held = Some(HomeLocks::take(&self.data_dir)?);
         Ok(())
     }
 

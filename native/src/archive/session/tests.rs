@@ -268,9 +268,9 @@ fn a_library_that_can_corrupt_is_refused() {
 }
 
 /// Makes a folder and what is in it unwritable until dropped; `None` for whoever may write everywhere.
-struct Unwritable(PathBuf);
+struct ReadOnlyFolder(PathBuf);
 
-impl Unwritable {
+impl ReadOnlyFolder {
     fn new(folder: &Path) -> Option<Self> {
         set_modes(folder, 0o555, 0o444);
         let unwritable = Self(folder.to_owned());
@@ -282,7 +282,7 @@ impl Unwritable {
     }
 }
 
-impl Drop for Unwritable {
+impl Drop for ReadOnlyFolder {
     fn drop(&mut self) {
         set_modes(&self.0, 0o755, 0o644);
     }
@@ -314,7 +314,7 @@ fn a_read_only_database_without_a_log_is_read_as_it_is() {
     let (dir, path, connection) = archive("wal");
     insert(&connection).unwrap();
     drop(connection);
-    let Some(_unwritable) = Unwritable::new(dir.path()) else { return };
+    let Some(_unwritable) = ReadOnlyFolder::new(dir.path()) else { return };
     let before = std::fs::read_dir(dir.path()).unwrap().count();
     let pinned = Session::open(&path, &()).unwrap().pin(&(), &never).unwrap();
     pinned.check_same_file().unwrap();
@@ -329,7 +329,7 @@ fn a_read_only_database_with_a_log_is_read_through_a_copy() {
     let (live, _, connection) = archive("wal");
     insert(&connection).unwrap();
     let dir = snapshot_of(live.path());
-    let Some(_unwritable) = Unwritable::new(dir.path()) else { return };
+    let Some(_unwritable) = ReadOnlyFolder::new(dir.path()) else { return };
     let observer = At::new("", || {});
     let path = dir.path().join("msgvault.db");
     let pinned = Session::open(&path, &observer).unwrap().pin(&observer, &never).unwrap();
@@ -347,7 +347,7 @@ fn a_change_behind_a_read_only_database_is_noticed() {
     let (dir, path, connection) = archive("wal");
     insert(&connection).unwrap();
     drop(connection);
-    let Some(unwritable) = Unwritable::new(dir.path()) else { return };
+    let Some(unwritable) = ReadOnlyFolder::new(dir.path()) else { return };
     let pinned = Session::open(&path, &()).unwrap().pin(&(), &never).unwrap();
     drop(unwritable);
     insert(&Connection::open(&path).unwrap()).unwrap();
