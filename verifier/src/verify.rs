@@ -11,11 +11,13 @@
 mod check;
 mod fault;
 mod loss;
+mod lost;
 mod merge;
 mod plan;
 mod problem;
 mod report;
 mod transfer;
+mod words;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
 pub use merge::{Findings, merge};

@@ -20,6 +20,7 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+mod repair;
 mod restore;
 mod static_verifier;
 mod telling;

@@ -10,11 +10,11 @@ use crate::format::id::{BlobId, SnapshotId};
 use crate::repository::{BlobError, LoadError};
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
-use crate::text::{count, escape, human_bytes};
+use crate::text::{count, human_bytes};
 
 use super::fault::Fault;
 use super::problem::Problem;
-use super::{Depth, ProblemCode};
+use super::{Depth, ProblemCode, words};
 
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -176,7 +176,7 @@ impl Report {
         self.verdict = verdict(self.problems.len(), self.complete && self.not_checked.is_empty());
     }
 
-    /// The report in words. Text from the repository is escaped.
+    /// The report in words: problems of one cause in one file together. Text from the repository is escaped.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for snapshot in &self.snapshots {
@@ -188,20 +188,8 @@ impl Report {
             };
             let _ = writeln!(out, "{}  {state}", snapshot.id);
         }
-        for problem in &self.problems {
-            describe(&mut out, problem);
-        }
-        for left in &self.not_checked {
-            let NotChecked { snapshot, file, blob, detail } = left;
-            let _ = write!(out, "{}", escape(detail));
-            if let Some(snapshot) = snapshot {
-                let _ = write!(out, "\n    snapshot {snapshot}");
-            }
-            if let Some(blob) = blob {
-                let _ = write!(out, "\n    blob {blob}");
-            }
-            let _ = writeln!(out, "\n    file {}", escape(file));
-        }
+        words::problems(&mut out, &self.problems);
+        words::not_checked(&mut out, &self.not_checked);
         let _ = write!(out, "{}", self.summary());
         out
     }
@@ -258,22 +246,6 @@ impl Report {
                 matches!(problem.code, ProblemCode::ManifestTooNew | ProblemCode::ArtifactUnknown)
             })
     }
-}
-
-fn describe(out: &mut String, problem: &Problem) {
-    let _ = write!(out, "{}: {}", problem.code.as_str(), escape(&problem.detail));
-    if let Some(snapshot) = &problem.snapshot {
-        let _ = write!(out, "\n    snapshot {snapshot}");
-    }
-    if let Some(blob) = &problem.blob {
-        let _ = write!(out, "\n    blob {blob}");
-    }
-    if let Some(file) = &problem.file {
-        let _ = write!(out, "\n    file {}", escape(file));
-    } else if let Some(pack) = &problem.pack {
-        let _ = write!(out, "\n    pack {}", pack.path());
-    }
-    out.push('\n');
 }
 
 fn verdict(problems: usize, complete: bool) -> Verdict {

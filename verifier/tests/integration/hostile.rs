@@ -177,6 +177,24 @@ fn a_lost_index_does_not_fill_the_report_with_blobs() {
     assert_eq!(more, ["and 2000 more of this kind, which are not listed"]);
 }
 
+#[test]
+fn a_lost_index_is_named_and_told_once_in_text() {
+    let mut forge = Forge::new();
+    let db = forge.database(&[page(1), page(2), page(3), page(4), page(5)]);
+    let mut manifest = forge.manifest(None, db);
+    let lost = msgvault_verifier::format::id::IndexId::from_parts(1, 0);
+    manifest.new_index = Some(lost);
+    forge.publish(manifest);
+    forge.store.remove(&lost.path()).unwrap();
+    let report = verify(&forge.store);
+    assert_eq!(codes(&report), ["blob-not-indexed"]);
+    assert!(report.problems.len() > 3);
+    assert!(report.problems.iter().all(|problem| problem.file.as_deref() == Some(&*lost.path())));
+    let text = report.to_text();
+    assert_eq!(text.matches("blob-not-indexed").count(), 1, "{text}");
+    assert_eq!(text.matches(&lost.path()).count(), 1, "{text}");
+}
+
 /// A snapshot that changes nothing, on its parent's maps.
 fn unchanged(
     forge: &mut Forge,
