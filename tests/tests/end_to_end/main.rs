@@ -21,6 +21,7 @@ mod interchange;
 mod kills;
 mod locks;
 mod read_only_home;
+mod repair;
 mod restore;
 mod static_verifier;
 mod telling;
