@@ -9,6 +9,7 @@ use msgvault_verifier::format::page_map::{MapKind, PageMap, Run};
 use msgvault_verifier::length::{to_u32, to_u64};
 use msgvault_verifier::snapshot::Maps;
 
+use super::parent::Parent;
 use super::plan::PlannedRun;
 use super::scan::{Scan, Scanned};
 use super::{Capture, CreateError};
@@ -59,7 +60,7 @@ pub(super) fn store(
     let map = page_map(&hashes, &runs, sink)?;
 
     let delta_depth = parent
-        .filter(|parent| parent.allows_delta)
+        .filter(|parent| parent.refuses_delta.is_none())
         .map(|parent| parent.manifest.db.map_chain_depth.saturating_add(1));
     let (map_bytes, hash_bytes) = match (base, delta_depth) {
         (Some(base), Some(_)) => (map.encode(MapKind::Delta), hash_delta(base, &hashes).encode()),
@@ -69,6 +70,7 @@ pub(super) fn store(
         }
         (None, _) => (map.encode(MapKind::Keyframe), hashes.encode()),
     };
+    explain_maps(capture, parent, delta_depth, changed);
     let (map, hash_map) = (sink.add(map_bytes)?, sink.add(hash_bytes)?);
     let db = Database {
         engine: "sqlite".to_owned(),
@@ -79,6 +81,17 @@ pub(super) fn store(
         map_chain_depth: delta_depth.unwrap_or(0),
     };
     Ok(CapturedDatabase { db, changed, hashes })
+}
+
+fn explain_maps(capture: &Capture<'_>, parent: Option<&Parent>, delta_depth: Option<u64>, changed: u64) {
+    let maps = match (delta_depth, parent.and_then(|parent| parent.refuses_delta)) {
+        (Some(depth), _) => format!("the maps are delta {depth} on their keyframe"),
+        (None, Some(reason)) => format!("the maps are a keyframe, since {reason}"),
+        (None, None) => {
+            "the maps are a keyframe, since no earlier snapshot has pages of this size".to_owned()
+        }
+    };
+    capture.context.observer.explain(&format!("{changed} pages are captured; {maps}"));
 }
 
 /// The map of the captured pages, blobs in order of first use.

@@ -31,8 +31,8 @@ pub(super) struct Parent {
     pub(super) maps: Option<Maps>,
     /// Its attachments; none when the lists are damaged.
     attachments: Option<Listed>,
-    /// Whether the rules still allow a delta on it.
-    pub(super) allows_delta: bool,
+    /// Why the rules allow no delta on it any more; none when they do.
+    pub(super) refuses_delta: Option<&'static str>,
 }
 
 /// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the
@@ -51,10 +51,14 @@ pub(super) fn find(
     refuse_newer(repository, &listing.snapshots)?;
     for id in listing.snapshots.iter().rev() {
         match load_manifest(repository, id) {
-            Ok(manifest) => return Ok(Some(load(repository, known, manifest, observer, request))),
+            Ok(manifest) => {
+                observer.explain(&format!("the new snapshot builds upon {id}, the newest that can be read"));
+                return Ok(Some(load(repository, known, manifest, observer, request)));
+            }
             Err(error) => observer.warn(&format!("{error}; the new snapshot does not build upon it")),
         }
     }
+    observer.explain("there is no snapshot to build upon: everything is captured");
     Ok(None)
 }
 
@@ -79,7 +83,7 @@ fn load(
     request: &CreateRequest<'_>,
 ) -> Parent {
     let id = &manifest.snapshot_id;
-    let maps = match load_maps(repository, known, &manifest, request) {
+    let maps = match load_maps(repository, known, &manifest, observer, request) {
         Ok(maps) => Some(maps),
         Err(SnapshotError::Logical) => None,
         Err(error) => {
@@ -93,8 +97,11 @@ fn load(
         manifest.lists().iter().for_each(|list| known.distrust(*list));
     });
     let attachments = attachments.ok();
-    let allows_delta = maps.is_some() && allows_delta(repository, &manifest);
-    Parent { manifest, maps, attachments, allows_delta }
+    let refuses_delta = match maps {
+        Some(_) => refuses_delta(repository, &manifest),
+        None => Some("the last snapshot has no maps to compare with"),
+    };
+    Parent { manifest, maps, attachments, refuses_delta }
 }
 
 /// Has the maps of a damaged chain stored again, should the new ones turn out to be the same.
@@ -110,6 +117,7 @@ fn load_maps(
     repository: &Repository,
     known: &KnownBlobs<'_>,
     manifest: &Manifest,
+    observer: &dyn Observer,
     request: &CreateRequest<'_>,
 ) -> Result<Maps, SnapshotError> {
     let cached = cache::read(&request.home.cache_dir, &repository.config().repo_id, manifest);
@@ -120,27 +128,32 @@ fn load_maps(
     {
         let maps = Maps { pages, hashes };
         if check_maps(manifest, &maps).is_ok() {
+            observer.explain(
+                "the old page hashes come from the cache, which is proven to be the last keyframe's",
+            );
             return Ok(maps);
         }
     }
+    observer.explain(match manifest.db.map_chain_depth {
+        0 => "the old page hashes come from the repository, since the cache does not hold them",
+        _ => "the old page hashes come from the repository: the cache holds those of keyframes alone",
+    });
     ChainReader::default().load(repository, manifest)
 }
 
-/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their
-/// keyframe.
-fn allows_delta(repository: &Repository, manifest: &Manifest) -> bool {
+/// Why no delta may follow, if none may: the chain stays short, and its page-map deltas together smaller than
+/// their keyframe.
+fn refuses_delta(repository: &Repository, manifest: &Manifest) -> Option<&'static str> {
     if manifest.db.map_chain_depth >= MAX_DEPTH {
-        return false;
+        return Some("the chain of deltas is as long as it may be");
     }
     let stored_len = |id| repository.index().find(id).map_or(u64::MAX, |location| location.stored_len);
-    let Ok(chain) = chain_objects(repository, manifest) else { return false };
-    match chain.split_last() {
-        Some(((_, keyframe, _), deltas)) => {
-            let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
-            sum <= stored_len(keyframe)
-        }
-        None => false,
-    }
+    let chain = chain_objects(repository, manifest).unwrap_or_default();
+    let Some(((_, keyframe, _), deltas)) = chain.split_last() else {
+        return Some("the chain of deltas cannot be followed");
+    };
+    let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
+    (sum > stored_len(keyframe)).then_some("the deltas together have become larger than their keyframe")
 }
 
 impl Parent {

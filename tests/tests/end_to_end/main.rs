@@ -20,6 +20,7 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+mod quiet_and_verbose;
 mod read_only_home;
 mod repair;
 mod restore;
