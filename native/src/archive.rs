@@ -4,6 +4,7 @@ mod compressed;
 pub mod content;
 pub mod content_table;
 pub mod pack_index;
+pub mod place;
 pub mod schema;
 pub mod session;
 mod sql_text;

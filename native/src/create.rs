@@ -156,7 +156,7 @@ fn try_store_archive(
     freezer: &mut dyn Freezer,
 ) -> Result<(Captured, Packed), CreateError> {
     let began = (capture.context.now)();
-    let session = Session::open(&capture.request.home.database)?;
+    let session = Session::open(&capture.request.home.database, capture.context.observer)?;
     extras::check(capture)?;
     let pinned = pin(capture, session, freezer)?;
     let times = Times { began, frozen: (capture.context.now)() };
@@ -199,7 +199,9 @@ fn hand_over_all(
     let database = log_watch::during(&pinned, limit, || database::store(capture, &pinned, sink))?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.let_go()?;
-    let attachments = attachments::store(capture, contents, rows, sink, &mut handed_over.attachments)?;
+    let place = pinned.place();
+    let attachments =
+        attachments::store(capture, &place, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
     Ok(Captured { times, stats, is_canonical: canonical, database, attachments, extras })
 }

@@ -5,3 +5,4 @@ pub mod init;
 pub mod lock;
 pub mod pack_writer;
 pub mod publish;
+pub mod rebuild_index;

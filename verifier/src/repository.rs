@@ -1,6 +1,7 @@
 //! An opened repository: its configuration, the index of its blobs, and its manifests.
 
 mod blob_index;
+mod lost_index;
 
 use crate::length::to_usize;
 use std::ops::ControlFlow;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 pub use blob_index::{BlobIndex, BlobSet, Location};
+pub use lost_index::LostIndex;
 
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};

@@ -9,12 +9,13 @@ pub mod ownership;
 pub mod process;
 pub mod record;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Daemon, DaemonError, DaemonFreezer};
 use msgvault_platform::context::Context;
-use ownership::{Ownership, OwnershipError};
+use ownership::{Ownership, OwnershipError, ReadLocks};
 use record::RecordError;
 
 /// Makes writers pause between `begin` and `end`.
@@ -79,15 +80,36 @@ pub fn during<T, E: From<FreezeError>>(
     Ok(value)
 }
 
+/// The locks, or where they cannot be written to, as much of them as keeps writers off.
+enum HomeLocks {
+    Both { _locks: Ownership },
+    Present { _locks: ReadLocks },
+}
+
+impl HomeLocks {
+    fn take(data_dir: &Path) -> Result<Self, OwnershipError> {
+        match Ownership::take(data_dir) {
+            Err(OwnershipError::Unusable { source, .. }) if is_forbidden(&source) => {
+                Ok(Self::Present { _locks: ReadLocks::take(data_dir)? })
+            }
+            taken => Ok(Self::Both { _locks: taken? }),
+        }
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
 /// Takes the locks that a daemon and a writer would need.
 struct Locks {
     data_dir: PathBuf,
-    held: Option<Ownership>,
+    held: Option<HomeLocks>,
 }
 
 impl Freezer for Locks {
     fn begin(&mut self) -> Result<(), FreezeError> {
-        self.held = Some(Ownership::take(&self.data_dir)?);
+        self.held = Some(HomeLocks::take(&self.data_dir)?);
         Ok(())
     }
 

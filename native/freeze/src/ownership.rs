@@ -29,6 +29,12 @@ pub struct PresentLocks {
     _held: Vec<Held>,
 }
 
+/// Those locks of a data directory on a read-only medium whose files exist, held until this is dropped.
+#[derive(Debug)]
+pub struct ReadLocks {
+    _held: Vec<Held>,
+}
+
 /// A file that is locked until this is dropped.
 #[derive(Debug)]
 struct Held(File);
@@ -87,6 +93,22 @@ impl PresentLocks {
     }
 }
 
+impl ReadLocks {
+    /// Keeps off, without waiting, whoever would write, with those locks whose files exist, where these cannot
+    /// be written to. Programs that only read share them.
+    pub fn take(data_dir: &Path) -> Result<Self, OwnershipError> {
+        let mut held = Vec::new();
+        for name in [DAEMON_LOCK, WRITE_LOCK] {
+            match take_with(data_dir, name, Dir::open_file, File::try_lock_shared) {
+                Ok(file) => held.push(file),
+                Err(OwnershipError::Unusable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { _held: held })
+    }
+}
+
 /// Whether nobody holds the lock that a daemon holds as long as it lives; `false` where that cannot be asked.
 ///
 /// Nobody else who asks is disturbed, and a daemon that starts in this very moment is told that it is held.
@@ -105,12 +127,21 @@ fn take(
     name: &str,
     open: impl FnOnce(&Dir, &RelativePath) -> io::Result<File>,
 ) -> Result<Held, OwnershipError> {
+    take_with(data_dir, name, open, File::try_lock)
+}
+
+fn take_with(
+    data_dir: &Path,
+    name: &str,
+    open: impl FnOnce(&Dir, &RelativePath) -> io::Result<File>,
+    lock: impl FnOnce(&File) -> Result<(), TryLockError>,
+) -> Result<Held, OwnershipError> {
     let path = data_dir.join(name);
     let unusable = |source| OwnershipError::Unusable { path: path.clone(), source };
     let relative = RelativePath::parse(name).map_err(|error| unusable(io::Error::other(error)))?;
     let dir = Dir::open(data_dir).map_err(unusable)?;
     let file = open(&dir, &relative).map_err(unusable)?;
-    match file.try_lock() {
+    match lock(&file) {
         Ok(()) => Ok(Held(file)),
         Err(TryLockError::WouldBlock) => Err(OwnershipError::Held { holder: holder(&file), path }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
@@ -232,6 +263,20 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         drop(PresentLocks::take(home.path()).unwrap());
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn who_only_reads_keeps_off_writers_with_the_locks_that_exist() {
+        let home = tempfile::tempdir().unwrap();
+        drop(ReadLocks::take(home.path()).unwrap());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        let owner = Ownership::take(home.path()).unwrap();
+        assert!(matches!(ReadLocks::take(home.path()), Err(OwnershipError::Held { .. })));
+        drop(owner);
+        let readers = (ReadLocks::take(home.path()).unwrap(), ReadLocks::take(home.path()).unwrap());
+        assert!(matches!(Ownership::take(home.path()), Err(OwnershipError::Held { .. })));
+        drop(readers);
+        Ownership::take(home.path()).unwrap();
     }
 
     #[test]

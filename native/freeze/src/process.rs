@@ -7,6 +7,8 @@ use msgvault_platform as platform;
 
 /// A process that began so much earlier or later than the record says is another one, in milliseconds.
 const START_TOLERANCE: u64 = 2000;
+/// The unit of `/proc` on every architecture that Linux still runs on.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// What tells a process from all others that have its number, had it or will have it, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,10 +37,10 @@ pub enum Life {
 impl ProcessIdentity {
     /// The identity of this process, as far as the system tells.
     pub fn of_this_process() -> Self {
-        let start = system::start("self");
+        let start = Start::of(std::process::id());
         Self {
-            boot_id: system::boot_id(),
-            pid_namespace: system::pid_namespace(),
+            boot_id: platform::boot_id(),
+            pid_namespace: platform::pid_namespace(),
             start_ticks: start.map(|start| start.ticks),
             create_time: start.and_then(|start| start.create_time),
         }
@@ -50,8 +52,8 @@ impl ProcessIdentity {
     /// the Go program takes it.
     pub fn life(&self, pid: u32) -> Life {
         let elsewhere = |told: &Option<String>, here: Option<String>| told.is_some() && *told != here;
-        if elsewhere(&self.boot_id, system::boot_id())
-            || elsewhere(&self.pid_namespace, system::pid_namespace())
+        if elsewhere(&self.boot_id, platform::boot_id())
+            || elsewhere(&self.pid_namespace, platform::pid_namespace())
         {
             return Life::Unknown;
         }
@@ -64,7 +66,7 @@ impl ProcessIdentity {
 
     /// Whether the process that has the number now began at another time.
     fn has_another_start(&self, pid: u32) -> bool {
-        let Some(start) = system::start_of(pid) else { return false };
+        let Some(start) = Start::of(pid) else { return false };
         // Ticks count from a boot, and say nothing without it.
         match (self.boot_id.as_ref().and(self.start_ticks), self.create_time, start.create_time) {
             (Some(ticks), _, _) => ticks != start.ticks,
@@ -81,72 +83,24 @@ struct Start {
     create_time: Option<u64>,
 }
 
-#[cfg(target_os = "linux")]
-mod system {
-    use std::fs;
-    use std::path::Path;
-
-    use super::Start;
-
-    /// The unit of `/proc` on every architecture that Linux still runs on.
-    const TICKS_PER_SECOND: u64 = 100;
-
-    pub(super) fn boot_id() -> Option<String> {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        Some(text.trim().to_owned())
-    }
-
-    pub(super) fn pid_namespace() -> Option<String> {
-        fs::read_link("/proc/self/ns/pid").ok()?.into_os_string().into_string().ok()
-    }
-
-    /// When a process began; none where `/proc` is that of another namespace, and numbers mean others in it.
-    pub(super) fn start_of(pid: u32) -> Option<Start> {
-        let own = std::process::id().to_string();
-        if fs::read_link("/proc/self").ok()? != Path::new(&own) {
+impl Start {
+    /// None where `/proc` is that of another namespace, and numbers mean others in it.
+    fn of(pid: u32) -> Option<Self> {
+        if !platform::shows_own_processes() {
             return None;
         }
-        start(&pid.to_string())
-    }
-
-    /// When a process began that is named by its folder in `/proc`.
-    pub(super) fn start(process: &str) -> Option<Start> {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The second field is the program's name in parentheses and can hold anything; the 22nd is wanted.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let ticks: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+        let platform::ProcessState::Began(ticks) = platform::process_state(pid.into()) else { return None };
         let create_time = boot_time().and_then(|boot| {
             boot.checked_mul(1000)?.checked_add(ticks.checked_mul(1000)? / TICKS_PER_SECOND)
         });
-        Some(Start { ticks, create_time })
-    }
-
-    /// When the machine was booted, in seconds since 1970.
-    fn boot_time() -> Option<u64> {
-        let system = fs::read_to_string("/proc/stat").ok()?;
-        system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+        Some(Self { ticks, create_time })
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use super::Start;
-
-    pub(super) fn boot_id() -> Option<String> {
-        None
-    }
-
-    pub(super) fn pid_namespace() -> Option<String> {
-        None
-    }
-
-    pub(super) fn start_of(_: u32) -> Option<Start> {
-        None
-    }
-
-    pub(super) fn start(_: &str) -> Option<Start> {
-        None
-    }
+/// When the machine was booted, in seconds since 1970.
+fn boot_time() -> Option<u64> {
+    let system = std::fs::read_to_string("/proc/stat").ok()?;
+    system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 #[cfg(test)]

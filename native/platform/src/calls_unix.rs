@@ -60,6 +60,12 @@ fn is_one_of<Fd: AsFd>(folder: Fd, kinds: &[u32]) -> bool {
     kind.is_some_and(|kind| kinds.contains(&kind))
 }
 
+/// Whether the system lets whoever runs this write to a file, or change a folder.
+pub(super) fn may_write(path: &Path) -> bool {
+    let asked = fs::accessat(fs::CWD, path, fs::Access::WRITE_OK, fs::AtFlags::EACCESS);
+    !matches!(asked, Err(Errno::ROFS | Errno::ACCESS | Errno::PERM))
+}
+
 /// Bytes that whoever runs this may still write to the file system that holds `folder`.
 pub(super) fn free_bytes<Fd: AsFd>(folder: Fd) -> Option<u64> {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -115,6 +115,19 @@ pub fn same_object(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(one.canonicalize()? == other.canonicalize()?)
 }
 
+/// Whether the system lets whoever runs this write to a file, or change a folder. `true` where it does not say.
+#[cfg(unix)]
+pub fn may_write(path: &Path) -> bool {
+    crate::calls_unix::may_write(path)
+}
+
+/// Whether the system lets whoever runs this write to a file, or change a folder. `true` where it does not say.
+#[cfg(not(unix))]
+pub fn may_write(path: &Path) -> bool {
+    // Of a folder it means something else there.
+    !fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().readonly())
+}
+
 /// Whether a path still leads to the file that was opened by it.
 #[cfg(unix)]
 pub fn still_names(path: &Path, file: &File) -> io::Result<bool> {

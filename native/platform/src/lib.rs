@@ -26,12 +26,15 @@ pub use dir_portable::Dir;
 #[cfg(unix)]
 pub use dir_unix::Dir;
 pub use durable::{
-    create_folder, create_new, publish_new, same_object, set_mode, still_names, sync_folder, touch,
+    create_folder, create_new, may_write, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use file_error::FileError;
 pub use owner::foreign_owner;
 pub use positioned::{read_exact_at, write_all_at};
-pub use process::{ProcessState, hang_up, host_name, process_lives, process_scope, process_state};
+pub use process::{
+    ProcessState, boot_id, hang_up, host_name, pid_namespace, process_lives, process_scope, process_state,
+    shows_own_processes,
+};
 
 /// What a name stands for; a symbolic link stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,19 +60,32 @@ fn state_of(stat: &str) -> Option<ProcessState> {
 /// Names the boot and the namespaces in which process numbers and start times mean what they mean here;
 /// `None` where that cannot be told, as on systems other than Linux.
 pub fn process_scope() -> Option<String> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    if !is_own_view(&status, std::process::id()) {
+    if !shows_own_processes() {
         return None;
     }
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let processes = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let (boot, processes) = (boot_id()?, pid_namespace()?);
     // Start times are told in the clock of the reader's namespace; old kernels have only one.
     let clocks = match std::fs::read_link("/proc/self/ns/time") {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::path::PathBuf::new(),
         clocks => clocks.ok()?,
     };
-    let boot = boot.trim();
-    (!boot.is_empty()).then(|| format!("{boot} {} {}", processes.display(), clocks.display()))
+    Some(format!("{boot} {processes} {}", clocks.display()))
+}
+
+/// The boot of the machine; `None` where that cannot be told, as on systems other than Linux.
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The PID namespace that this process's number counts in; `None` where that cannot be told.
+pub fn pid_namespace() -> Option<String> {
+    std::fs::read_link("/proc/self/ns/pid").ok()?.into_os_string().into_string().ok()
+}
+
+/// Whether `/proc` shows the processes that this one's numbers mean, so that [`process_state`] can be believed.
+pub fn shows_own_processes() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| is_own_view(&status, std::process::id()))
 }
 
 /// Whether `/proc` shows the namespace of process numbers that this process lives in, and not one around it.

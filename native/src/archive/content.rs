@@ -21,6 +21,7 @@ use crate::decompress::Zstd;
 use super::compressed;
 use super::content_table::{self, RecordedContent};
 use super::pack_index::{self, IndexFault};
+use super::place::Place;
 use super::users::{self, AttachmentUser};
 
 /// Packed contents up to this many bytes are decoded in memory; larger ones are checked first and then
@@ -150,14 +151,15 @@ impl Contents {
     /// Opens the folder of attachments, which need not exist, and a connection that reads the database.
     ///
     /// Only after the pinned session was closed: closing its file would take this connection's locks away.
-    pub fn open(attachments: &Path, database: &Path) -> Result<Self, OpenError> {
+    pub fn open(attachments: &Path, database: &Place) -> Result<Self, OpenError> {
         let dir = match Dir::open(attachments) {
             Ok(dir) => Some(dir),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(OpenError::Folder { path: attachments.to_owned(), source }),
         };
-        let connection = pack_index::connect(database)
-            .map_err(|source| OpenError::Database { path: database.to_owned(), source })?;
+        let connection = database
+            .connect()
+            .map_err(|source| OpenError::Database { path: database.path().to_owned(), source })?;
         let root = attachments.to_owned();
         Ok(Self { root, attachments: dir, connection: Mutex::new(connection), footers: Mutex::default() })
     }

@@ -1,15 +1,11 @@
 //! The tables that say which pack of the live archive holds a content.
 
-use std::path::Path;
-use std::time::Duration;
-
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::PackEntry;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 
 const INDEX: &str = "attachment_pack_index";
 const PACKS: &str = "attachment_packs";
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the tables say that a content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +52,6 @@ pub enum IndexFault {
     /// SQLite failed.
     #[error("the tables of packed contents cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
-}
-
-/// A connection that only reads, beside whoever writes.
-///
-/// It is one that may write: whoever closes the database last removes the log, and one that is opened for
-/// reading alone makes a log and cannot remove it.
-pub(super) fn connect(database: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
 }
 
 /// Where a content is packed now, if it is.

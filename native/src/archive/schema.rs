@@ -70,6 +70,12 @@ pub enum SchemaError {
         /// The columns that are missing, separated by commas.
         missing: String,
     },
+    /// The database was made to do harm, or by another program.
+    #[error("the column {column} of this database is computed, which no msgvault archive has")]
+    Computed {
+        /// The column.
+        column: String,
+    },
     /// A hash that cannot be one.
     #[error(
         "row {row} of attachments has the hash {hash:?}, which is not a SHA-256 of 64 lowercase hex digits"
@@ -152,6 +158,9 @@ pub fn check_tables(connection: &Connection) -> Result<(), SchemaError> {
         connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = ?1")?;
     let mut column_exists =
         connection.prepare("SELECT 1 FROM pragma_table_xinfo(?1) WHERE lower(name) = ?2")?;
+    // Reading such a column runs what the schema says, which can take for ever.
+    let mut column_is_computed = connection
+        .prepare("SELECT 1 FROM pragma_table_xinfo(?1) WHERE lower(name) = ?2 AND hidden IN (2, 3)")?;
     let (mut tables, mut columns) = (Vec::new(), Vec::new());
     for (table, needed) in TABLES {
         if !table_exists.exists([table])? {
@@ -160,6 +169,9 @@ pub fn check_tables(connection: &Connection) -> Result<(), SchemaError> {
         for column in needed {
             if !column_exists.exists([table, column])? {
                 columns.push(format!("{table}.{column}"));
+            }
+            if column_is_computed.exists([table, column])? {
+                return Err(SchemaError::Computed { column: format!("{table}.{column}") });
             }
         }
     }

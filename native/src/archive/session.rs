@@ -5,6 +5,9 @@
 //! main file alone. The session becomes that reader: with SQLite's own write lock held, so that nobody adds a
 //! frame, it checkpoints until the log is copied completely and then begins to read.
 
+mod error;
+mod still;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -19,7 +22,11 @@ use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::place::Place;
 use super::schema::{self, RecordedContents, SchemaError};
+use still::Still;
+
+pub use error::SessionError;
 
 /// Older libraries can corrupt a database when the log is reset while another process writes.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -39,7 +46,8 @@ const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 /// A session before the window in which writers pause.
 #[derive(Debug)]
 pub struct Session {
-    writer: Connection,
+    /// None to a database that cannot be written to.
+    writer: Option<Connection>,
     reader: Connection,
     database: DatabaseFile,
 }
@@ -65,111 +73,40 @@ pub struct Pinned {
 struct DatabaseFile {
     file: File,
     path: PathBuf,
-}
-
-/// Why the database cannot be pinned.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// The SQLite library is too old to be trusted beside a writer.
-    #[error("the SQLite library {found} can corrupt a live database: use 3.51.3 or newer")]
-    OldLibrary {
-        /// Its version.
-        found: &'static str,
-    },
-    /// There is no database.
-    #[error(
-        "there is no database at {}: is this the right archive home? (--home, MSGVAULT_HOME)",
-        path.display()
-    )]
-    Missing {
-        /// Where it should be.
-        path: PathBuf,
-    },
-    /// The system does not let the database be read.
-    #[error("the database {} cannot be opened: {source}", path.display())]
-    Unreadable {
-        /// The database.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is something else.
-    #[error("{} is not a SQLite database, or it is damaged", path.display())]
-    NotADatabase {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Another program holds the database longer than we wait.
-    #[error("the database {} stayed locked by another program: try again when it is idle", path.display())]
-    Busy {
-        /// The database.
-        path: PathBuf,
-    },
-    /// The log could not be copied into the database.
-    #[error(
-        "the write-ahead log of {} could not be copied completely: another program has been reading an old state of it for 55 seconds; close what reads it (an sqlite3 shell, a database browser) and try again",
-        path.display()
-    )]
-    LogNotCopied {
-        /// The database.
-        path: PathBuf,
-    },
-    /// The path names another file than the one that was opened.
-    #[error("the database {} was replaced while the backup began: run it again", path.display())]
-    Replaced {
-        /// The database.
-        path: PathBuf,
-    },
-    /// A page size that SQLite does not have.
-    #[error("the database {} says that its pages have {found} bytes, which no SQLite database has", path.display())]
-    BadPageSize {
-        /// The database.
-        path: PathBuf,
-        /// What it says.
-        found: i64,
-    },
-    /// SQLite failed.
-    #[error("the database {} cannot be read: {source}", path.display())]
-    Sqlite {
-        /// The database.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// The tables are not an archive's.
-    #[error("{}: {source}", path.display())]
-    Schema {
-        /// The database.
-        path: PathBuf,
-        /// What is wrong with them.
-        source: SchemaError,
-    },
-    /// The observer wants the run to end.
-    #[error("the backup was cancelled")]
-    Cancelled,
-    /// An injected fault.
-    #[error("the backup was stopped at {point}: {source}")]
-    Stopped {
-        /// Where.
-        point: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    still: Option<Still>,
 }
 
 impl Session {
     /// Opens the database, which must exist, and shortens its log, all without keeping writers out for long.
-    pub fn open(database: &Path) -> Result<Self, SessionError> {
+    ///
+    /// One that cannot be written to is read as it is, and through a private copy when it has a log.
+    pub fn open(database: &Path, observer: &dyn Observer) -> Result<Self, SessionError> {
         check_library(rusqlite::version_number(), rusqlite::version())?;
         let database = DatabaseFile::open(database)?;
+        match Still::look(&database.path) {
+            None => Self::open_live(database),
+            Some(mut still) if still.has_log() => {
+                let copy = DatabaseFile::open(&still.copy(observer)?)?;
+                Self::open_live(DatabaseFile { still: Some(still), ..copy })
+            }
+            Some(still) => Self::open_still(DatabaseFile { still: Some(still), ..database }),
+        }
+    }
+
+    fn open_live(database: DatabaseFile) -> Result<Self, SessionError> {
         let writer = database.connect()?;
         let reader = database.connect()?;
         database.check(schema::check_tables(&writer))?;
-        let session = Self { writer, reader, database };
+        let session = Self { writer: Some(writer), reader, database };
         // A long log that cannot be truncated now costs time in the window, and nothing else.
         let _ = shorten_log(&session.reader);
         Ok(session)
+    }
+
+    fn open_still(database: DatabaseFile) -> Result<Self, SessionError> {
+        let reader = database.place().connect().map_err(|error| database.failed(error))?;
+        database.check(schema::check_tables(&reader))?;
+        Ok(Self { writer: None, reader, database })
     }
 
     /// Pins the database; writers that know the freeze pause meanwhile. `pause` waits.
@@ -177,35 +114,27 @@ impl Session {
         let sqlite = |error| self.database.failed(error);
         // The write lock is held across checkpoint and read mark, since a frame added between the two would
         // keep the reader off the main file, and a later checkpoint would change that file under the scan.
-        self.take_write_lock(pause).map_err(sqlite)?;
-        if is_wal(&self.writer).map_err(sqlite)? {
-            self.copy_log(observer, pause)?;
-        } else {
-            observer
-                .warn("the database keeps no write-ahead log: its writers wait until it has been scanned");
+        if let Some(writer) = &self.writer {
+            take_write_lock(writer, pause).map_err(sqlite)?;
+            if is_wal(writer).map_err(sqlite)? {
+                self.copy_log(observer, pause)?;
+            } else {
+                observer.warn(
+                    "the database keeps no write-ahead log: its writers wait until it has been scanned",
+                );
+            }
         }
         reached(observer, "session.checkpointed")?;
         self.reader.execute_batch("BEGIN").map_err(sqlite)?;
         self.reader.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).map_err(sqlite)?;
         reached(observer, "session.marked")?;
-        self.writer.execute_batch("ROLLBACK").map_err(sqlite)?;
+        if let Some(writer) = &self.writer {
+            writer.execute_batch("ROLLBACK").map_err(sqlite)?;
+        }
         let (page_size, page_count) = geometry(&self.reader, &self.database)?;
         let log = log_of(&self.reader, &self.database.path);
         let reader = Mutex::new(Some(self.reader));
         Ok(Pinned { reader, log, database: self.database, page_size, page_count })
-    }
-
-    /// Tries often, since the lock is free for moments only beside writers that never rest.
-    fn take_write_lock(&self, pause: &dyn Fn(Duration)) -> rusqlite::Result<()> {
-        self.writer.busy_timeout(Duration::ZERO)?;
-        let mut tries = 1;
-        loop {
-            match self.writer.execute_batch("BEGIN IMMEDIATE") {
-                Err(error) if is_busy(&error) && tries < LOCK_TRIES => pause(LOCK_PAUSE),
-                taken => return taken,
-            }
-            tries += 1;
-        }
     }
 
     /// Checkpoints beside the writer that holds the lock until every frame is in the main file.
@@ -276,10 +205,16 @@ impl Pinned {
         std::fs::metadata(&self.log).map_or(0, |log| log.len())
     }
 
+    /// Where the database can be opened once more.
+    pub fn place(&self) -> Place {
+        self.database.place()
+    }
+
     /// Ends the transaction, so that the log can be copied again. The file can change from now on.
     pub fn let_go(&self) -> Result<(), SessionError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(reader) = reader else { return Ok(()) };
+        self.database.still.as_ref().map_or(Ok(()), Still::check)?;
         reader.execute_batch("ROLLBACK").map_err(|error| self.database.failed(error))?;
         reader.close().map_err(|(_, error)| self.database.failed(error))
     }
@@ -297,7 +232,14 @@ impl DatabaseFile {
             }
             Err(error) => return Err(unreadable(error)),
         }
-        Ok(Self { file: File::open(path).map_err(unreadable)?, path: path.to_owned() })
+        Ok(Self { file: File::open(path).map_err(unreadable)?, path: path.to_owned(), still: None })
+    }
+
+    fn place(&self) -> Place {
+        match &self.still {
+            Some(still) if !still.is_copied() => Place::still(still.path()),
+            _ => Place::live(&self.path),
+        }
     }
 
     /// A connection that reads and writes and never creates the file.
@@ -325,6 +267,19 @@ impl DatabaseFile {
             Some(ErrorCode::DatabaseBusy) => SessionError::Busy { path },
             _ => SessionError::Sqlite { path, source },
         }
+    }
+}
+
+/// Tries often, since the lock is free for moments only beside writers that never rest.
+fn take_write_lock(writer: &Connection, pause: &dyn Fn(Duration)) -> rusqlite::Result<()> {
+    writer.busy_timeout(Duration::ZERO)?;
+    let mut tries = 1;
+    loop {
+        match writer.execute_batch("BEGIN IMMEDIATE") {
+            Err(error) if is_busy(&error) && tries < LOCK_TRIES => pause(LOCK_PAUSE),
+            taken => return taken,
+        }
+        tries += 1;
     }
 }
 

@@ -3,6 +3,7 @@
 mod create;
 mod init;
 mod list;
+mod repair;
 mod restore;
 mod verify;
 
@@ -33,6 +34,8 @@ pub(super) enum BackupCommand {
     List,
     /// Verify snapshots
     Verify(verify::Args),
+    /// Mend what can be mended without a copy of the repository
+    Repair(repair::RepairArgs),
     /// Restore a snapshot to a folder, and prove it
     Restore(restore::RestoreArgs),
 }
@@ -43,6 +46,7 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
         BackupCommand::Create(args) => create::run(invocation, &args),
         BackupCommand::List => list::run(invocation),
         BackupCommand::Verify(args) => verify::run(invocation, &args),
+        BackupCommand::Repair(args) => repair::run(invocation, &args),
         BackupCommand::Restore(args) => restore::run(invocation, &args),
     }
 }

@@ -12,6 +12,7 @@ use crate::create::CreateError;
 use crate::home::HomeError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;
+use crate::repo::rebuild_index::RebuildError;
 use crate::restore::RestoreError;
 
 /// One line for people and the exit code.
@@ -52,6 +53,7 @@ failures! {
     VerifyError => VerifyError::exit,
     FreezeError => |_| Exit::Failed,
     ServeError => |_| Exit::Failed,
+    RebuildError => of_rebuild,
     RestoreError => of_restore,
     Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
@@ -79,6 +81,13 @@ fn of_create(error: &CreateError) -> Exit {
         CreateError::Lock(error) => of_lock(error),
         CreateError::Repository(error) => Exit::of_open(error),
         CreateError::Parent(error) => Exit::of_snapshot(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_rebuild(error: &RebuildError) -> Exit {
+    match error {
+        RebuildError::Lock(error) => of_lock(error),
         _ => Exit::Failed,
     }
 }

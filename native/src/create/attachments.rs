@@ -12,6 +12,7 @@ use super::{Capture, CreateError, stop_if_cancelled};
 use crate::archive::content::{ContentError, Contents};
 
 use crate::archive::content_table::{ContentTable, RecordedContent};
+use crate::archive::place::Place;
 use crate::phase;
 use crate::repo::pack_writer::{Fault, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket};
 
@@ -84,6 +85,7 @@ impl StreamedBlob for LargeContent {
 /// Reads and hashes every content, and hands over what is not known.
 pub(super) fn store(
     capture: &Capture<'_>,
+    database: &Place,
     table: ContentTable,
     rows: u64,
     sink: &PackSink<'_, '_>,
@@ -91,7 +93,7 @@ pub(super) fn store(
 ) -> Result<CapturedAttachments, CreateError> {
     let home = capture.request.home;
     capture.context.observer.begin(phase::ATTACHMENTS, table.hinted_bytes());
-    let contents = Arc::new(Contents::open(&home.attachments, &home.database)?);
+    let contents = Arc::new(Contents::open(&home.attachments, database)?);
     let table = Arc::new(table);
     let source = Source { contents: Arc::clone(&contents), table: Arc::clone(&table) };
     handed_over.0 = Some((source, sink.next_ticket()));

@@ -36,12 +36,14 @@ impl PublishError {
 /// The kinds of files that a repository is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// `config.toml`, the only file that is ever replaced.
+    /// `config.toml`, the only file that is replaced while all is well.
     Config,
     /// A pack.
     Pack,
     /// An index.
     Index,
+    /// An index in the place of a lost or damaged one, which it replaces.
+    RebuiltIndex,
     /// A manifest.
     Manifest,
 }
@@ -75,9 +77,14 @@ impl FileKind {
         match self {
             Self::Config => points!("config"),
             Self::Pack => points!("pack"),
-            Self::Index => points!("index"),
+            Self::Index | Self::RebuiltIndex => points!("index"),
             Self::Manifest => points!("manifest"),
         }
+    }
+
+    /// Whether a file of the name is replaced; the new one, whole, is better than none then.
+    const fn replaces(self) -> bool {
+        matches!(self, Self::Config | Self::RebuiltIndex)
     }
 }
 
@@ -117,8 +124,8 @@ impl<'a> Staged<'a> {
 
     /// Makes the file durable under its name in the repository.
     ///
-    /// Nothing is replaced except `config.toml`. When the name cannot be made durable, the file is taken
-    /// back, again except `config.toml`, which whole in either version is better than missing.
+    /// Nothing is replaced except `config.toml` and a damaged index. When the name cannot be made durable, the
+    /// file is taken back, again except those, which whole in either version are better than missing.
     pub fn publish(mut self, name: &str) -> Result<(), PublishError> {
         let points = self.kind.points();
         let target = self.root.join(name);
@@ -126,7 +133,7 @@ impl<'a> Staged<'a> {
         self.file.sync_all().map_err(PublishError::io("make durable", &self.path))?;
         create_parents(&self.root, name)?;
         self.reached(points.publish, &target)?;
-        if self.kind == FileKind::Config {
+        if self.kind.replaces() {
             fs::rename(&self.path, &target)
         } else {
             platform::publish_new(&self.path, &target)
@@ -134,7 +141,7 @@ impl<'a> Staged<'a> {
         .map_err(PublishError::io("publish", &target))?;
         self.published = true;
         self.make_name_durable(name, &target).inspect_err(|_| {
-            if self.kind != FileKind::Config {
+            if !self.kind.replaces() {
                 take_back(&target);
             }
         })

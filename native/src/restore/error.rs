@@ -10,6 +10,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::repository::{BlobError, OpenError};
 use msgvault_verifier::snapshot::SnapshotError;
+use rusqlite::ErrorCode;
 
 use crate::archive::pack_index::IndexFault;
 use crate::archive::schema::SchemaError;
@@ -108,7 +109,9 @@ pub enum RestoreError {
         found: String,
     },
     /// SQLite's own check found something.
-    #[error("SQLite finds the restored database damaged, as it was when it was captured: {findings}")]
+    #[error(
+        "SQLite finds the restored database damaged, as it was when it was captured: {findings}; the repository is intact, and the archive was damaged when the backup was made"
+    )]
     Integrity {
         /// The first findings.
         findings: String,
@@ -130,6 +133,17 @@ pub enum RestoreError {
     /// The threads cannot be started.
     #[error("no threads can be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl RestoreError {
+    /// Whether the snapshot came back as it was captured, and its database was damaged then already: every page
+    /// was compared with its hash before SQLite saw it.
+    pub fn is_archive_damage(&self) -> bool {
+        let (Self::Schema(SchemaError::Sqlite(error)) | Self::Sqlite(error)) = self else {
+            return matches!(self, Self::Integrity { .. });
+        };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
 }
 
 /// Why a folder is not fit for a restore. Nothing in it was changed.

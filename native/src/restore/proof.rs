@@ -1,9 +1,11 @@
 //! The proof that the staged database is the captured one: it counts what was counted then.
 
+use std::fs;
 use std::path::Path;
 
 use percent_encoding::percent_encode;
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::archive::{pack_index, schema};
@@ -15,6 +17,9 @@ use super::error::{RestoreError, reached};
 
 /// How many of SQLite's findings are told.
 const FINDINGS: usize = 3;
+
+/// What a value may have beyond the length of the database, for what queries put together from stored values.
+const VALUE_MARGIN: u64 = 1 << 20;
 
 /// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
 /// not restored. Returns whether there was anything to empty.
@@ -45,11 +50,11 @@ pub(super) fn open(restore: &Restore<'_>) -> Result<Connection, RestoreError> {
     let path = percent_encode(path.as_os_str().as_encoded_bytes(), OUTSIDE_PATHS);
     let uri = format!("file:{path}?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    connect(Path::new(&uri), flags)
+    connect(restore, Path::new(&uri), flags)
 }
 
 fn empty_pack_tables(restore: &Restore<'_>) -> Result<(), RestoreError> {
-    let mut database = connect(&restore.staging.database_path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut database = connect(restore, &restore.staging.database_path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Nobody else knows the file, and so no shared memory is made beside it.
     database.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     pack_index::empty(&mut database)?;
@@ -60,8 +65,9 @@ fn empty_pack_tables(restore: &Restore<'_>) -> Result<(), RestoreError> {
 }
 
 /// The database comes from a repository, and its schema could be written to do harm: no trigger, view or
-/// foreign key of it acts, and nothing in it reaches functions with side effects.
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, RestoreError> {
+/// foreign key of it acts, and nothing in it reaches functions with side effects. No stored value is longer
+/// than the file, and so none that its generated columns compute may be.
+fn connect(restore: &Restore<'_>, path: &Path, flags: OpenFlags) -> Result<Connection, RestoreError> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -69,6 +75,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, RestoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+    let stored = fs::metadata(restore.staging.database_path())
+        .map_err(|source| restore.staging.failed("look at", restore.staging.database(), source))?
+        .len();
+    let limit = i32::try_from(stored.saturating_add(VALUE_MARGIN)).unwrap_or(i32::MAX);
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, limit)?;
     Ok(connection)
 }
 

@@ -40,7 +40,9 @@ pub(super) fn read(restore: &Restore<'_>) -> Result<Recorded, RestoreError> {
     });
     let connection = temporary::open(TABLE)?;
     let (mut canonical, mut other) = (BlobSet::new(index), BlobSet::new(index));
-    schema::recorded_paths(&proof::open(restore)?, |id, path| {
+    let database = proof::open(restore)?;
+    schema::check_tables(&database)?;
+    schema::recorded_paths(&database, |id, path| {
         let position = index.position(&id).filter(|position| listed.contains(*position));
         let position = position.ok_or(RestoreError::NotListed { id })?;
         if path.as_str() == content_table::canonical_path(&id) {

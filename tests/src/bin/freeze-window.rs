@@ -56,7 +56,7 @@ fn window(home: &Path, database: &Path) -> Result<Duration, Box<dyn Error>> {
         pause: &std::thread::sleep,
     };
     let mut freezer = freeze::acquire(&context, &asked)?;
-    let session = Session::open(database)?;
+    let session = Session::open(database, &())?;
     let began = Instant::now();
     let pinned = freeze::during(freezer.as_mut(), || -> Result<_, Failed> {
         Ok(session.pin(&(), &std::thread::sleep)?)

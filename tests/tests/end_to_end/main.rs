@@ -20,6 +20,8 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+mod read_only_home;
+mod repair;
 mod restore;
 mod static_verifier;
 mod telling;

@@ -12,6 +12,8 @@ use msgvault::repo::lock::LockRequest;
 use msgvault::restore::{self, RestoreError, RestoreReport, RestoreRequest};
 use msgvault_platform::context::Context;
 use msgvault_tests::fixtures::{self, Fixture};
+use msgvault_tests::sample::Options;
+use msgvault_tests::scene::Scene;
 use msgvault_tests::tree::{Files, files, hashes_and_modes};
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use tempfile::TempDir;
@@ -167,4 +169,23 @@ fn old_home() -> (TempDir, Files) {
     }
     let before = files(home.path()).unwrap();
     (home, before)
+}
+
+#[test]
+fn damage_of_the_archive_is_not_called_damage_of_the_repository() {
+    let scene = Scene::new(&Options { size: 400 << 10, ..Options::default() });
+    let database = fs::File::options().write(true).open(scene.database()).unwrap();
+    let last = database.metadata().unwrap().len() / 4096 - 1;
+    std::os::unix::fs::FileExt::write_all_at(&database, &[0; 4096], last * 4096).unwrap();
+    scene.create(&[]);
+    assert_eq!(scene.backup(&["verify"]).code, 0);
+    let checked = scene.backup(&["verify", "--restore-check", "--json"]);
+    assert_eq!(checked.code, 3, "{checked:?}");
+    let report = checked.json();
+    assert_eq!(
+        (&report["verdict"], &report["problems"][0]["code"]),
+        (&"archive-damaged".into(), &"archive-damaged".into())
+    );
+    let checked = scene.backup(&["verify", "--restore-check"]);
+    assert!(checked.stdout.contains("The repository is intact"), "{checked:?}");
 }

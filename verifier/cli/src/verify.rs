@@ -117,7 +117,7 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
     let exit = match report.verdict {
         Verdict::Intact => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
-        Verdict::Damaged => Exit::Problems,
+        Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
         Verdict::Unchecked if report.has_nothing_to_check() => Exit::Failed,
         Verdict::Unchecked => Exit::Interrupted(2),
     };

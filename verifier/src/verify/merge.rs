@@ -10,16 +10,18 @@ use crate::format::page_map::Run;
 use crate::format::page_size::PageSize;
 use crate::format::stats::ArchiveStats;
 use crate::observer::Observer;
-use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
+use crate::repository::{BlobIndex, Repository};
 use crate::snapshot::references::{ReferenceReader, Role};
 use crate::snapshot::{Maps, SnapshotError};
 
 use super::check::PackResult;
 use super::fault::Fault;
 use super::loss::Loss;
+use super::lost::LostIndexes;
+use super::not_checked::NotChecked;
 use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
-use super::report::{NotChecked, Report, Totals};
+use super::report::{Report, Totals};
 
 /// Joins what the checks of a plan's tasks found to a report.
 pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: &dyn Observer) -> Report {
@@ -31,6 +33,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     let unseen: Vec<NotChecked> =
         not_checked.iter().filter(|left| left.snapshot.is_none()).cloned().collect();
     let mut references = ReferenceReader::default();
+    let lost = LostIndexes::of(repository);
     for id in &plan.snapshots {
         if observer.cancelled() {
             complete = false;
@@ -46,7 +49,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
                 continue;
             }
         };
-        let judge = RefCell::new(Judge::new(id, repository.index(), &findings, &unseen));
+        let judge = RefCell::new(Judge::new(id, &lost, &findings, &unseen));
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
         references.each(repository, &manifest, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
@@ -168,6 +171,7 @@ enum Finding<'f> {
 struct Judge<'f> {
     id: &'f SnapshotId,
     index: &'f BlobIndex,
+    lost: &'f LostIndexes<'f>,
     findings: &'f Findings,
     /// Index files that nobody could look at: any of them may name a blob that no other one does.
     unseen: &'f [NotChecked],
@@ -187,13 +191,14 @@ struct Judge<'f> {
 impl<'f> Judge<'f> {
     fn new(
         id: &'f SnapshotId,
-        index: &'f BlobIndex,
+        lost: &'f LostIndexes<'f>,
         findings: &'f Findings,
         unseen: &'f [NotChecked],
     ) -> Self {
         Self {
             id,
-            index,
+            index: lost.repository().index(),
+            lost,
             findings,
             unseen,
             problems: Vec::new(),
@@ -240,8 +245,7 @@ impl<'f> Judge<'f> {
             return;
         }
         if self.unseen.is_empty() {
-            let error = BlobError { blob: *blob, pack: None, fault: BlobFault::NotIndexed };
-            self.report(Problem::of_blob(self.id, &role.describe(), &error));
+            self.report(self.lost.problem(self.id, &role.describe(), *blob));
         } else if !self.lacks_index {
             self.lacks_index = true;
             let here = |left: &NotChecked| NotChecked { snapshot: Some(self.id.clone()), ..left.clone() };

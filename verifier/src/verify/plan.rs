@@ -12,8 +12,8 @@ use crate::snapshot::SnapshotError;
 use crate::snapshot::references::ReferenceReader;
 use crate::store::{StoreEntry, StoreError};
 
+use super::not_checked::NotChecked;
 use super::problem::{Problem, ProblemCode, load_code};
-use super::report::NotChecked;
 use super::{Depth, Scope};
 
 /// What must be checked.

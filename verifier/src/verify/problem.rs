@@ -74,6 +74,7 @@ codes! {
     ArtifactMismatch = "artifact-mismatch": "An auxiliary artifact or a metadata blob is not what the manifest states.",
     ArtifactUnknown = "artifact-unknown": "A snapshot has an auxiliary artifact of a kind that this program does not know, so it does not restore the snapshot.",
     StatsMismatch = "stats-mismatch": "The counts in the manifest contradict each other.",
+    ArchiveDamaged = "archive-damaged": "The database was captured as it was, and SQLite finds it damaged (--restore-check): the archive was damaged when the backup was made.",
     RestoreFailed = "restore-failed": "A trial restore of the snapshot (--restore-check) did not pass its checks.",
 }
 

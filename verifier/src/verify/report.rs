@@ -6,24 +6,23 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::format::config::RepoConfig;
-use crate::format::id::{BlobId, SnapshotId};
-use crate::repository::{BlobError, LoadError};
-use crate::snapshot::SnapshotError;
-use crate::store::StoreError;
-use crate::text::{count, escape, human_bytes};
+use crate::format::id::SnapshotId;
+use crate::text::{count, human_bytes};
 
-use super::fault::Fault;
+use super::not_checked::NotChecked;
 use super::problem::Problem;
-use super::{Depth, ProblemCode};
+use super::{Depth, ProblemCode, words};
 
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Everything that was asked for was checked, and nothing is wrong.
     Intact,
     /// Something is wrong.
     Damaged,
+    /// The repository is intact, and the archive was damaged when it was captured.
+    ArchiveDamaged,
     /// Nothing wrong was found, and not everything could be checked.
     Unchecked,
 }
@@ -51,52 +50,6 @@ pub struct Report {
     pub not_checked: Vec<NotChecked>,
     /// What was read.
     pub totals: Totals,
-}
-
-/// A file, or a blob in it, that nobody could look at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NotChecked {
-    /// The snapshot that needs it; none when the whole repository does.
-    pub snapshot: Option<SnapshotId>,
-    /// The manifest, the index file, or the pack that holds the blob.
-    pub file: String,
-    /// The blob; none when it is about the whole file.
-    pub blob: Option<BlobId>,
-    /// Why, in a sentence.
-    pub detail: String,
-}
-
-impl NotChecked {
-    /// A file that the store could not show; none when the error is about the file itself.
-    pub(super) fn of_store(snapshot: Option<&SnapshotId>, error: &StoreError) -> Option<Self> {
-        let StoreError::Unavailable { path, .. } = error else { return None };
-        let (snapshot, detail) = (snapshot.cloned(), error.to_string());
-        Some(Self { snapshot, file: path.clone(), blob: None, detail })
-    }
-
-    /// A manifest that `snapshot` needs and that could not be looked at; none when the manifest is to blame.
-    pub(super) fn of_manifest(snapshot: &SnapshotId, error: &LoadError) -> Option<Self> {
-        match error {
-            LoadError::Store(error) => Self::of_store(Some(snapshot), error),
-            LoadError::Manifest(_) => None,
-        }
-    }
-
-    /// What kept a snapshot from being made whole; none when that is a problem of the repository.
-    pub(super) fn of_error(snapshot: &SnapshotId, error: &SnapshotError) -> Option<Self> {
-        match error {
-            SnapshotError::Blob { error, .. } => Self::of_blob(snapshot, error),
-            SnapshotError::Load { error, .. } => Self::of_manifest(snapshot, error),
-            _ => None,
-        }
-    }
-
-    /// A blob that `snapshot` needs and that could not be looked at; none when blob or pack are to blame.
-    pub(super) fn of_blob(snapshot: &SnapshotId, error: &BlobError) -> Option<Self> {
-        let Fault::NotChecked(detail) = Fault::of(&error.fault) else { return None };
-        let (snapshot, file) = (Some(snapshot.clone()), error.pack?.path());
-        Some(Self { snapshot, file, blob: Some(error.blob), detail })
-    }
 }
 
 /// The verdict on one snapshot.
@@ -162,22 +115,23 @@ impl Report {
     }
 
     fn judge(&mut self) {
-        let mut problems: HashMap<&SnapshotId, usize> = HashMap::new();
-        for id in self.problems.iter().filter_map(|problem| problem.snapshot.as_ref()) {
-            *problems.entry(id).or_default() += 1;
+        let mut problems: HashMap<&SnapshotId, Vec<&Problem>> = HashMap::new();
+        for problem in &self.problems {
+            problem.snapshot.iter().for_each(|id| problems.entry(id).or_default().push(problem));
         }
         let left_out: HashSet<&SnapshotId> =
             self.not_checked.iter().filter_map(|left| left.snapshot.as_ref()).collect();
         for snapshot in &mut self.snapshots {
-            snapshot.problems = problems.get(&snapshot.id).copied().unwrap_or(0);
+            let found = problems.get(&snapshot.id).map_or(&[][..], Vec::as_slice);
+            snapshot.problems = found.len();
             let looked_at = !left_out.contains(&snapshot.id);
-            snapshot.verdict = verdict(snapshot.problems, self.complete && looked_at);
+            snapshot.verdict = verdict(found.iter().copied(), self.complete && looked_at);
         }
         let all_checked = self.complete && self.not_checked.is_empty() && !self.snapshots.is_empty();
-        self.verdict = verdict(self.problems.len(), all_checked);
+        self.verdict = verdict(self.problems.iter(), all_checked);
     }
 
-    /// The report in words. Text from the repository is escaped.
+    /// The report in words: problems of one cause in one file together. Text from the repository is escaped.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for snapshot in &self.snapshots {
@@ -186,23 +140,14 @@ impl Report {
                 (Verdict::Intact, Depth::Quick) => "ok so far (content not read)".to_owned(),
                 (Verdict::Unchecked, _) => "not checked to the end".to_owned(),
                 (Verdict::Damaged, _) => format!("DAMAGED, {}", count(snapshot.problems, "problem")),
+                (Verdict::ArchiveDamaged, _) => {
+                    "intact, but the ARCHIVE WAS DAMAGED when it was made".to_owned()
+                }
             };
             let _ = writeln!(out, "{}  {state}", snapshot.id);
         }
-        for problem in &self.problems {
-            describe(&mut out, problem);
-        }
-        for left in &self.not_checked {
-            let NotChecked { snapshot, file, blob, detail } = left;
-            let _ = write!(out, "{}", escape(detail));
-            if let Some(snapshot) = snapshot {
-                let _ = write!(out, "\n    snapshot {snapshot}");
-            }
-            if let Some(blob) = blob {
-                let _ = write!(out, "\n    blob {blob}");
-            }
-            let _ = writeln!(out, "\n    file {}", escape(file));
-        }
+        words::problems(&mut out, &self.problems);
+        words::not_checked(&mut out, &self.not_checked);
         let _ = write!(out, "{}", self.summary());
         out
     }
@@ -229,6 +174,9 @@ impl Report {
                 let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
                 format!("DAMAGED: {} ({checked}).{left}", count(self.problems.len(), "problem"))
             }
+            (Verdict::ArchiveDamaged, _) => format!(
+                "The repository is intact ({checked}); a captured database does not pass SQLite's check: the archive was DAMAGED when the backup was made."
+            ),
             (Verdict::Unchecked, _) => {
                 let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
                 format!("Not checked to the end: {checked}; no problem found so far.{left}")
@@ -260,26 +208,15 @@ impl Report {
     }
 }
 
-fn describe(out: &mut String, problem: &Problem) {
-    let _ = write!(out, "{}: {}", problem.code.as_str(), escape(&problem.detail));
-    if let Some(snapshot) = &problem.snapshot {
-        let _ = write!(out, "\n    snapshot {snapshot}");
-    }
-    if let Some(blob) = &problem.blob {
-        let _ = write!(out, "\n    blob {blob}");
-    }
-    if let Some(file) = &problem.file {
-        let _ = write!(out, "\n    file {}", escape(file));
-    } else if let Some(pack) = &problem.pack {
-        let _ = write!(out, "\n    pack {}", pack.path());
-    }
-    out.push('\n');
-}
-
-fn verdict(problems: usize, complete: bool) -> Verdict {
-    match (problems, complete) {
-        (0, true) => Verdict::Intact,
-        (0, false) => Verdict::Unchecked,
-        _ => Verdict::Damaged,
+fn verdict<'a>(mut problems: impl Iterator<Item = &'a Problem>, complete: bool) -> Verdict {
+    let Some(first) = problems.next() else {
+        return if complete { Verdict::Intact } else { Verdict::Unchecked };
+    };
+    // Not all was read: nobody can say that the repository is intact.
+    let of_archive = complete && first.code == ProblemCode::ArchiveDamaged;
+    if of_archive && problems.all(|problem| problem.code == ProblemCode::ArchiveDamaged) {
+        Verdict::ArchiveDamaged
+    } else {
+        Verdict::Damaged
     }
 }

@@ -30,7 +30,8 @@ impl ContentArchive {
     }
 
     fn open(&self) -> Contents {
-        Contents::open(&self.home.path().join("attachments"), &self.home.path().join("msgvault.db")).unwrap()
+        let database = Place::live(&self.home.path().join("msgvault.db"));
+        Contents::open(&self.home.path().join("attachments"), &database).unwrap()
     }
 
     fn read(&self) -> Result<Vec<u8>, ContentError> {

@@ -72,7 +72,7 @@ impl<F: Fn()> Observer for At<F> {
 fn the_scanned_file_stands_still_while_a_writer_writes_and_checkpoints() {
     let (_dir, path, live) = archive("wal");
     insert(&live).unwrap();
-    let pinned = Session::open(&path).unwrap().pin(&(), &never).unwrap();
+    let pinned = Session::open(&path, &()).unwrap().pin(&(), &never).unwrap();
     pinned.check_same_file().unwrap();
     assert_eq!(pinned.stats().unwrap().messages, 1);
 
@@ -119,7 +119,7 @@ fn no_foreign_writer_slips_in_between_checkpoint_and_read_mark() {
             let refused = insert(&live).unwrap_err();
             assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::DatabaseBusy), "{refused}");
         });
-        let pinned = Session::open(&path).unwrap().pin(&observer, &never).unwrap();
+        let pinned = Session::open(&path, &()).unwrap().pin(&observer, &never).unwrap();
         assert!(observer.reached.get(), "{point}");
         // Afterwards it can write, and its frames stay in the log.
         insert(&live).unwrap();
@@ -144,7 +144,7 @@ fn an_old_reader_does_not_block_writers_at_checkpoints() {
     let _old_reader = reader_of_an_old_state(&path, &live);
     live.busy_timeout(BUSY_TIMEOUT / 2).unwrap();
     std::thread::scope(|scope| {
-        let opening = scope.spawn(|| Session::open(&path).map(drop));
+        let opening = scope.spawn(|| Session::open(&path, &()).map(drop));
         while !opening.is_finished() {
             insert(&live).unwrap();
         }
@@ -155,7 +155,7 @@ fn an_old_reader_does_not_block_writers_at_checkpoints() {
 #[test]
 fn the_write_lock_is_taken_as_soon_as_it_is_free() {
     let (_dir, path, live) = archive("wal");
-    let session = Session::open(&path).unwrap();
+    let session = Session::open(&path, &()).unwrap();
     live.execute_batch("BEGIN IMMEDIATE").unwrap();
     insert(&live).unwrap();
     let waited = Cell::new(0);
@@ -173,7 +173,7 @@ fn the_write_lock_is_taken_as_soon_as_it_is_free() {
 #[test]
 fn a_write_lock_that_is_never_free_fails_after_bounded_tries() {
     let (_dir, path, live) = archive("wal");
-    let session = Session::open(&path).unwrap();
+    let session = Session::open(&path, &()).unwrap();
     live.execute_batch("BEGIN IMMEDIATE").unwrap();
     let waited = Cell::new(0);
     let pinned = session.pin(&(), &|_| waited.set(waited.get() + 1));
@@ -185,7 +185,7 @@ fn a_write_lock_that_is_never_free_fails_after_bounded_tries() {
 fn frames_that_an_old_reader_holds_back_are_waited_for() {
     let (_dir, path, live) = archive("wal");
     insert(&live).unwrap();
-    let session = Session::open(&path).unwrap();
+    let session = Session::open(&path, &()).unwrap();
     let old_reader = reader_of_an_old_state(&path, &live);
     let waited = Cell::new(0);
     let wait = |time: Duration| {
@@ -203,7 +203,7 @@ fn frames_that_an_old_reader_holds_back_are_waited_for() {
 fn a_log_that_is_never_copied_fails_after_bounded_tries() {
     let (_dir, path, live) = archive("wal");
     insert(&live).unwrap();
-    let session = Session::open(&path).unwrap();
+    let session = Session::open(&path, &()).unwrap();
     let _old_reader = reader_of_an_old_state(&path, &live);
     let waited = Cell::new(0);
     let pinned = session.pin(&(), &|_| waited.set(waited.get() + 1));
@@ -219,7 +219,7 @@ fn a_database_without_a_log_is_captured_with_a_warning() {
     insert(&live).unwrap();
     live.busy_timeout(Duration::ZERO).unwrap();
     let observer = At::new("session.checkpointed", || assert!(insert(&live).is_err()));
-    let pinned = Session::open(&path).unwrap().pin(&observer, &never).unwrap();
+    let pinned = Session::open(&path, &()).unwrap().pin(&observer, &never).unwrap();
     assert_eq!(observer.warnings.borrow().len(), 1);
     assert_eq!(messages_in(&scan(&pinned)), 1);
     assert!(insert(&live).is_err());
@@ -231,7 +231,7 @@ fn a_database_without_a_log_is_captured_with_a_warning() {
 fn a_replaced_database_is_noticed() {
     let (dir, path, live) = archive("wal");
     drop(live);
-    let pinned = Session::open(&path).unwrap().pin(&(), &never).unwrap();
+    let pinned = Session::open(&path, &()).unwrap().pin(&(), &never).unwrap();
     std::fs::rename(&path, dir.path().join("moved.db")).unwrap();
     assert!(matches!(pinned.check_same_file(), Err(SessionError::Replaced { .. })));
     drop(database(&path, "wal"));
@@ -242,17 +242,17 @@ fn a_replaced_database_is_noticed() {
 fn what_is_no_archive_says_so_and_stays_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing.db");
-    assert!(matches!(Session::open(&missing), Err(SessionError::Missing { .. })));
+    assert!(matches!(Session::open(&missing, &()), Err(SessionError::Missing { .. })));
     assert!(!missing.exists());
-    assert!(matches!(Session::open(dir.path()), Err(SessionError::NotADatabase { .. })));
+    assert!(matches!(Session::open(dir.path(), &()), Err(SessionError::NotADatabase { .. })));
 
     let text = dir.path().join("text.db");
     std::fs::write(&text, "no database, but long enough to have a header\n".repeat(100)).unwrap();
-    assert!(matches!(Session::open(&text), Err(SessionError::NotADatabase { .. })));
+    assert!(matches!(Session::open(&text, &()), Err(SessionError::NotADatabase { .. })));
 
     let empty = dir.path().join("empty.db");
     std::fs::write(&empty, "").unwrap();
-    let error = Session::open(&empty).unwrap_err();
+    let error = Session::open(&empty, &()).unwrap_err();
     assert!(
         matches!(error, SessionError::Schema { source: SchemaError::NotAnArchive { .. }, .. }),
         "{error}"
@@ -265,4 +265,91 @@ fn a_library_that_can_corrupt_is_refused() {
     for (number, trusted) in [(3_007_000, false), (3_051_002, false), (3_051_003, true), (3_054_001, true)] {
         assert_eq!(check_library(number, "x").is_ok(), trusted, "{number}");
     }
+}
+
+/// Makes a folder and what is in it unwritable until dropped; `None` for whoever may write everywhere.
+struct ReadOnlyFolder(PathBuf);
+
+impl ReadOnlyFolder {
+    fn new(folder: &Path) -> Option<Self> {
+        set_modes(folder, 0o555, 0o444);
+        let unwritable = Self(folder.to_owned());
+        if platform::may_write(folder) {
+            eprintln!("SKIPPED: permissions do not bind this user");
+            return None;
+        }
+        Some(unwritable)
+    }
+}
+
+impl Drop for ReadOnlyFolder {
+    fn drop(&mut self) {
+        set_modes(&self.0, 0o755, 0o644);
+    }
+}
+
+fn set_modes(folder: &Path, folder_mode: u32, file_mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(folder, 0o755);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        set(&entry.unwrap().path(), file_mode);
+    }
+    set(folder, folder_mode);
+}
+
+/// A folder with a copy of the files of a database that is in use, as in a snapshot of the file system.
+fn snapshot_of(dir: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["msgvault.db", "msgvault.db-wal"] {
+        std::fs::copy(dir.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_read_only_database_without_a_log_is_read_as_it_is() {
+    let (dir, path, connection) = archive("wal");
+    insert(&connection).unwrap();
+    drop(connection);
+    let Some(_unwritable) = ReadOnlyFolder::new(dir.path()) else { return };
+    let before = std::fs::read_dir(dir.path()).unwrap().count();
+    let pinned = Session::open(&path, &()).unwrap().pin(&(), &never).unwrap();
+    pinned.check_same_file().unwrap();
+    assert_eq!(messages_in(&scan(&pinned)), 1);
+    pinned.let_go().unwrap();
+    assert!(pinned.place().connect().is_ok());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before);
+}
+
+#[test]
+fn a_read_only_database_with_a_log_is_read_through_a_copy() {
+    let (live, _, connection) = archive("wal");
+    insert(&connection).unwrap();
+    let dir = snapshot_of(live.path());
+    let Some(_unwritable) = ReadOnlyFolder::new(dir.path()) else { return };
+    let observer = At::new("", || {});
+    let path = dir.path().join("msgvault.db");
+    let pinned = Session::open(&path, &observer).unwrap().pin(&observer, &never).unwrap();
+    assert!(observer.warnings.borrow()[0].contains("cannot be written to here"));
+    assert_eq!(messages_in(&scan(&pinned)), 1);
+    let copy = pinned.place();
+    pinned.let_go().unwrap();
+    assert!(copy.path().exists() && !copy.path().starts_with(dir.path()));
+    drop(pinned);
+    assert!(!copy.path().exists());
+}
+
+#[test]
+fn a_change_behind_a_read_only_database_is_noticed() {
+    let (dir, path, connection) = archive("wal");
+    insert(&connection).unwrap();
+    drop(connection);
+    let Some(unwritable) = ReadOnlyFolder::new(dir.path()) else { return };
+    let pinned = Session::open(&path, &()).unwrap().pin(&(), &never).unwrap();
+    drop(unwritable);
+    insert(&Connection::open(&path).unwrap()).unwrap();
+    assert!(matches!(pinned.let_go(), Err(SessionError::Changed { .. })));
 }

@@ -69,8 +69,12 @@ fn rehearse(
             }
             Err(error @ RestoreError::Threads(_)) => return Err(error.into()),
             Err(error) => {
-                let problem = Problem::of_snapshot(&id, ProblemCode::RestoreFailed, error.to_string());
-                report.add(problem);
+                let code = if error.is_archive_damage() {
+                    ProblemCode::ArchiveDamaged
+                } else {
+                    ProblemCode::RestoreFailed
+                };
+                report.add(Problem::of_snapshot(&id, code, error.to_string()));
             }
         }
     }

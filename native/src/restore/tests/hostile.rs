@@ -222,6 +222,38 @@ fn triggers_and_views_of_a_restored_schema_never_run() {
     assert!(matches!(refused(&tiny), RestoreError::Schema(SchemaError::NotAnArchive { .. })));
 }
 
+#[test]
+fn columns_that_a_hostile_schema_computes_are_not_read() {
+    let tiny = Tiny::new("delete", |db| {
+        db.execute_batch(
+            "ALTER TABLE attachments RENAME TO stored;
+             CREATE TABLE attachments (id INTEGER PRIMARY KEY, size, thumbnail_hash, thumbnail_path, storage_path,
+                content_hash AS (printf('%.1000c', id)));
+             INSERT INTO attachments (id, storage_path) VALUES (1, 'x');",
+        )
+        .unwrap();
+    });
+    let error = refused(&tiny);
+    assert!(matches!(error, RestoreError::Schema(SchemaError::Computed { .. })), "{error}");
+}
+
+#[test]
+fn no_check_computes_a_value_longer_than_the_database() {
+    let tiny = Tiny::new("delete", |db| {
+        db.execute_batch(
+            "CREATE TABLE more (id INTEGER PRIMARY KEY); INSERT INTO more DEFAULT VALUES;
+             CREATE INDEX lengths ON more (length(printf('%.64000000c', id)));",
+        )
+        .unwrap();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repo");
+    let snapshot = tiny.write(&root);
+    let home = folder.path().join("home");
+    let error = restore(&(), &root, &snapshot, &home, |request| request.integrity_check = true).unwrap_err();
+    assert!(error.to_string().contains("too big"), "{error}");
+}
+
 /// Puts rows into the tables of packed attachments.
 fn packed(db: &Connection) {
     db.execute_batch(
