@@ -20,6 +20,8 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+#[cfg(unix)]
+mod ownership;
 mod read_only_home;
 mod repair;
 mod restore;
