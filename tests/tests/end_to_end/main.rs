@@ -20,6 +20,8 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+#[cfg(unix)]
+mod ownership;
 mod quiet_and_verbose;
 mod read_only_home;
 mod repair;
