@@ -7,6 +7,7 @@ pub mod pack_index;
 pub mod place;
 pub mod schema;
 pub mod session;
+pub mod soundness;
 mod sql_text;
 pub mod temporary;
 pub mod users;

@@ -9,6 +9,7 @@
 
 mod attachments;
 mod cache;
+mod check;
 mod database;
 mod error;
 mod extras;
@@ -23,6 +24,7 @@ mod publish;
 mod report;
 mod request;
 mod scan;
+mod space;
 
 use std::path::PathBuf;
 
@@ -45,7 +47,7 @@ use crate::repo::pack_writer::{PackSink, Packed, write_packs};
 use crate::repo::publish::clean_staging;
 
 pub use error::{ContentFaults, CreateError, ExtrasError};
-pub use report::{AttachmentCounts, CreateReport, ExtraCounts, PageCounts};
+pub use report::{AttachmentCounts, CreateReport, DatabaseCheck, ExtraCounts, PageCounts};
 pub use request::{CreateRequest, DEFAULT_LEVEL};
 
 use attachments::CapturedAttachments;
@@ -73,6 +75,7 @@ struct Captured {
     times: Times,
     stats: ArchiveStats,
     is_canonical: bool,
+    check: Option<DatabaseCheck>,
     database: CapturedDatabase,
     attachments: CapturedAttachments,
     extras: CapturedExtras,
@@ -212,15 +215,17 @@ fn hand_over_all(
 ) -> Result<Captured, CreateError> {
     let stats = pinned.stats()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
+    space::check(capture, &pinned, &contents)?;
     let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
-    let database = log_watch::during(&pinned, limit, || database::store(capture, &pinned, sink))?;
+    let work = || Ok((check::check(capture, &pinned)?, database::store(capture, &pinned, sink)?));
+    let (check, database) = log_watch::during(capture.context.observer, &pinned, limit, work)?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.let_go()?;
     let place = pinned.place();
     let attachments =
         attachments::store(capture, &place, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
-    Ok(Captured { times, stats, is_canonical: canonical, database, attachments, extras })
+    Ok(Captured { times, stats, is_canonical: canonical, check, database, attachments, extras })
 }
 
 fn stop_if_cancelled(capture: &Capture<'_>) -> Result<(), CreateError> {

@@ -44,6 +44,8 @@ pub struct Home {
     pub repo: Option<PathBuf>,
     /// The compression level that the configuration names, 0 to 19; 0 means the default.
     pub zstd_level: Option<i32>,
+    /// Whether SQLite checks every database that is captured.
+    pub check: bool,
     /// What a daemon listens on.
     pub server: Server,
     /// What a daemon does by itself.
@@ -71,6 +73,8 @@ pub struct Server {
 pub struct BackupSettings {
     /// When it makes snapshots: five fields of cron, in local time.
     pub schedule: Option<String>,
+    /// When it makes snapshots whose database SQLite checks.
+    pub check_schedule: Option<String>,
     /// When it verifies all of them.
     pub verify_schedule: Option<String>,
     /// The shell command that is told of success.
@@ -85,6 +89,7 @@ impl Default for BackupSettings {
     fn default() -> Self {
         Self {
             schedule: None,
+            check_schedule: None,
             verify_schedule: None,
             on_success: None,
             on_failure: None,
@@ -222,6 +227,7 @@ impl Home {
             database,
             repo,
             zstd_level: config.backup.zstd_level,
+            check: config.backup.check,
             server,
             backup: config.backup.settings(),
             config_file,
@@ -295,7 +301,9 @@ struct Backup {
     repo: Option<String>,
     #[serde(deserialize_with = "zstd_level")]
     zstd_level: Option<i32>,
+    check: bool,
     schedule: Option<String>,
+    check_schedule: Option<String>,
     verify_schedule: Option<String>,
     on_success: Option<String>,
     on_failure: Option<String>,
@@ -308,6 +316,7 @@ impl Backup {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         BackupSettings {
             schedule: given(&self.schedule),
+            check_schedule: given(&self.check_schedule),
             verify_schedule: given(&self.verify_schedule),
             on_success: given(&self.on_success),
             on_failure: given(&self.on_failure),

@@ -5,8 +5,17 @@
 use toml::de::DeTable;
 
 /// All keys of `[backup]`.
-const BACKUP: [&str; 7] =
-    ["repo", "zstd_level", "schedule", "verify_schedule", "on_success", "on_failure", "hook_timeout"];
+const BACKUP: [&str; 9] = [
+    "repo",
+    "zstd_level",
+    "check",
+    "schedule",
+    "check_schedule",
+    "verify_schedule",
+    "on_success",
+    "on_failure",
+    "hook_timeout",
+];
 
 /// The first key of `[backup]` that means nothing: where it is, in bytes, and a sentence about it. A misspelt
 /// schedule would mean no backups, and nobody would be told.
@@ -30,6 +39,7 @@ mod tests {
             ("schedul = 1", Some("schedule")),
             ("Repo = 1", Some("repo")),
             ("verify-schedule = 1", Some("verify_schedule")),
+            ("check-schedule = 1", Some("check_schedule")),
             ("on_sucess = 1", Some("on_success")),
             ("hook_time = 1", Some("hook_timeout")),
             ("repo = 1\nzstd_level = 1", None),

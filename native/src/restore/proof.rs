@@ -8,15 +8,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::archive::soundness::{self, Check};
 use crate::archive::{pack_index, schema};
 use crate::path_text::OUTSIDE_PATHS;
 use crate::phase;
 
 use super::Restore;
 use super::error::{RestoreError, reached};
-
-/// How many of SQLite's findings are told.
-const FINDINGS: usize = 3;
 
 /// What a value may have beyond the length of the database, for what queries put together from stored values.
 const VALUE_MARGIN: u64 = 1 << 20;
@@ -84,9 +82,8 @@ fn connect(restore: &Restore<'_>, path: &Path, flags: OpenFlags) -> Result<Conne
 }
 
 fn check_integrity(database: &Connection) -> Result<(), RestoreError> {
-    let mut statement = database.prepare(&format!("PRAGMA integrity_check({FINDINGS})"))?;
-    let findings = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    if findings == ["ok"] {
+    let findings = soundness::findings(database, Check::Full)?;
+    if findings.is_empty() {
         return Ok(());
     }
     Err(RestoreError::Integrity { findings: findings.join("; ") })

@@ -1,0 +1,35 @@
+//! Whether SQLite finds a database sound.
+
+use rusqlite::{Connection, ErrorCode};
+
+/// How many findings are told.
+const FINDINGS: usize = 3;
+
+/// How deep SQLite looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Every page, and what is in it.
+    Quick,
+    /// Also whether every index agrees with its table.
+    Full,
+}
+
+/// What is wrong with a database, the first few findings; nothing when it is sound.
+pub fn findings(database: &Connection, check: Check) -> rusqlite::Result<Vec<String>> {
+    let pragma = match check {
+        Check::Quick => "quick_check",
+        Check::Full => "integrity_check",
+    };
+    let ask = || {
+        let mut statement = database.prepare(&format!("PRAGMA {pragma}({FINDINGS})"))?;
+        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
+    };
+    match ask() {
+        Ok(findings) if findings == ["ok"] => Ok(Vec::new()),
+        // Damage that ends the check is a finding too.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            Ok(vec![error.to_string()])
+        }
+        asked => asked,
+    }
+}
