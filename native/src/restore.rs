@@ -58,11 +58,12 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     if let Shared::Unlocked(reason) = &lock {
         context.observer.warn(&format!("the repository is read without a lock: {reason}"));
     }
-    let repository = Repository::open(DirectoryStore::new(request.lock.root), Zstd)?;
+    let repository =
+        Repository::open_within(DirectoryStore::new(request.lock.root), Zstd, request.memory.clone())?;
     let workers = Workers::new(request.jobs)?;
     let place = target::examine(request)?;
     context.observer.begin(Phase::PLAN, 0);
-    let snapshot = Snapshot::load(&repository, request.snapshot)?;
+    let snapshot = Snapshot::load(&repository, request.snapshot, context.observer)?;
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;

@@ -19,7 +19,7 @@ use msgvault_tests::scene::Scene;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
-use msgvault_verifier::{Observer, Phase, Ruzstd};
+use msgvault_verifier::{Memory, Observer, Phase, Ruzstd};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -182,6 +182,7 @@ fn restore(scene: &Scene, report: &CreateReport) -> usize {
         overwrite: false,
         integrity_check: false,
         jobs: 1,
+        memory: Memory::unlimited(),
         live_homes: &[],
     };
     let restored = in_context(&watch, 9, |context| restore::run(context, &request)).unwrap();

@@ -198,8 +198,8 @@ pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreErro
 /// Tells everything about one snapshot.
 pub fn details(repository: &Repository, id: &SnapshotId) -> Result<SnapshotDetails, SnapshotError> {
     let manifest = crate::snapshot::load_manifest(repository, id)?;
-    let attachments = load_attachments(repository, &manifest)?;
-    let extras = load_extras(repository, &manifest)?;
+    let attachments = load_attachments(repository, &manifest, &())?;
+    let extras = load_extras(repository, &manifest, &())?;
     let extra = |file: crate::format::extras::ExtraFile| ExtraSummary {
         path: file.path.relative().as_str().to_owned(),
         mode: format!("{:04o}", file.mode & 0o7777),

@@ -47,6 +47,7 @@ mod decompress;
 pub mod format;
 pub mod inspect;
 pub mod length;
+mod memory;
 mod observer;
 mod pack;
 pub mod repository;
@@ -56,5 +57,6 @@ pub mod text;
 pub mod verify;
 
 pub use decompress::{Decompressor, Ruzstd};
+pub use memory::{Memory, TooLargeHere};
 pub use observer::{Observer, Phase};
 pub use pack::{FrameError, Pack, PackReader, ReadError};

@@ -12,6 +12,7 @@ mod check;
 mod fault;
 mod loss;
 mod merge;
+mod pages;
 mod plan;
 mod problem;
 mod report;
@@ -19,6 +20,7 @@ mod transfer;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
 pub use merge::{Findings, merge};
+pub use pages::{PageRanges, WantedPages};
 pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
 pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};

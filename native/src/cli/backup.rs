@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use msgvault_cli::Exit;
+use msgvault_cli::{Exit, MemoryArgs};
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 use msgvault_verifier::repository::Repository;
@@ -48,8 +48,8 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
 }
 
 impl Invocation<'_> {
-    pub(super) fn open(&self) -> Result<Repository, Failure> {
-        Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
+    pub(super) fn open(&self, memory: MemoryArgs) -> Result<Repository, Failure> {
+        Ok(Repository::open_within(DirectoryStore::new(self.repo()?), Zstd, memory.memory())?)
     }
 }
 

@@ -9,10 +9,11 @@ use msgvault_verifier::Observer;
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::{Manifest, ManifestError};
-use msgvault_verifier::format::page_map::{self, MapKind};
+use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::repository::{LoadError, Repository};
 use msgvault_verifier::snapshot::{
-    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_manifest, visit_attachments,
+    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_manifest, load_page_map,
+    visit_attachments,
 };
 
 use super::known::KnownBlobs;
@@ -20,8 +21,6 @@ use super::{CreateError, CreateRequest, cache};
 
 /// A chain of more deltas is not begun.
 const MAX_DEPTH: u64 = 29;
-/// The largest page map that is read, in bytes.
-const MAX_MAP_LEN: u64 = 1 << 32;
 
 /// The greatest snapshot that can be read, and what is needed of it.
 pub(super) struct Parent {
@@ -51,7 +50,10 @@ pub(super) fn find(
     refuse_newer(repository, &listing.snapshots)?;
     for id in listing.snapshots.iter().rev() {
         match load_manifest(repository, id) {
-            Ok(manifest) => return Ok(Some(load(repository, known, manifest, observer, request))),
+            Ok(manifest) => {
+                let parent = load(repository, known, manifest, observer, request);
+                return if observer.cancelled() { Err(CreateError::Cancelled) } else { Ok(Some(parent)) };
+            }
             Err(error) => observer.warn(&format!("{error}; the new snapshot does not build upon it")),
         }
     }
@@ -79,7 +81,7 @@ fn load(
     request: &CreateRequest<'_>,
 ) -> Parent {
     let id = &manifest.snapshot_id;
-    let maps = match load_maps(repository, known, &manifest, request) {
+    let maps = match load_maps(repository, known, &manifest, observer, request) {
         Ok(maps) => Some(maps),
         Err(SnapshotError::Logical) => None,
         Err(error) => {
@@ -88,7 +90,7 @@ fn load(
             None
         }
     };
-    let attachments = Listed::load(repository, &manifest).inspect_err(|error| {
+    let attachments = Listed::load(repository, &manifest, observer).inspect_err(|error| {
         observer.warn(&format!("snapshot {id}: {error}; all are listed anew"));
         manifest.lists().iter().for_each(|list| known.distrust(*list));
     });
@@ -110,20 +112,20 @@ fn load_maps(
     repository: &Repository,
     known: &KnownBlobs<'_>,
     manifest: &Manifest,
+    observer: &dyn Observer,
     request: &CreateRequest<'_>,
 ) -> Result<Maps, SnapshotError> {
     let cached = cache::read(&request.home.cache_dir, &repository.config().repo_id, manifest);
-    if let Some((hashes, map)) = cached.zip(manifest.db.page_map)
+    if let Some(hashes) = cached
         && manifest.db.page_hash_map.is_some_and(|hashes| known.holds(&hashes))
-        && let Ok(bytes) = repository.blob(&map, MAX_MAP_LEN)
-        && let Ok((MapKind::Keyframe, pages)) = page_map::decode(&bytes)
+        && let Ok((MapKind::Keyframe, pages)) = load_page_map(repository, manifest, observer)
     {
         let maps = Maps { pages, hashes };
         if check_maps(manifest, &maps).is_ok() {
             return Ok(maps);
         }
     }
-    ChainReader::default().load(repository, manifest)
+    ChainReader::default().load(repository, manifest, observer)
 }
 
 /// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their
@@ -183,9 +185,13 @@ struct Listed {
 const NOT_LISTED: u64 = u64::MAX;
 
 impl Listed {
-    fn load(repository: &Repository, manifest: &Manifest) -> Result<Self, SnapshotError> {
+    fn load(
+        repository: &Repository,
+        manifest: &Manifest,
+        observer: &dyn Observer,
+    ) -> Result<Self, SnapshotError> {
         let mut listed = Self { sizes: vec![NOT_LISTED; repository.index().len()], ..Self::default() };
-        visit_attachments(repository, manifest, &mut |Attachment { id, size }| {
+        visit_attachments(repository, manifest, observer, &mut |Attachment { id, size }| {
             listed.len += 1;
             let position = repository.index().position(&id);
             match position.and_then(|position| listed.sizes.get_mut(position)) {

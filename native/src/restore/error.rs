@@ -7,8 +7,9 @@ use msgvault_freeze::ownership::OwnershipError;
 use msgvault_freeze::record::RecordError;
 use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
+use msgvault_verifier::FrameError;
 use msgvault_verifier::format::id::BlobId;
-use msgvault_verifier::repository::{BlobError, OpenError};
+use msgvault_verifier::repository::{BlobError, BlobFault, OpenError};
 use msgvault_verifier::snapshot::SnapshotError;
 use rusqlite::ErrorCode;
 
@@ -30,10 +31,10 @@ pub enum RestoreError {
     Open(#[from] OpenError),
     /// The snapshot cannot be made whole.
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(SnapshotError),
     /// A blob cannot be had.
-    #[error("{0}; `msgvault backup verify` lists everything that is damaged")]
-    Blob(#[from] BlobError),
+    #[error("{}{}", .0, advice(.0))]
+    Blob(BlobError),
     /// A blob is not what the snapshot says of it.
     #[error("blob {blob} has {found} bytes where {expected} are needed for {what}: the snapshot is damaged")]
     WrongLength {
@@ -133,6 +134,29 @@ pub enum RestoreError {
     /// The threads cannot be started.
     #[error("no threads can be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl From<SnapshotError> for RestoreError {
+    fn from(error: SnapshotError) -> Self {
+        if error.is_stopped() { Self::Cancelled } else { Self::Snapshot(error) }
+    }
+}
+
+impl From<BlobError> for RestoreError {
+    fn from(error: BlobError) -> Self {
+        match error.fault {
+            BlobFault::Frame(FrameError::Stopped) => Self::Cancelled,
+            _ => Self::Blob(error),
+        }
+    }
+}
+
+/// What to do about a blob; continues the sentence.
+fn advice(error: &BlobError) -> &'static str {
+    match error.fault {
+        BlobFault::Frame(FrameError::TooLargeHere(_)) => "",
+        _ => "; `msgvault backup verify` lists everything that is damaged",
+    }
 }
 
 impl RestoreError {

@@ -3,6 +3,7 @@
 
 mod inspect;
 mod jobs;
+mod memory;
 mod output;
 mod panics;
 mod progress;
@@ -11,6 +12,7 @@ mod verify;
 
 pub use inspect::{print_details, print_overview};
 pub use jobs::JobsArgs;
+pub use memory::MemoryArgs;
 pub use output::{Color, Output, OutputArgs, ProgressKind, Unreported};
 pub use panics::guarded;
 pub use progress::Progress;

@@ -1,5 +1,6 @@
 //! The library, seen from outside: repositories made by hand, in memory and in folders.
 
+mod bombs;
 mod deltas;
 mod folder;
 mod hostile;

@@ -35,7 +35,7 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
     // A folder that is not a repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
     let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
-    let repository = invocation.open()?;
+    let repository = invocation.open(args.verify.memory)?;
     let scope = resolve_scope(&repository, &args.verify)?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
     if args.restore_check {

@@ -175,7 +175,7 @@ impl Archive {
         let repository = self.repository();
         self.verify();
         let id = report.snapshot_id.clone().unwrap();
-        let snapshot = Snapshot::load(&repository, &id).unwrap();
+        let snapshot = Snapshot::load(&repository, &id, &()).unwrap();
         let is_last = repository.listing().unwrap().snapshots.last() == Some(&id);
         let database = database(&repository, &snapshot.maps.pages);
         for (page, hash) in
