@@ -5,6 +5,7 @@
 
 mod attachments;
 mod blobs;
+mod captured;
 mod content;
 mod database;
 mod error;

@@ -184,7 +184,8 @@ pub fn check_tables(connection: &Connection) -> Result<(), SchemaError> {
 
 /// The numbers that a manifest keeps, in one transaction if the caller holds one.
 pub fn stats(connection: &Connection) -> Result<ArchiveStats, SchemaError> {
-    let count = |table: &str| count(connection, &format!("SELECT COUNT(*) FROM {table}"));
+    // Row by row: COUNT(*) is one step of SQLite's machine, which in a hostile database never ends.
+    let count = |table: &str| count(connection, &format!("SELECT COUNT(1) FROM {table}"));
     let blobs = format!("WITH {BEARING} SELECT COUNT(DISTINCT hash) FROM bearing");
     Ok(ArchiveStats {
         messages: count("messages")?,

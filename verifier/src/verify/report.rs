@@ -157,6 +157,14 @@ impl Report {
         self.judge();
     }
 
+    /// Notes that a check of a snapshot could not be made, for a reason that is not the repository's.
+    pub fn leave(&mut self, id: &SnapshotId, detail: String) {
+        let left = NotChecked { snapshot: Some(id.clone()), file: id.path(), blob: None, detail };
+        self.not_checked.push(left);
+        self.not_checked.sort();
+        self.judge();
+    }
+
     /// Notes that not everything was checked.
     pub fn cut_short(&mut self) {
         self.complete = false;

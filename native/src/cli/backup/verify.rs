@@ -68,6 +68,9 @@ fn rehearse(
                 return Err(Failure::failed(format!("--restore-check: {error}; {advice}")));
             }
             Err(error @ RestoreError::Threads(_)) => return Err(error.into()),
+            Err(error) if error.is_not_checked() => {
+                report.leave(&id, format!("not checked (--restore-check): {error}"));
+            }
             Err(error) => {
                 let code = if error.is_archive_damage() {
                     ProblemCode::ArchiveDamaged
