@@ -104,7 +104,9 @@ pub struct PackCounts {
     pub kept: usize,
     /// Packs whose needed blobs were written into new packs.
     pub repacked: usize,
-    /// Bytes that were written for that.
+    /// New packs that were written for that; of a dry run, at most so many.
+    pub written: usize,
+    /// Bytes in them; of a dry run, about so many.
     pub repacked_bytes: u64,
     /// Packs that wait until they may go, newly condemned ones among them.
     pub waiting: usize,
@@ -151,9 +153,11 @@ pub fn prune(
         sweep::preview(context, request, repository, &plan, &mut report)?;
         return Ok(report);
     };
-    let moved = repack::repack(context, request, repository, &live, &plan.repack)?;
+    let repacked = repack::repack(context, request, repository, &live, &plan.repack)?;
+    report.packs.kept_bytes = report.packs.kept_bytes - report.packs.repacked_bytes + repacked.bytes;
+    (report.packs.written, report.packs.repacked_bytes) = (repacked.packs, repacked.bytes);
     if plan.changes_the_index(repository, &live) {
-        report.indexes.after = reindex::write(context, request, repository, &live, &moved, lock)?;
+        report.indexes.after = reindex::write(context, request, repository, &live, &repacked.moved, lock)?;
     } else {
         old.clear();
     }

@@ -6,3 +6,4 @@ pub mod lock;
 pub mod pack_writer;
 pub mod publish;
 pub mod rebuild_index;
+pub mod write_index;

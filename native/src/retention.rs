@@ -32,7 +32,7 @@ pub use record::condemned_packs;
 pub(crate) use record::{Condemned, Pruned, newest_prune, record_prune};
 use trash::TRASH;
 pub(crate) use trash::forgotten_manifests;
-pub use unforget::{UnforgetReport, unforget};
+pub use unforget::{UnforgetReport, is_forgotten, unforget};
 
 /// Why nothing was let go, or taken back.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,3 @@ fn listed(there: &[SnapshotId]) -> String {
     let names: Vec<&str> = there.iter().map(SnapshotId::as_str).collect();
     if names.is_empty() { "; there is none".to_owned() } else { format!("; there are {}", names.join(", ")) }
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,7 @@ use msgvault_verifier::snapshot::references::{ReferenceReader, Role};
 use msgvault_verifier::verify::{Depth, Scope, verify};
 
 use super::PruneError;
+use crate::repo::pack_writer::PackKind;
 
 /// The blobs that a snapshot needs, by position in the index.
 pub(super) struct Live {
@@ -20,6 +21,17 @@ impl Live {
     pub(super) fn contains(&self, position: usize) -> bool {
         self.blobs.contains(position)
     }
+
+    /// The packs that it belongs to.
+    pub(super) fn kind(&self, position: usize) -> PackKind {
+        if self.pages.contains(position) {
+            PackKind::Pages
+        } else if self.metadata.contains(position) {
+            PackKind::Metadata
+        } else {
+            PackKind::Attachments
+        }
+    }
 }
 
 /// Finds what is needed. Everything is verified quickly first: an unreadable manifest, a pack that is missing, an
@@ -31,13 +43,15 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
     }
     let too_new = report.needs_newer_program();
     let problem = report.problems.first().map(|problem| problem.detail.clone());
-    let left = report.not_checked.first().map(|left| format!("{} was not checked: {}", left.file, left.detail));
+    let left =
+        report.not_checked.first().map(|left| format!("{} was not checked: {}", left.file, left.detail));
     if let Some(reason) = problem.or(left) {
         return Err(PruneError::Doubt { reason, too_new });
     }
     let listing = repository.listing()?;
     if let Some(name) = listing.misnamed.first() {
-        let reason = format!("snapshots/{name} may be a snapshot under another name; look at it, and move it away");
+        let reason =
+            format!("snapshots/{name} may be a snapshot under another name; look at it, and move it away");
         return Err(PruneError::Doubt { reason, too_new: false });
     }
     let index = repository.index();
@@ -56,7 +70,7 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
             live.blobs.insert(position);
             match role {
                 Role::Pages(..) => live.pages.insert(position),
-                Role::Object(_) => live.metadata.insert(position),
+                Role::Object(_) | Role::Extra(..) => live.metadata.insert(position),
                 _ => false,
             };
             true

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use msgvault_verifier::format::id::PackId;
 use msgvault_verifier::repository::Repository;
+use msgvault_verifier::text::parse_bytes;
 
 use super::mark::Live;
 use super::{PruneError, PruneReport, PruneRequest};
@@ -28,13 +29,13 @@ impl FromStr for MaxUnused {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "give a part such as 10%, or bytes such as 500MiB or 2GB";
+        const EXPECTED: &str = "give a part such as 10%, or bytes such as 500M or 2G";
         match text.strip_suffix('%') {
             Some(percent) => {
                 let percent = percent.parse().ok().filter(|percent| *percent <= 100);
                 percent.map(Self::Percent).ok_or(EXPECTED)
             }
-            None => super::size::parse(text).map(Self::Bytes).ok_or(EXPECTED),
+            None => parse_bytes(text).map(Self::Bytes).map_err(|_| EXPECTED),
         }
     }
 }
@@ -59,7 +60,7 @@ impl PackUse {
 
 /// What happens to every pack.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct PrunePlan {
     /// Packs that stay as they are.
     pub(super) kept: Vec<PackUse>,
     /// Packs whose needed blobs go into new packs, worst first.
@@ -72,8 +73,8 @@ pub(super) fn plan(
     repository: &Repository,
     live: &Live,
     request: &PruneRequest<'_>,
-) -> Result<Plan, PruneError> {
-    let mut plan = Plan::default();
+) -> Result<PrunePlan, PruneError> {
+    let mut plan = PrunePlan::default();
     for pack in pack_uses(repository, live)? {
         if pack.blobs == 0 { plan.dead.push(pack) } else { plan.kept.push(pack) }
     }
@@ -102,7 +103,7 @@ fn pack_uses(repository: &Repository, live: &Live) -> Result<Vec<PackUse>, Prune
     Ok(uses)
 }
 
-impl Plan {
+impl PrunePlan {
     /// Takes packs for repacking, worst first, until little enough of what stays is of no use.
     fn choose(&mut self, max_unused: MaxUnused, max_repack: Option<u64>) {
         let mut unused: u64 = self.kept.iter().map(PackUse::unused).sum();
@@ -122,9 +123,8 @@ impl Plan {
         let mut kept = Vec::new();
         for pack in std::mem::take(&mut self.kept) {
             let after = copied.saturating_add(pack.needed);
-            let is_chosen = pack.unused() > 0
-                && is_too_much(unused)
-                && max_repack.is_none_or(|limit| after <= limit);
+            let is_chosen =
+                pack.unused() > 0 && is_too_much(unused) && max_repack.is_none_or(|limit| after <= limit);
             if is_chosen {
                 copied = after;
                 unused = unused.saturating_sub(pack.unused());
@@ -150,6 +150,7 @@ impl Plan {
         let packs = &mut report.packs;
         packs.kept = self.kept.len();
         packs.repacked = self.repack.len();
+        packs.written = self.repack.len();
         packs.repacked_bytes = self.repack.iter().map(|pack| pack.needed).sum();
         packs.unused_bytes = self.kept.iter().map(PackUse::unused).sum();
         packs.kept_bytes = self.kept.iter().map(|pack| pack.len).sum::<u64>() + packs.repacked_bytes;

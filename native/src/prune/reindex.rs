@@ -44,7 +44,8 @@ pub(super) fn write(
     for positions in positions.chunks(MAX_ENTRIES) {
         stop_if_cancelled(context)?;
         let entries = positions.iter().filter_map(|position| index.at(*position));
-        let entries = entries.map(|location| moved.get(&location.id).copied().unwrap_or_else(|| entry(location)));
+        let entries =
+            entries.map(|location| moved.get(&location.id).copied().unwrap_or_else(|| entry(location)));
         let id = next_index_id(context, repository.store());
         lock.still_held()?;
         write_index(context, request.root, FileKind::Index, id, positions.len(), entries)?;

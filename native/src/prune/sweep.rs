@@ -7,7 +7,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::PackId;
 use msgvault_verifier::repository::Repository;
 
-use super::plan::{PackUse, Plan};
+use super::plan::{PackUse, PrunePlan};
 use super::{PruneError, PruneReport, PruneRequest};
 use crate::repo::lock::Lock;
 use crate::retention::{Condemned, Pruned, files, forgotten_manifests, newest_prune, record_prune};
@@ -26,7 +26,7 @@ pub(super) fn sweep(
     context: &Context<'_>,
     request: &PruneRequest<'_>,
     repository: &Repository,
-    plan: &Plan,
+    plan: &PrunePlan,
     old_indexes: &[String],
     lock: &Lock,
     report: &mut PruneReport,
@@ -51,7 +51,7 @@ pub(super) fn preview(
     context: &Context<'_>,
     request: &PruneRequest<'_>,
     repository: &Repository,
-    plan: &Plan,
+    plan: &PrunePlan,
     report: &mut PruneReport,
 ) -> Result<(), PruneError> {
     let now = (context.now)();
@@ -63,7 +63,7 @@ impl Sweep {
     fn of(
         request: &PruneRequest<'_>,
         repository: &Repository,
-        plan: &Plan,
+        plan: &PrunePlan,
         now: Timestamp,
     ) -> Result<Self, PruneError> {
         let before = newest_prune(request.root)?.condemned;
@@ -75,9 +75,11 @@ impl Sweep {
             let since = since.get(&*file).copied().filter(|since| !starts_now && *since <= now);
             Condemned { file, since: since.unwrap_or(now) }
         };
-        let packs = plan.dead.iter().chain(&plan.repack).map(|PackUse { id, len, .. }| {
-            (condemn(id.path(), named.contains(id)), *len)
-        });
+        let packs = plan
+            .dead
+            .iter()
+            .chain(&plan.repack)
+            .map(|PackUse { id, len, .. }| (condemn(id.path(), named.contains(id)), *len));
         let manifests = forgotten_manifests(repository.store())?;
         Ok(Self {
             packs: packs.collect(),

@@ -11,6 +11,7 @@
 
 mod assembler;
 mod encoder;
+mod frame_copier;
 mod new_blobs;
 mod open_pack;
 mod queue;
@@ -24,6 +25,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 
 use super::publish::{PublishError, take_back};
+pub use frame_copier::{CopyError, FrameCopier};
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
 

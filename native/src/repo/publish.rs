@@ -46,6 +46,8 @@ pub enum FileKind {
     RebuiltIndex,
     /// A manifest.
     Manifest,
+    /// A record of what was let go.
+    Record,
 }
 
 /// The points where a fault can be injected, in the order in which they are reached.
@@ -79,6 +81,7 @@ impl FileKind {
             Self::Pack => points!("pack"),
             Self::Index | Self::RebuiltIndex => points!("index"),
             Self::Manifest => points!("manifest"),
+            Self::Record => points!("record"),
         }
     }
 

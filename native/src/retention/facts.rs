@@ -1,5 +1,7 @@
 //! What forgetting asks about every snapshot, from its manifest.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use msgvault_verifier::format::id::{IndexId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
@@ -50,7 +52,8 @@ fn trusted_time(manifest: &Manifest, now: Timestamp) -> Result<Timestamp, String
         return Err("it lies in the future".to_owned());
     }
     // What a long run writes last is named so much later.
-    let run = SignedDuration::try_from_secs_f64(manifest.duration_seconds).unwrap_or_default().abs();
+    let run = Duration::try_from_secs_f64(manifest.duration_seconds).unwrap_or_default();
+    let run = SignedDuration::try_from(run).unwrap_or_default();
     let packs = manifest.new_packs.iter().flatten().map(|pack| pack.unix_ms());
     for unix_ms in packs.chain(manifest.new_index.map(IndexId::unix_ms)) {
         let named = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

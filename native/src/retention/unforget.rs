@@ -24,12 +24,12 @@ use crate::repo::write_index::{all_packs, index_entry, write_index};
 const MAX_MANIFEST_LEN: u64 = 64 << 20;
 
 /// What was taken back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct UnforgetReport {
     /// The snapshots that are listed again, oldest first: the one that was asked for, and the forgotten ones that
     /// it is built upon.
     pub restored: Vec<SnapshotId>,
-    /// The record of it.
+    /// The record of it; empty when there is none.
     pub record: String,
 }
 
@@ -44,7 +44,8 @@ pub fn unforget(
     by: &str,
     lock: &Lock,
 ) -> Result<UnforgetReport, RetentionError> {
-    let ids = chain(root, select(root, wanted)?)?;
+    let Some(newest) = select(root, wanted)? else { return Ok(UnforgetReport::default()) };
+    let ids = chain(root, newest)?;
     let mut lacking = lacking(context, root, &ids)?;
     if lacking.is_some() {
         name_again(context, root, lock)?;
@@ -61,14 +62,21 @@ pub fn unforget(
     Ok(UnforgetReport { restored: ids, record })
 }
 
-/// The forgotten snapshot that a user means.
-fn select(root: &Path, wanted: &str) -> Result<SnapshotId, RetentionError> {
+/// Whether a forgotten snapshot has this name, or one that begins so.
+pub fn is_forgotten(root: &Path, wanted: &str) -> Result<bool, RetentionError> {
+    let there = trashed(&DirectoryStore::new(root))?;
+    Ok(!wanted.is_empty() && there.iter().any(|id| id.as_str().starts_with(wanted)))
+}
+
+/// The forgotten snapshot that a user means; none when it is listed, as after a run that was cut short.
+fn select(root: &Path, wanted: &str) -> Result<Option<SnapshotId>, RetentionError> {
     let there = trashed(&DirectoryStore::new(root))?;
     let found: Vec<&SnapshotId> =
         there.iter().filter(|id| !wanted.is_empty() && id.as_str().starts_with(wanted)).collect();
     let wanted = wanted.to_owned();
     match found.as_slice() {
-        [only] => Ok((*only).clone()),
+        [only] => Ok(Some((*only).clone())),
+        [] if Repository::open(DirectoryStore::new(root), Zstd)?.select(&wanted).is_ok() => Ok(None),
         [] => Err(RetentionError::NotInTrash { wanted, there }),
         _ => Err(RetentionError::Ambiguous { wanted }),
     }

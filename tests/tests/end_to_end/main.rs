@@ -25,6 +25,7 @@ mod ownership;
 mod read_only_home;
 mod repair;
 mod restore;
+mod retention;
 mod static_verifier;
 mod telling;
 mod writers;

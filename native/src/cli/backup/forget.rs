@@ -1,12 +1,13 @@
 //! `msgvault backup forget` and `unforget`.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use msgvault_cli::Exit;
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::SnapshotId;
-use msgvault_verifier::repository::Repository;
+use msgvault_verifier::repository::{Repository, SelectError};
 use msgvault_verifier::text::{count, escape};
 
 use super::{LockArgs, confirms};
@@ -97,14 +98,12 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ForgetArgs) -> Result<Exit
     }
     let by = platform::host_name();
     let forget = |context: &Context<'_>, repository: &Repository, lock: Option<&_>| {
+        let root = invocation.repo()?;
         let what = if args.snapshots.is_empty() {
             What::Unkept(rules.clone())
         } else {
-            let ids =
-                args.snapshots.iter().map(|wanted| repository.select(wanted)).collect::<Result<_, _>>()?;
-            What::Named { ids, force: args.force }
+            What::Named { ids: named(&root, repository, &args.snapshots)?, force: args.force }
         };
-        let root = invocation.repo()?;
         let request = ForgetRequest { root: &root, what, by: &by };
         Ok::<_, Failure>(retention::forget(context, &request, repository, lock)?)
     };
@@ -131,6 +130,18 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ForgetArgs) -> Result<Exit
     Ok(Exit::Done)
 }
 
+/// The snapshots that are meant; those that are forgotten already, as by a run that was cut short, are done with.
+fn named(root: &Path, repository: &Repository, wanted: &[String]) -> Result<Vec<SnapshotId>, Failure> {
+    let mut ids = Vec::new();
+    for wanted in wanted {
+        match repository.select(wanted) {
+            Err(SelectError::Unknown { .. }) if retention::is_forgotten(root, wanted)? => {}
+            selected => ids.push(selected?),
+        }
+    }
+    Ok(ids)
+}
+
 pub(super) fn unforget(invocation: &Invocation<'_>, args: &UnforgetArgs) -> Result<Exit, Failure> {
     let report = invocation.exclusively("unforget", &args.lock, |context, root, lock| {
         Ok(retention::unforget(context, root, &args.snapshot, &platform::host_name(), lock)?)
@@ -138,7 +149,11 @@ pub(super) fn unforget(invocation: &Invocation<'_>, args: &UnforgetArgs) -> Resu
     invocation.output.result(&report, || {
         let UnforgetReport { restored, .. } = &report;
         let names: Vec<&str> = restored.iter().map(SnapshotId::as_str).collect();
-        format!("listed again: {}", names.join(", "))
+        if names.is_empty() {
+            "it is listed already".to_owned()
+        } else {
+            format!("listed again: {}", names.join(", "))
+        }
     })?;
     Ok(Exit::Done)
 }
