@@ -1,6 +1,7 @@
 //! An opened repository: its configuration, the index of its blobs, and its manifests.
 
 mod blob_index;
+mod foreign;
 mod lost_index;
 
 use crate::length::to_usize;
@@ -10,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 pub use blob_index::{BlobIndex, BlobSet, Location};
+pub use foreign::{ForeignFile, is_pack_folder};
 pub use lost_index::LostIndex;
 
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
-use crate::format::id::{BlobId, PackId, SnapshotId};
+use crate::format::id::{BlobId, IndexId, PackId, SnapshotId};
 use crate::format::index;
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::pack::{FrameError, Pack, PackReader, ReadError};
@@ -28,8 +30,6 @@ const MAX_MANIFEST_LEN: u64 = 64 << 20;
 const MAX_INDEX_LEN: u64 = (65 << 32) + 42;
 /// Bytes of an index file that are read at once.
 const PIECE_LEN: u64 = 1 << 20;
-const MANIFEST_SUFFIX: &str = ".mvmanifest";
-const INDEX_SUFFIX: &str = ".mvidx";
 
 /// A repository that can be read.
 pub struct Repository {
@@ -144,8 +144,6 @@ pub enum BlobFault {
 pub struct Listing {
     /// Snapshots, oldest first.
     pub snapshots: Vec<SnapshotId>,
-    /// Manifest files whose names are no snapshot IDs; nothing opens them.
-    pub misnamed: Vec<String>,
 }
 
 impl Repository {
@@ -292,17 +290,11 @@ impl Repository {
 }
 
 fn list_snapshots(store: &dyn Store) -> Result<Listing, StoreError> {
-    let mut listing = Listing::default();
-    for entry in store.list("snapshots")? {
-        let Some(stem) = entry.name.strip_suffix(MANIFEST_SUFFIX) else { continue };
-        match stem.parse() {
-            Ok(id) if !entry.is_folder => listing.snapshots.push(id),
-            _ => listing.misnamed.push(entry.name),
-        }
-    }
-    listing.snapshots.sort();
-    listing.misnamed.sort();
-    Ok(listing)
+    let entries = store.list("snapshots")?;
+    let ids = entries.iter().filter_map(|entry| SnapshotId::of_path(&format!("snapshots/{}", entry.name)));
+    let mut snapshots: Vec<SnapshotId> = ids.collect();
+    snapshots.sort();
+    Ok(Listing { snapshots })
 }
 
 /// Reads and checks `config.toml`.
@@ -334,7 +326,7 @@ fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
         Err(StoreError::Missing { .. }) => Vec::new(),
         entries => entries?,
     };
-    files.retain(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder);
+    files.retain(|entry| !entry.is_folder && IndexId::of_path(&format!("indexes/{}", entry.name)).is_some());
     files.sort();
     Ok(files)
 }

@@ -61,7 +61,7 @@ fn index_id(capture: &Capture<'_>) -> IndexId {
     let (unix_ms, random) = capture.context.ulid_parts();
     let id = IndexId::from_parts(unix_ms, random);
     let names = capture.repository.store().list("indexes").unwrap_or_default();
-    let ids = names.iter().filter_map(|entry| entry.name.strip_suffix(".mvidx")?.parse::<IndexId>().ok());
+    let ids = names.iter().filter_map(|entry| IndexId::of_path(&format!("indexes/{}", entry.name)));
     match ids.max() {
         Some(last) if last >= id => {
             let next = u128::from_be_bytes(last.to_bytes()).saturating_add(1);

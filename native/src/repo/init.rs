@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::config::{RepoConfig, RepoId};
+use msgvault_verifier::system_names::is_of_a_system;
 
 use super::publish::{FileKind, PublishError, publish_bytes};
 
@@ -78,14 +79,23 @@ fn refuse_used(root: &Path) -> Result<(), InitError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(InitError::NotAFolder { path }),
         Err(error) => Err(PublishError::io("look into", path)(error).into()),
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) if root.join("config.toml").is_file() && root.join("snapshots").is_dir() => {
-                Err(InitError::Exists { path })
+        Ok(_) if root.join("config.toml").is_file() && root.join("snapshots").is_dir() => {
+            Err(InitError::Exists { path })
+        }
+        Ok(mut entries) => {
+            let names = entries.try_fold(true, |free, entry| Ok(free && is_left_by_a_system(&entry?)));
+            if names.map_err(PublishError::io("look into", path.clone()))? {
+                Ok(())
+            } else {
+                Err(InitError::NotEmpty { path })
             }
-            Some(_) => Err(InitError::NotEmpty { path }),
-        },
+        }
     }
+}
+
+/// Whether it is what disks and shares hold that are otherwise empty.
+fn is_left_by_a_system(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(is_of_a_system)
 }
 
 /// Folders that were made, outermost first; removed when dropped, as far as they are empty.
@@ -160,6 +170,23 @@ mod tests {
         assert_eq!(fs::read_dir(used).unwrap().count(), 1);
         fs::create_dir(used.join("empty")).unwrap();
         init(&used.join("empty"), &fixture.context(&())).unwrap();
+    }
+
+    #[test]
+    fn what_systems_leave_on_a_disk_is_not_in_the_way() {
+        let fixture = Fixture::new();
+        let disk = fixture.folder.path().join("disk");
+        fs::create_dir_all(disk.join("lost+found")).unwrap();
+        fs::create_dir(disk.join("@eaDir")).unwrap();
+        for name in [".DS_Store", "._.DS_Store", "Thumbs.db", "desktop.ini"] {
+            fs::write(disk.join(name), name).unwrap();
+        }
+        fs::write(disk.join("letter.txt"), "dear").unwrap();
+        assert!(matches!(init(&disk, &fixture.context(&())), Err(InitError::NotEmpty { .. })));
+        fs::remove_file(disk.join("letter.txt")).unwrap();
+        init(&disk, &fixture.context(&())).unwrap();
+        assert_eq!(fs::read_to_string(disk.join("Thumbs.db")).unwrap(), "Thumbs.db");
+        assert!(matches!(init(&disk, &fixture.context(&())), Err(InitError::Exists { .. })));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
 use msgvault_verifier::format::index::{IndexEncoder, IndexEntry};
 use msgvault_verifier::length::to_u32;
-use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::StoreError;
+use msgvault_verifier::repository::{Repository, is_pack_folder};
+use msgvault_verifier::store::{StoreEntry, StoreError};
 use serde::Serialize;
 
 use super::lock::{Lock, LockError};
@@ -117,8 +117,7 @@ impl Rebuild<'_> {
         let rebuilt: HashSet<&str> = self.report.rebuilt.iter().map(|index| &*index.file).collect();
         let (mut damaged, mut left) = (Vec::new(), Vec::new());
         for (file, _) in self.repository.damaged_indexes() {
-            let stem = file.strip_prefix("indexes/").and_then(|name| name.strip_suffix(".mvidx"));
-            match stem.and_then(|stem| stem.parse::<IndexId>().ok()) {
+            match IndexId::of_path(file) {
                 _ if rebuilt.contains(&**file) => {}
                 Some(index) if self.repository.is_broken_index(file) => damaged.push(index),
                 _ => left.push(file.clone()),
@@ -196,12 +195,12 @@ impl Rebuild<'_> {
 fn all_packs(repository: &Repository) -> Result<Vec<PackId>, StoreError> {
     let store = repository.store();
     let mut packs = Vec::new();
-    for folder in store.list("packs")?.into_iter().filter(|entry| entry.is_folder) {
-        for entry in store.list(&format!("packs/{}", folder.name))? {
-            let id = entry.name.strip_suffix(".mvpack").and_then(|stem| stem.parse::<PackId>().ok());
-            // A copy in another folder is not where anybody looks for it.
-            packs.extend(id.filter(|id| id.path() == format!("packs/{}/{}", folder.name, entry.name)));
-        }
+    let is_own = |entry: &StoreEntry| entry.is_folder && is_pack_folder(&entry.name);
+    for folder in store.list("packs")?.into_iter().filter(is_own) {
+        let folder = format!("packs/{}", folder.name);
+        // A copy in another folder is not where anybody looks for it.
+        let entries = store.list(&folder)?;
+        packs.extend(entries.iter().filter_map(|entry| PackId::of_path(&format!("{folder}/{}", entry.name))));
     }
     packs.sort_unstable();
     Ok(packs)
