@@ -4,5 +4,6 @@
 pub mod init;
 pub mod lock;
 pub mod pack_writer;
+mod probe;
 pub mod publish;
 pub mod rebuild_index;

@@ -17,7 +17,7 @@ pub use lost_index::LostIndex;
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
 use crate::format::id::{BlobId, IndexId, PackId, SnapshotId};
-use crate::format::index;
+use crate::format::index::{IndexDecoder, IndexEntry};
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::pack::{FrameError, Pack, PackReader, ReadError};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
@@ -169,7 +169,7 @@ impl Repository {
         for file in files {
             let path = format!("indexes/{}", file.name);
             let before = index.mark();
-            if let Err(error) = read_index(&store, &path, &mut index) {
+            if let Err(error) = each_entry(&store, &path, &mut |entry| index.add(entry)) {
                 index.take_back(before);
                 damaged_indexes.push((path, error));
             }
@@ -242,8 +242,7 @@ impl Repository {
 
     /// Loads a snapshot's manifest.
     pub fn manifest(&self, id: &SnapshotId) -> Result<Manifest, LoadError> {
-        let json = read_file(self.store(), &id.path(), MAX_MANIFEST_LEN)?;
-        Ok(Manifest::decode(id, &json)?)
+        read_manifest(self.store(), id)
     }
 
     /// Reads a blob of at most `limit` bytes.
@@ -297,6 +296,17 @@ fn list_snapshots(store: &dyn Store) -> Result<Listing, StoreError> {
     Ok(Listing { snapshots })
 }
 
+/// Reads and checks a manifest.
+pub fn read_manifest(store: &dyn Store, id: &SnapshotId) -> Result<Manifest, LoadError> {
+    let json = read_file(store, &id.path(), MAX_MANIFEST_LEN)?;
+    Ok(Manifest::decode(id, &json)?)
+}
+
+/// Reads an index file and checks it as a whole.
+pub fn check_index(store: &dyn Store, path: &str) -> Result<(), ReadError> {
+    each_entry(store, path, &mut |_| ())
+}
+
 /// Reads and checks `config.toml`.
 pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
     let bytes = match read_file(store, "config.toml", MAX_CONFIG_LEN) {
@@ -331,21 +341,21 @@ fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
     Ok(files)
 }
 
-/// Adds what an index file names.
-fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), ReadError> {
+/// Visits what an index file names, which counts only when this returns `Ok`.
+fn each_entry(store: &dyn Store, path: &str, visit: &mut dyn FnMut(&IndexEntry)) -> Result<(), ReadError> {
     let file = store.open(path)?;
     let len = file.len();
     if len > MAX_INDEX_LEN {
         return Err(StoreError::TooLarge { path: path.to_owned(), len, limit: MAX_INDEX_LEN }.into());
     }
-    let mut decoder = index::IndexDecoder::default();
+    let mut decoder = IndexDecoder::default();
     let mut piece = Vec::new();
     let mut offset = 0;
     while offset < len {
         let count = len.saturating_sub(offset).min(PIECE_LEN);
         piece.resize(to_usize(count), 0);
         file.read_at(offset, &mut piece)?;
-        decoder.push(&piece, &mut |entry| index.add(&entry));
+        decoder.push(&piece, &mut |entry| visit(&entry));
         offset = offset.saturating_add(count);
     }
     Ok(decoder.finish()?)

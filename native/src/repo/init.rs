@@ -9,6 +9,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::config::{RepoConfig, RepoId};
 use msgvault_verifier::system_names::is_of_a_system;
 
+use super::probe::{MediumError, probe};
 use super::publish::{FileKind, PublishError, publish_bytes};
 
 /// The folders of a repository.
@@ -36,6 +37,9 @@ pub enum InitError {
         /// The path.
         path: PathBuf,
     },
+    /// The medium cannot hold a repository.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] PublishError),
@@ -43,7 +47,7 @@ pub enum InitError {
 
 /// Makes an empty repository of a folder that is empty or does not exist yet.
 ///
-/// `config.toml` comes last, so that nothing half-made is ever taken for a repository; what was made before a
+/// The medium is tried out first. `config.toml` comes last, so that nothing half-made is ever taken for a repository; what was made before a
 /// failure is removed again.
 pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError> {
     refuse_used(root)?;
@@ -60,6 +64,7 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
     for name in FOLDERS {
         made.create(&root.join(name))?;
     }
+    probe(context, &root.join("staging"))?;
     // Durable from the inside out, so that a configuration is never there without its folders.
     for folder in made.folders.iter().rev() {
         platform::sync_folder(folder).map_err(PublishError::io("make durable", folder))?;

@@ -10,6 +10,10 @@ use msgvault_platform::context::Context;
 use msgvault_platform::{self as platform, Dir, FileError};
 use msgvault_verifier::format::id::FileId;
 
+mod confirm;
+
+pub(super) use confirm::confirm;
+
 /// Why a repository could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,12 +21,39 @@ pub enum PublishError {
     /// The system refused a step.
     #[error("{}{}", .0, .0.advice())]
     File(#[from] FileError),
+    /// It was published, and is not listed under its name.
+    #[error(
+        "{} was written, and its folder {}, so nobody would find it: that disk or share does not keep names as they \
+         are; mount it so that it does, or use another",
+        path.display(), shown_as(shown.as_deref())
+    )]
+    NotListed {
+        /// The file.
+        path: PathBuf,
+        /// The name under which it is listed.
+        shown: Option<String>,
+    },
+    /// It was published, and what is read under its name is something else.
+    #[error(
+        "{} was written and cannot be read back ({reason}); check the disk or share that it is on, and run again",
+        path.display()
+    )]
+    NotReadBack {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The folder for unfinished files is something else, which nothing may be removed from.
     #[error("{} is not a folder of the repository's own, so nothing in it is touched; put an empty folder there", path.display())]
     ForeignStaging {
         /// The path.
         path: PathBuf,
     },
+}
+
+fn shown_as(shown: Option<&str>) -> String {
+    shown.map_or_else(|| "does not list it".to_owned(), |shown| format!("lists it as {shown}"))
 }
 
 impl PublishError {
@@ -122,7 +153,8 @@ impl<'a> Staged<'a> {
         cut.map(drop).map_err(PublishError::io("shorten", &self.path))
     }
 
-    /// Makes the file durable under its name in the repository.
+    /// Makes the file durable under its name in the repository, and looks whether it can be found there; a pack is
+    /// yet to be [confirmed](confirm).
     ///
     /// Nothing is replaced except `config.toml` and a damaged index. When the name cannot be made durable, the
     /// file is taken back, again except those, which whole in either version are better than missing.
@@ -140,7 +172,7 @@ impl<'a> Staged<'a> {
         }
         .map_err(PublishError::io("publish", &target))?;
         self.published = true;
-        self.make_name_durable(name, &target).inspect_err(|_| {
+        self.make_name_durable(name, &target).and_then(|()| self.confirm(name)).inspect_err(|_| {
             if !self.kind.replaces() {
                 take_back(&target);
             }
@@ -154,6 +186,11 @@ impl<'a> Staged<'a> {
             platform::sync_folder(folder).map_err(PublishError::io("make durable", folder))?;
         }
         self.reached(self.kind.points().done, target)
+    }
+
+    /// Packs are confirmed together by whoever publishes them: their folder can hold a great many.
+    fn confirm(&self, name: &str) -> Result<(), PublishError> {
+        if self.kind == FileKind::Pack { Ok(()) } else { confirm(&self.root, [name].into_iter()) }
     }
 
     fn reached(&self, point: &'static str, path: &Path) -> Result<(), PublishError> {

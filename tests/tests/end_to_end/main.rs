@@ -20,6 +20,7 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+mod medium;
 mod read_only_home;
 mod repair;
 mod restore;
