@@ -25,9 +25,13 @@ mod report;
 mod request;
 mod scan;
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
+use msgvault_freeze::ownership::{DAEMON_LOCK, WRITE_LOCK};
 use msgvault_freeze::{self as freeze, Freezer};
 use msgvault_platform::context::Context;
+use msgvault_platform::foreign_owner;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
@@ -106,6 +110,9 @@ pub fn run(
         None => manifest::build(&capture, &captured, &packed, None)?,
     };
 
+    if let Some(warning) = lock.as_ref().and_then(|lock| foreign_files(request, lock)) {
+        context.observer.warn(&warning);
+    }
     if let Some(Err(error)) = lock.map(Lock::release) {
         context.observer.warn(&error.to_string());
     }
@@ -120,6 +127,13 @@ fn lock_repository(context: &Context<'_>, request: &CreateRequest<'_>) -> Result
     let lock = lock::exclusive(context, &request.lock())?;
     clean_staging(request.repo)?;
     Ok(Some(lock))
+}
+
+/// Whose files the run wrote, where they are not those of the folder's owner. The archive's locks stay behind
+/// and bar its owner, so that they come first.
+fn foreign_files(request: &CreateRequest<'_>, lock: &Lock) -> Option<String> {
+    let home = [DAEMON_LOCK, WRITE_LOCK].map(|name| request.home.data_dir.join(name));
+    home.iter().map(PathBuf::as_path).chain([lock.path()]).find_map(foreign_owner)
 }
 
 /// Stores the archive, anew when the live log grew too long meanwhile: what held the repository up can be over.

@@ -26,6 +26,7 @@ mod unfinished;
 mod workers;
 
 use msgvault_platform::context::Context;
+use msgvault_platform::foreign_owner;
 use msgvault_verifier::Phase;
 use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::Repository;
@@ -83,6 +84,9 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let pack_tables_emptied = proof::prove(&restore, request.integrity_check)?;
     publish::publish(&restore, replacing)?;
     let target = staging.path().to_owned();
+    if let Some(warning) = foreign_owner(&target.join(names::DATABASE)) {
+        context.observer.warn(&warning);
+    }
 
     if let Shared::Locked(lock) = lock
         && let Err(error) = lock.release()

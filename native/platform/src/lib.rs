@@ -13,6 +13,7 @@ mod dir_portable;
 mod dir_unix;
 mod durable;
 mod file_error;
+mod owner;
 mod positioned;
 mod process;
 
@@ -28,6 +29,7 @@ pub use durable::{
     create_folder, create_new, may_write, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use file_error::FileError;
+pub use owner::foreign_owner;
 pub use positioned::{read_exact_at, write_all_at};
 pub use process::{
     ProcessState, boot_id, hang_up, host_name, pid_namespace, process_lives, process_scope, process_state,

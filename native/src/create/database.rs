@@ -14,7 +14,7 @@ use super::scan::{Scan, Scanned};
 use super::{Capture, CreateError};
 use crate::archive::session::Pinned;
 use crate::phase;
-use crate::repo::pack_writer::{PackSink, Stopped, Unnamed};
+use crate::repo::pack_writer::{PackKind, PackSink, Stopped, Unnamed};
 
 /// The captured database.
 pub(super) struct CapturedDatabase {
@@ -53,7 +53,7 @@ pub(super) fn store(
         jobs: capture.request.jobs(),
         observer: capture.context.observer,
     };
-    let Scanned { hashes, runs } = scan.run(|blob| sink.add(blob))?;
+    let Scanned { hashes, runs } = scan.run(|blob| sink.add(PackKind::Pages, blob))?;
     let changed = runs.iter().map(|run| run.page_count).sum();
     let hashes = PageHashes { page_size, hashes };
     let map = page_map(&hashes, &runs, sink)?;
@@ -69,7 +69,8 @@ pub(super) fn store(
         }
         (None, _) => (map.encode(MapKind::Keyframe), hashes.encode()),
     };
-    let (map, hash_map) = (sink.add(map_bytes)?, sink.add(hash_bytes)?);
+    let (map, hash_map) =
+        (sink.add(PackKind::Metadata, map_bytes)?, sink.add(PackKind::Metadata, hash_bytes)?);
     let db = Database {
         engine: "sqlite".to_owned(),
         page_size: page_size.get(),

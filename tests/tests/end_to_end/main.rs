@@ -21,6 +21,8 @@ mod interchange;
 mod kills;
 mod locks;
 mod medium;
+#[cfg(unix)]
+mod ownership;
 mod read_only_home;
 mod repair;
 mod restore;
