@@ -73,7 +73,7 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
         }
     }
     publish_bytes(*context, root, FileKind::Config, "config.toml", config.encode().as_bytes())
-        .inspect_err(|_| super::publish::take_back(&root.join("config.toml")))?;
+        .inspect_err(|_| super::publish::take_back(root, "config.toml"))?;
     made.folders.clear();
     Ok(config)
 }

@@ -74,7 +74,7 @@ impl Packed {
 
     /// Removes the packs again, which no index names yet.
     pub fn take_back(&self, root: &Path) {
-        self.packs.iter().for_each(|pack| take_back(&root.join(pack.path())));
+        self.packs.iter().for_each(|pack| take_back(root, &pack.path()));
     }
 }
 

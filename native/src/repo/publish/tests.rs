@@ -1,3 +1,4 @@
+use std::fs;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
@@ -191,5 +192,35 @@ fn success_is_claimed_only_after_a_new_look() {
         assert!(failed.to_string().contains(told), "{failed}");
         // What cannot be found is taken back as far as it can be.
         assert!(!root.join(&name).exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_or_removed_behind_an_exchanged_folder() {
+    use std::os::unix::fs::symlink;
+    let name = PackId::from_parts(1, 2).path();
+    for folder in ["staging", "packs", "packs/00"] {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let elsewhere = fixture.folder.path().join("elsewhere");
+        fs::create_dir_all(elsewhere.join("00")).unwrap();
+        let precious = elsewhere.join(if folder == "packs" {
+            &name["packs/".len()..]
+        } else {
+            &name["packs/00/".len()..]
+        });
+        fs::write(&precious, "precious").unwrap();
+        fs::create_dir_all(root.join("packs/00")).unwrap();
+        fs::remove_dir_all(root.join(folder)).unwrap();
+        symlink(&elsewhere, root.join(folder)).unwrap();
+        let before = files_below(&elsewhere);
+
+        let failed = publish_bytes(fixture.context(&()), &root, FileKind::Pack, &name, b"x").unwrap_err();
+        assert!(failed.to_string().contains(folder), "{failed}");
+        take_back(&root, &name);
+        let _ = make_durable(fixture.context(&()), &root, std::iter::once(&*name));
+        assert_eq!(files_below(&elsewhere), before, "{folder}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{folder}");
     }
 }
