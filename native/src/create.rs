@@ -9,6 +9,7 @@
 
 mod attachments;
 mod cache;
+mod clock;
 mod database;
 mod error;
 mod extras;
@@ -96,6 +97,7 @@ pub fn run(
     read_config(&store)?;
     let lock = lock_repository(&context, request)?;
     let repository = Repository::open(store, Zstd)?;
+    clock::check(&context, request, &repository)?;
     let known = KnownBlobs::of(&repository);
     let parent = parent::find(&repository, &known, &context, request)?;
     let capture =

@@ -141,6 +141,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             zstd_level: 0,
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",

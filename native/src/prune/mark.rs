@@ -49,9 +49,11 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
         return Err(PruneError::Doubt { reason, too_new });
     }
     let listing = repository.listing()?;
-    if let Some(name) = listing.misnamed.first() {
-        let reason =
-            format!("snapshots/{name} may be a snapshot under another name; look at it, and move it away");
+    if let Some((path, id)) = repository.misnamed_snapshots()?.first() {
+        let reason = format!(
+            "{path} is the manifest of snapshot {id}; rename it to {} to have the snapshot back, or move it away",
+            id.path()
+        );
         return Err(PruneError::Doubt { reason, too_new: false });
     }
     let index = repository.index();

@@ -120,8 +120,7 @@ impl Rebuild<'_> {
         let rebuilt: HashSet<&str> = self.report.rebuilt.iter().map(|index| &*index.file).collect();
         let (mut damaged, mut left) = (Vec::new(), Vec::new());
         for (file, _) in self.repository.damaged_indexes() {
-            let stem = file.strip_prefix("indexes/").and_then(|name| name.strip_suffix(".mvidx"));
-            match stem.and_then(|stem| stem.parse::<IndexId>().ok()) {
+            match IndexId::of_path(file) {
                 _ if rebuilt.contains(&**file) => {}
                 Some(index) if self.repository.is_broken_index(file) => damaged.push(index),
                 _ => left.push(file.clone()),

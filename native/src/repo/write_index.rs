@@ -7,8 +7,8 @@ use msgvault_verifier::format::id::{IndexId, PackId};
 use msgvault_verifier::format::index::{IndexEncoder, IndexEntry};
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::length::to_u32;
-use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::{Store, StoreError};
+use msgvault_verifier::repository::{Repository, is_pack_folder};
+use msgvault_verifier::store::{Store, StoreEntry, StoreError};
 
 use super::publish::{FileKind, PublishError, Staged};
 
@@ -20,7 +20,7 @@ pub fn next_index_id(context: &Context<'_>, store: &dyn Store) -> IndexId {
     let (unix_ms, random) = context.ulid_parts();
     let id = IndexId::from_parts(unix_ms, random);
     let names = store.list("indexes").unwrap_or_default();
-    let ids = names.iter().filter_map(|entry| entry.name.strip_suffix(".mvidx")?.parse::<IndexId>().ok());
+    let ids = names.iter().filter_map(|entry| IndexId::of_path(&format!("indexes/{}", entry.name)));
     match ids.max() {
         Some(last) if last >= id => {
             let next = u128::from_be_bytes(last.to_bytes()).saturating_add(1);
@@ -66,12 +66,12 @@ pub fn all_packs(repository: &Repository) -> Result<Vec<PackId>, StoreError> {
         folders => folders?,
     };
     let mut packs = Vec::new();
-    for folder in folders.into_iter().filter(|entry| entry.is_folder) {
-        for entry in store.list(&format!("packs/{}", folder.name))? {
-            let id = entry.name.strip_suffix(".mvpack").and_then(|stem| stem.parse::<PackId>().ok());
-            // A copy in another folder is not where anybody looks for it.
-            packs.extend(id.filter(|id| id.path() == format!("packs/{}/{}", folder.name, entry.name)));
-        }
+    let is_own = |entry: &StoreEntry| entry.is_folder && is_pack_folder(&entry.name);
+    for folder in folders.into_iter().filter(is_own) {
+        let folder = format!("packs/{}", folder.name);
+        // A copy in another folder is not where anybody looks for it.
+        let entries = store.list(&folder)?;
+        packs.extend(entries.iter().filter_map(|entry| PackId::of_path(&format!("{folder}/{}", entry.name))));
     }
     packs.sort_unstable();
     Ok(packs)

@@ -20,6 +20,7 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+mod medium;
 #[cfg(unix)]
 mod ownership;
 mod read_only_home;

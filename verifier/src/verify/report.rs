@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::format::config::RepoConfig;
 use crate::format::id::SnapshotId;
+use crate::repository::ForeignFile;
 use crate::text::{count, human_bytes};
 
 use super::not_checked::NotChecked;
@@ -48,6 +49,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What could not be looked at; nothing is known about it.
     pub not_checked: Vec<NotChecked>,
+    /// Files among the repository's that are not its own; at most the first thousand. They are no problem.
+    pub foreign: Vec<ForeignFile>,
     /// What was read.
     pub totals: Totals,
 }
@@ -81,6 +84,7 @@ impl Report {
         (depth, all, snapshots): (Depth, bool, Vec<SnapshotId>),
         problems: Vec<Problem>,
         not_checked: Vec<NotChecked>,
+        foreign: Vec<ForeignFile>,
         totals: Totals,
         complete: bool,
     ) -> Self {
@@ -95,6 +99,7 @@ impl Report {
             snapshots: snapshots.into_iter().map(unjudged).collect(),
             problems,
             not_checked,
+            foreign,
             totals,
         };
         report.judge();
@@ -148,6 +153,7 @@ impl Report {
         }
         words::problems(&mut out, &self.problems);
         words::not_checked(&mut out, &self.not_checked);
+        words::foreign(&mut out, &self.foreign);
         let _ = write!(out, "{}", self.summary());
         out
     }

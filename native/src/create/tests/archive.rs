@@ -155,6 +155,7 @@ impl Archive {
             zstd_level: 0,
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",

@@ -87,7 +87,9 @@ impl<'a> FrameCopier<'a> {
         if let Some(pack) = shared {
             self.seal(pack)?;
         }
-        Ok(std::mem::take(&mut self.packed))
+        let packed = std::mem::take(&mut self.packed);
+        packed.confirm(self.options.root)?;
+        Ok(packed)
     }
 
     fn seal(&mut self, pack: OpenPack<'a>) -> Result<(), PublishError> {
