@@ -326,8 +326,9 @@ fn packs_of(packed: &Packed, blobs: &[(PackKind, Vec<u8>)]) -> Vec<usize> {
 #[test]
 fn kinds_have_packs_of_their_own_and_small_ones_share() {
     use PackKind::{Attachments, Metadata, Pages};
+    type Sizes<'a> = &'a [(PackKind, usize)];
     let (large, small) = (1_100_000, 400_000);
-    let table: [(&[(PackKind, usize)], &[usize]); 6] = [
+    let table: [(Sizes<'_>, &[usize]); 6] = [
         (&[(Pages, small), (Attachments, small), (Metadata, small)], &[0, 0, 0]),
         (&[(Pages, large), (Attachments, small), (Metadata, small)], &[0, 1, 1]),
         (&[(Pages, small), (Attachments, large), (Metadata, small)], &[1, 0, 1]),
