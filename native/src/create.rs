@@ -11,6 +11,7 @@ mod attachments;
 mod cache;
 mod clock;
 mod database;
+mod dense;
 mod error;
 mod extras;
 mod faults;
@@ -71,6 +72,7 @@ struct Capture<'a> {
 /// What the steps found and stored.
 struct Captured {
     times: Times,
+    created_at: String,
     stats: ArchiveStats,
     is_canonical: bool,
     database: CapturedDatabase,
@@ -116,7 +118,7 @@ pub fn run(
     if let Some(Err(error)) = lock.map(Lock::release) {
         context.observer.warn(&error.to_string());
     }
-    Ok(report::of(request, manifest, &captured, recorder.warnings()))
+    Ok(report::of(request, manifest, &captured, &packed, recorder.warnings()))
 }
 
 /// Takes the exclusive lock and cleans up after whoever was interrupted; a dry run changes nothing.
@@ -195,17 +197,19 @@ fn hand_over_all(
     sink: &PackSink<'_, '_>,
     handed_over: &mut HandedOver,
 ) -> Result<Captured, CreateError> {
+    let created_at = manifest::created_at(capture, times.frozen)?;
     let stats = pinned.stats()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
     let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
-    let database = log_watch::during(&pinned, limit, || database::store(capture, &pinned, sink))?;
+    let database =
+        log_watch::during(&pinned, limit, || database::store(capture, &pinned, &created_at, sink))?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.let_go()?;
     let place = pinned.place();
     let attachments =
         attachments::store(capture, &place, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
-    Ok(Captured { times, stats, is_canonical: canonical, database, attachments, extras })
+    Ok(Captured { times, created_at, stats, is_canonical: canonical, database, attachments, extras })
 }
 
 fn stop_if_cancelled(capture: &Capture<'_>) -> Result<(), CreateError> {

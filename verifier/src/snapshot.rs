@@ -2,6 +2,7 @@
 
 mod attachments;
 mod chain;
+pub mod density;
 pub mod references;
 
 use crate::format::DecodeError;

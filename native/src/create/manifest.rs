@@ -31,7 +31,7 @@ pub(super) fn build(
         msgvault_version: capture.request.version.to_owned(),
         snapshot_id: NO_ID.parse().map_err(|error| internal(&error))?,
         parent_id: capture.parent.map(|parent| parent.id().clone()),
-        created_at: created_at(capture, captured.times.frozen)?,
+        created_at: captured.created_at.clone(),
         options: capture.request.options(),
         db: captured.database.db.clone(),
         metadata: None,
@@ -57,7 +57,7 @@ pub(super) fn build(
 }
 
 /// When the database was pinned, moved behind every snapshot that there is.
-fn created_at(capture: &Capture<'_>, frozen: Timestamp) -> Result<String, CreateError> {
+pub(super) fn created_at(capture: &Capture<'_>, frozen: Timestamp) -> Result<String, CreateError> {
     let listing = capture.repository.listing().map_err(CreateError::Listing)?;
     let last = listing.snapshots.last().and_then(clock::time_of);
     let mut time = frozen;

@@ -31,8 +31,8 @@ pub(super) struct Parent {
     pub(super) maps: Option<Maps>,
     /// Its attachments; none when the lists are damaged.
     attachments: Option<Listed>,
-    /// Whether the rules still allow a delta on it.
-    pub(super) allows_delta: bool,
+    /// The keyframe of the chain that a delta on it would go on with; none when no rule allows one.
+    pub(super) keyframe: Option<SnapshotId>,
 }
 
 /// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the
@@ -93,8 +93,11 @@ fn load(
         manifest.lists().iter().for_each(|list| known.distrust(*list));
     });
     let attachments = attachments.ok();
-    let allows_delta = maps.is_some() && allows_delta(repository, &manifest);
-    Parent { manifest, maps, attachments, allows_delta }
+    let keyframe = maps.as_ref().and_then(|_| open_chain(repository, &manifest));
+    if let Some(maps) = &maps {
+        known.want_raw_lens(&maps.pages.blobs);
+    }
+    Parent { manifest, maps, attachments, keyframe }
 }
 
 /// Has the maps of a damaged chain stored again, should the new ones turn out to be the same.
@@ -126,21 +129,17 @@ fn load_maps(
     ChainReader::default().load(repository, manifest)
 }
 
-/// Whether a delta may follow: the chain stays short, and its page-map deltas together smaller than their
-/// keyframe.
-fn allows_delta(repository: &Repository, manifest: &Manifest) -> bool {
+/// The keyframe of a chain that a delta may follow: the chain stays short, and its page-map deltas together smaller
+/// than their keyframe.
+fn open_chain(repository: &Repository, manifest: &Manifest) -> Option<SnapshotId> {
     if manifest.db.map_chain_depth >= MAX_DEPTH {
-        return false;
+        return None;
     }
     let stored_len = |id| repository.index().find(id).map_or(u64::MAX, |location| location.stored_len);
-    let Ok(chain) = chain_objects(repository, manifest) else { return false };
-    match chain.split_last() {
-        Some(((_, keyframe, _), deltas)) => {
-            let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
-            sum <= stored_len(keyframe)
-        }
-        None => false,
-    }
+    let chain = chain_objects(repository, manifest).ok()?;
+    let ((id, keyframe, _), deltas) = chain.split_last()?;
+    let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
+    (sum <= stored_len(keyframe)).then(|| id.clone())
 }
 
 impl Parent {

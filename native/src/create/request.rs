@@ -7,7 +7,7 @@ use std::time::Duration;
 use msgvault_verifier::format::manifest::Options;
 
 use super::CreateError;
-use crate::home::Home;
+use crate::home::{Dense, Home};
 use crate::repo::lock::LockRequest;
 use crate::repo::pack_writer::PackOptions;
 
@@ -34,6 +34,8 @@ pub struct CreateRequest<'a> {
     pub jobs: usize,
     /// The zstd level, 1 to 19; 0 means the default.
     pub zstd_level: i32,
+    /// When keyframes store pages again.
+    pub dense: Dense,
     /// Break fresh locks of others.
     pub force_unlock: bool,
     /// How long to wait for locks of others.

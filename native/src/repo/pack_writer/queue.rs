@@ -217,9 +217,9 @@ impl<'env> Queue<'env> {
     }
 
     /// Blobs that this run has stored are in another pack now.
-    pub(super) fn moved(&self, pack: PackId, entries: Vec<PackEntry>) {
+    pub(super) fn moved(&self, pack: PackId, entries: &[PackEntry]) {
         let mut state = self.lock();
-        for entry in &entries {
+        for entry in entries {
             state.stored.move_to(pack, entry);
         }
     }
