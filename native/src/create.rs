@@ -36,6 +36,7 @@ use msgvault_platform::foreign_owner;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::text::count;
 
 use crate::archive::schema::RecordedContents;
 use crate::archive::session::{Pinned, Session};
@@ -100,6 +101,12 @@ pub fn run(
     let lock = lock_repository(&context, request)?;
     let repository = Repository::open(store, Zstd)?;
     clock::check(&context, request, &repository)?;
+    let (blobs, packs) = (repository.index().len(), repository.index().packs().len());
+    context.observer.explain(&format!(
+        "the index names {} in {}",
+        count(blobs, "blob"),
+        count(packs, "pack")
+    ));
     let known = KnownBlobs::of(&repository);
     let parent = parent::find(&repository, &known, &context, request)?;
     let capture =
@@ -127,6 +134,9 @@ fn lock_repository(context: &Context<'_>, request: &CreateRequest<'_>) -> Result
         return Ok(None);
     }
     let lock = lock::exclusive(context, &request.lock())?;
+    context
+        .observer
+        .explain("this run holds the repository's lock: nobody else adds to it or removes from it");
     clean_staging(request.repo)?;
     Ok(Some(lock))
 }
@@ -180,6 +190,7 @@ fn try_store_archive(
 fn pin(capture: &Capture<'_>, session: Session, freezer: &mut dyn Freezer) -> Result<Pinned, CreateError> {
     let observer = capture.context.observer;
     observer.begin(phase::FREEZE, 0);
+    let since = (capture.context.now)();
     let pinned = freeze::during(freezer, || {
         if observer.cancelled() {
             return Err(CreateError::Cancelled);
@@ -187,6 +198,12 @@ fn pin(capture: &Capture<'_>, session: Session, freezer: &mut dyn Freezer) -> Re
         Ok(session.pin(observer, capture.request.pause)?)
     })?;
     pinned.check_same_file()?;
+    observer.explain(&format!(
+        "the database is pinned at {} pages of {} bytes after {:.3} s, and its writers go on",
+        pinned.page_count(),
+        pinned.page_size().get(),
+        report::seconds(since, (capture.context.now)())
+    ));
     Ok(pinned)
 }
 

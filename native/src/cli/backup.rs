@@ -156,6 +156,9 @@ fn lock_shared(
 ) -> Result<Shared, LockError> {
     let host = platform::host_name();
     let lock = lock::shared(context, &lock_request(root, operation, &host, args))?;
+    if matches!(lock, Shared::Locked(_)) {
+        context.observer.explain("this run holds a shared lock: nobody removes what it reads");
+    }
     if let Shared::Unlocked(reason) = &lock {
         context.observer.warn(&format!("the repository is read without a lock: {reason}"));
     }

@@ -77,13 +77,17 @@ fn make_reused_durable(capture: &Capture<'_>) -> Result<(), CreateError> {
 
 /// Caches the page hashes of a keyframe.
 fn update_cache(capture: &Capture<'_>, manifest: &Manifest, captured: &Captured) {
+    let observer = capture.context.observer;
     if manifest.db.map_chain_depth != 0 {
+        observer.explain("the cache stays as it is: it keeps the page hashes of keyframes");
         return;
     }
     let folder = &capture.request.home.cache_dir;
     let repo = &capture.repository.config().repo_id;
     if let Err(error) = cache::write(folder, repo, &manifest.snapshot_id, &captured.database.hashes) {
         let folder = folder.display();
-        capture.context.observer.warn(&format!("the page hashes are not cached in {folder}: {error}"));
+        observer.warn(&format!("the page hashes are not cached in {folder}: {error}"));
+    } else {
+        observer.explain("the page hashes of the new keyframe are cached beside the archive");
     }
 }

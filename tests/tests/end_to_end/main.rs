@@ -23,6 +23,7 @@ mod locks;
 mod medium;
 #[cfg(unix)]
 mod ownership;
+mod quiet_and_verbose;
 mod read_only_home;
 mod repair;
 mod restore;

@@ -14,6 +14,9 @@ use super::not_checked::NotChecked;
 use super::problem::Problem;
 use super::{Depth, ProblemCode, words};
 
+/// So many causes are told to who reads a mail; the whole report has all.
+const MOST_CAUSES: usize = 20;
+
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,11 +154,20 @@ impl Report {
             };
             let _ = writeln!(out, "{}  {state}", snapshot.id);
         }
-        words::problems(&mut out, &self.problems);
+        words::problems(&mut out, &self.problems, usize::MAX);
         words::not_checked(&mut out, &self.not_checked);
         words::foreign(&mut out, &self.foreign);
         let _ = write!(out, "{}", self.summary());
         out
+    }
+
+    /// What is wrong, for who asked to hear of nothing else: the summary, and then line by line the causes, at
+    /// most [`MOST_CAUSES`] of them, each with the files to look at.
+    pub fn wrong(&self) -> Vec<String> {
+        let mut particulars = String::new();
+        words::problems(&mut particulars, &self.problems, MOST_CAUSES);
+        words::not_checked(&mut particulars, &self.not_checked);
+        [self.summary()].into_iter().chain(particulars.lines().map(str::to_owned)).collect()
     }
 
     /// The verdict in one sentence.

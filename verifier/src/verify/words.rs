@@ -20,8 +20,8 @@ const FOREIGN_NAMED: usize = 20;
 /// What makes problems one: their cause and the file that is to blame.
 type Cause<'p> = (ProblemCode, Option<&'p str>, Option<PackId>);
 
-/// Tells problems, each cause where its first problem stands.
-pub(super) fn problems(out: &mut String, problems: &[Problem]) {
+/// Tells problems, each cause where its first problem stands, up to so many of them.
+pub(super) fn problems(out: &mut String, problems: &[Problem], most: usize) {
     let mut groups: BTreeMap<Cause<'_>, usize> = BTreeMap::new();
     let mut told: Vec<Vec<&Problem>> = Vec::new();
     for problem in problems {
@@ -39,9 +39,14 @@ pub(super) fn problems(out: &mut String, problems: &[Problem]) {
             group.push(problem);
         }
     }
-    for group in told {
+    for (number, group) in told.iter().enumerate() {
+        if number >= most {
+            let left = told.iter().skip(most).map(Vec::len).sum();
+            let _ = writeln!(out, "and {}", count(left, "other problem"));
+            break;
+        }
         match group.as_slice() {
-            [first, ..] if group.len() > ONE_BY_ONE => together(out, first, &group),
+            [first, ..] if group.len() > ONE_BY_ONE => together(out, first, group),
             few => few.iter().for_each(|problem| alone(out, problem)),
         }
     }

@@ -25,9 +25,19 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit
         let condemned = condemned_packs(root)?;
         Ok(rebuild_indexes(context, root, &invocation.open()?, &condemned, lock)?)
     })?;
-    invocation.output.result(&report, || text(&report))?;
-    let whole = report.unreadable.is_empty() && report.left.is_empty();
-    Ok(if whole { Exit::Done } else { Exit::Problems })
+    if report.unreadable.is_empty() && report.left.is_empty() {
+        invocation.output.result(&report, || text(&report))?;
+        return Ok(Exit::Done);
+    }
+    invocation.output.problems(&report, || text(&report), || wrong(&report))?;
+    Ok(Exit::Problems)
+}
+
+fn wrong(report: &RebuildReport) -> Vec<String> {
+    let packs = report.unreadable.iter().map(|pack| format!("left out {}: {}", pack.file, pack.detail));
+    let left = report.left.iter().map(|file| format!("left as it is, since it cannot be read: {file}"));
+    let sentence = "not everything could be put into an index".to_owned();
+    [sentence].into_iter().chain(packs).chain(left).collect()
 }
 
 fn text(report: &RebuildReport) -> String {
