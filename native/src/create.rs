@@ -9,7 +9,9 @@
 
 mod attachments;
 mod cache;
+mod clock;
 mod database;
+mod dense;
 mod error;
 mod extras;
 mod faults;
@@ -24,12 +26,17 @@ mod report;
 mod request;
 mod scan;
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
+use msgvault_freeze::ownership::{DAEMON_LOCK, WRITE_LOCK};
 use msgvault_freeze::{self as freeze, Freezer};
 use msgvault_platform::context::Context;
+use msgvault_platform::foreign_owner;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::text::count;
 
 use crate::archive::schema::RecordedContents;
 use crate::archive::session::{Pinned, Session};
@@ -66,6 +73,7 @@ struct Capture<'a> {
 /// What the steps found and stored.
 struct Captured {
     times: Times,
+    created_at: String,
     stats: ArchiveStats,
     is_canonical: bool,
     database: CapturedDatabase,
@@ -92,6 +100,13 @@ pub fn run(
     read_config(&store)?;
     let lock = lock_repository(&context, request)?;
     let repository = Repository::open(store, Zstd)?;
+    clock::check(&context, request, &repository)?;
+    let (blobs, packs) = (repository.index().len(), repository.index().packs().len());
+    context.observer.explain(&format!(
+        "the index names {} in {}",
+        count(blobs, "blob"),
+        count(packs, "pack")
+    ));
     let known = KnownBlobs::of(&repository);
     let parent = parent::find(&repository, &known, &context, request)?;
     let capture =
@@ -104,10 +119,13 @@ pub fn run(
         None => manifest::build(&capture, &captured, &packed, None)?,
     };
 
+    if let Some(warning) = lock.as_ref().and_then(|lock| foreign_files(request, lock)) {
+        context.observer.warn(&warning);
+    }
     if let Some(Err(error)) = lock.map(Lock::release) {
         context.observer.warn(&error.to_string());
     }
-    Ok(report::of(request, manifest, &captured, recorder.warnings()))
+    Ok(report::of(request, manifest, &captured, &packed, recorder.warnings()))
 }
 
 /// Takes the exclusive lock and cleans up after whoever was interrupted; a dry run changes nothing.
@@ -116,8 +134,18 @@ fn lock_repository(context: &Context<'_>, request: &CreateRequest<'_>) -> Result
         return Ok(None);
     }
     let lock = lock::exclusive(context, &request.lock())?;
+    context
+        .observer
+        .explain("this run holds the repository's lock: nobody else adds to it or removes from it");
     clean_staging(request.repo)?;
     Ok(Some(lock))
+}
+
+/// Whose files the run wrote, where they are not those of the folder's owner. The archive's locks stay behind
+/// and bar its owner, so that they come first.
+fn foreign_files(request: &CreateRequest<'_>, lock: &Lock) -> Option<String> {
+    let home = [DAEMON_LOCK, WRITE_LOCK].map(|name| request.home.data_dir.join(name));
+    home.iter().map(PathBuf::as_path).chain([lock.path()]).find_map(foreign_owner)
 }
 
 /// Stores the archive, anew when the live log grew too long meanwhile: what held the repository up can be over.
@@ -162,6 +190,7 @@ fn try_store_archive(
 fn pin(capture: &Capture<'_>, session: Session, freezer: &mut dyn Freezer) -> Result<Pinned, CreateError> {
     let observer = capture.context.observer;
     observer.begin(phase::FREEZE, 0);
+    let since = (capture.context.now)();
     let pinned = freeze::during(freezer, || {
         if observer.cancelled() {
             return Err(CreateError::Cancelled);
@@ -169,6 +198,12 @@ fn pin(capture: &Capture<'_>, session: Session, freezer: &mut dyn Freezer) -> Re
         Ok(session.pin(observer, capture.request.pause)?)
     })?;
     pinned.check_same_file()?;
+    observer.explain(&format!(
+        "the database is pinned at {} pages of {} bytes after {:.3} s, and its writers go on",
+        pinned.page_count(),
+        pinned.page_size().get(),
+        report::seconds(since, (capture.context.now)())
+    ));
     Ok(pinned)
 }
 
@@ -179,17 +214,19 @@ fn hand_over_all(
     sink: &PackSink<'_, '_>,
     handed_over: &mut HandedOver,
 ) -> Result<Captured, CreateError> {
+    let created_at = manifest::created_at(capture, times.frozen)?;
     let stats = pinned.stats()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
     let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
-    let database = log_watch::during(&pinned, limit, || database::store(capture, &pinned, sink))?;
+    let database =
+        log_watch::during(&pinned, limit, || database::store(capture, &pinned, &created_at, sink))?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.let_go()?;
     let place = pinned.place();
     let attachments =
         attachments::store(capture, &place, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
-    Ok(Captured { times, stats, is_canonical: canonical, database, attachments, extras })
+    Ok(Captured { times, created_at, stats, is_canonical: canonical, database, attachments, extras })
 }
 
 fn stop_if_cancelled(capture: &Capture<'_>) -> Result<(), CreateError> {

@@ -44,6 +44,8 @@ pub struct Home {
     pub repo: Option<PathBuf>,
     /// The compression level that the configuration names, 0 to 19; 0 means the default.
     pub zstd_level: Option<i32>,
+    /// When keyframes store pages again, if the configuration says so.
+    pub dense: Option<Dense>,
     /// What a daemon listens on.
     pub server: Server,
     /// What a daemon does by itself.
@@ -52,6 +54,19 @@ pub struct Home {
     pub config_file: Option<PathBuf>,
     /// Where page-hash caches are kept.
     pub cache_dir: PathBuf,
+}
+
+/// When keyframes store pages again that lie in blobs of mostly dead pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dense {
+    /// With the first snapshot of a month, and whenever blobs hold more than twice the pages that are needed.
+    #[default]
+    Monthly,
+    /// Whenever blobs hold more than twice the pages that are needed.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// What a daemon listens on.
@@ -222,6 +237,7 @@ impl Home {
             database,
             repo,
             zstd_level: config.backup.zstd_level,
+            dense: config.backup.dense,
             server,
             backup: config.backup.settings(),
             config_file,
@@ -295,6 +311,7 @@ struct Backup {
     repo: Option<String>,
     #[serde(deserialize_with = "zstd_level")]
     zstd_level: Option<i32>,
+    dense: Option<Dense>,
     schedule: Option<String>,
     verify_schedule: Option<String>,
     on_success: Option<String>,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use msgvault::create::{self, CreateReport, CreateRequest};
-use msgvault::home::{Environment, Flags, Home};
+use msgvault::home::{Dense, Environment, Flags, Home};
 use msgvault::repo::lock::LockRequest;
 use msgvault::restore::{self, RestoreRequest};
 use msgvault_cli::{check_all, with_jobs};
@@ -139,8 +139,10 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             allow_plaintext_secrets: false,
             jobs: 2,
             zstd_level: 0,
+            dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",

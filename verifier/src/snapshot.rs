@@ -2,6 +2,7 @@
 
 mod attachments;
 mod chain;
+pub mod density;
 pub mod references;
 
 use crate::format::DecodeError;
@@ -177,7 +178,7 @@ pub fn load_extras(
     observer: &dyn Observer,
 ) -> Result<Vec<ExtraFile>, SnapshotError> {
     let Some(tree) = manifest.extras.tree else { return Ok(Vec::new()) };
-    let object = Object { repository, observer, what: "the extras tree", blob: tree };
+    let object = SnapshotObject { repository, observer, what: "the extras tree", blob: tree };
     let stored = object.find(MAX_TREE_LEN)?;
     object.allow(&stored, stored.raw_len().saturating_mul(TREE_FACTOR))?;
     let mut json = Vec::new();
@@ -186,7 +187,7 @@ pub fn load_extras(
 }
 
 /// An object that describes a snapshot, and is about to be read.
-struct Object<'a> {
+struct SnapshotObject<'a> {
     repository: &'a Repository,
     observer: &'a dyn Observer,
     /// What it is, for a sentence.
@@ -194,7 +195,7 @@ struct Object<'a> {
     blob: BlobId,
 }
 
-impl<'a> Object<'a> {
+impl<'a> SnapshotObject<'a> {
     /// Finds it, if it has at most `limit` bytes, which is more than one that fits the manifest can have: a small
     /// frame can promise gigabytes.
     fn find(&self, limit: u64) -> Result<StoredBlob<'a>, SnapshotError> {

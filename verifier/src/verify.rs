@@ -11,19 +11,23 @@
 mod check;
 mod fault;
 mod loss;
+mod lost;
 mod merge;
+mod not_checked;
 mod pages;
 mod plan;
 mod problem;
 mod report;
 mod transfer;
+mod words;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
 pub use merge::{Findings, merge};
+pub use not_checked::NotChecked;
 pub use pages::{PageRanges, WantedPages};
 pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
-pub use report::{NotChecked, Report, SnapshotReport, Totals, Verdict};
+pub use report::{Report, SnapshotReport, Totals, Verdict};
 
 use crate::format::id::SnapshotId;
 use crate::observer::{Observer, Phase};

@@ -14,7 +14,7 @@ use crate::archive::content::{ContentError, Contents};
 use crate::archive::content_table::{ContentTable, RecordedContent};
 use crate::archive::place::Place;
 use crate::phase;
-use crate::repo::pack_writer::{Fault, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket};
+use crate::repo::pack_writer::{Fault, PackKind, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket};
 
 /// The captured attachments.
 pub(super) struct CapturedAttachments {
@@ -93,6 +93,10 @@ pub(super) fn store(
 ) -> Result<CapturedAttachments, CreateError> {
     let home = capture.request.home;
     capture.context.observer.begin(phase::ATTACHMENTS, table.hinted_bytes());
+    capture.context.observer.explain(&format!(
+        "{} attachments are read and hashed, all of them, and those that the repository lacks are stored",
+        table.len()
+    ));
     let contents = Arc::new(Contents::open(&home.attachments, database)?);
     let table = Arc::new(table);
     let source = Source { contents: Arc::clone(&contents), table: Arc::clone(&table) };
@@ -137,7 +141,8 @@ fn hand_over(
     let content = contents.read(recorded).map_err(content_error)?;
     if content.len >= STREAM_FROM {
         let large = LargeContent { contents: Arc::clone(contents), recorded: recorded.clone() };
-        let ticket = sink.add_expected_stream(Box::new(large), content.len, recorded.id)?;
+        let ticket =
+            sink.add_expected_stream(PackKind::Attachments, Box::new(large), content.len, recorded.id)?;
         return Ok((ticket, content.len));
     }
     let mut bytes = Vec::with_capacity(to_usize(content.len));
@@ -146,7 +151,7 @@ fn hand_over(
     read.map_err(|error| content_error(contents.unreadable(recorded, error)))?;
     let size = to_u64(bytes.len());
     capture.context.observer.advance(size);
-    Ok((sink.add_expected(bytes, recorded.id)?, size))
+    Ok((sink.add_expected(PackKind::Attachments, bytes, recorded.id)?, size))
 }
 
 /// Inherits the parent's lists when nothing was removed and lists what is new; else lists everything.
@@ -166,13 +171,13 @@ fn write_lists(
         let list = List { table: Arc::clone(table), only_new, count: len };
         let len = list.encoded_len();
         let list = if len >= STREAM_FROM {
-            sink.add_stream(Box::new(list), len)?
+            sink.add_stream(PackKind::Metadata, Box::new(list), len)?
         } else {
             let mut bytes = Vec::new();
             list.reader()
                 .read_to_end(&mut bytes)
                 .map_err(|error| CreateError::Internal(error.to_string()))?;
-            sink.add(bytes)?
+            sink.add(PackKind::Metadata, bytes)?
         };
         lists.push(sink.id_of(list)?);
     }

@@ -13,7 +13,9 @@ use msgvault_verifier::length::{to_u64, to_usize};
 
 use super::{Capture, CreateError, ExtrasError, stop_if_cancelled};
 use crate::phase;
-use crate::repo::pack_writer::{Fault, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket, Unnamed};
+use crate::repo::pack_writer::{
+    Fault, PackKind, PackSink, STREAM_FROM, SourceFault, StreamedBlob, Ticket, Unnamed,
+};
 
 /// The captured files.
 pub(super) struct CapturedExtras {
@@ -94,7 +96,7 @@ pub(super) fn store(
     let tree = if files.is_empty() {
         None
     } else {
-        let tree = sink.add(extras::encode(&files))?;
+        let tree = sink.add(PackKind::Metadata, extras::encode(&files))?;
         Some(sink.id_of(tree)?)
     };
     let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
@@ -110,14 +112,14 @@ fn hand_over(
     let opened = file.dir.open_file(&file.source).map_err(unreadable(&full))?;
     let len = opened.metadata().map_err(unreadable(&full))?.len();
     if len >= STREAM_FROM {
-        return Ok((sink.add_stream(Box::new(file), len)?, len));
+        return Ok((sink.add_stream(PackKind::Metadata, Box::new(file), len)?, len));
     }
     let mut bytes = Vec::with_capacity(to_usize(len));
     // What is appended meanwhile belongs to the next snapshot.
     opened.take(len).read_to_end(&mut bytes).map_err(unreadable(&full))?;
     let size = to_u64(bytes.len());
     capture.context.observer.advance(size);
-    Ok((sink.add(bytes)?, size))
+    Ok((sink.add(PackKind::Metadata, bytes)?, size))
 }
 
 /// Finds everything that is to be captured, sorted by path, no two of which are one file anywhere.

@@ -12,6 +12,7 @@ use msgvault_verifier::{Observer, Phase};
 use serde::Serialize;
 
 use super::{Captured, CreateRequest};
+use crate::repo::pack_writer::Packed;
 
 /// What was captured.
 #[derive(Debug, Clone, Serialize)]
@@ -63,6 +64,12 @@ pub struct PageCounts {
     pub bytes: u64,
     /// Deltas between this snapshot's maps and their keyframe.
     pub map_chain_depth: u64,
+    /// Pages in all blobs that the snapshot needs.
+    pub held: u64,
+    /// Pages that did not change and were stored again, so that every blob of a keyframe is at least half in use.
+    pub stored_again: u64,
+    /// Stored bytes of these pages, which `bytes_added` contains.
+    pub bytes_stored_again: u64,
 }
 
 /// The captured attachments.
@@ -92,17 +99,22 @@ pub(super) fn of(
     request: &CreateRequest<'_>,
     manifest: Manifest,
     captured: &Captured,
+    packed: &Packed,
     warnings: Vec<String>,
 ) -> CreateReport {
-    let attachments = &captured.attachments;
+    let (attachments, database) = (&captured.attachments, &captured.database);
+    let again = database.again_blobs.iter().filter_map(|blob| packed.blobs.stored_len(blob));
     CreateReport {
         dry_run: request.dry_run,
         pages: PageCounts {
             page_size: manifest.db.page_size,
             total: manifest.db.page_count,
-            changed: captured.database.changed,
+            changed: database.changed,
             bytes: manifest.database_bytes(),
             map_chain_depth: manifest.db.map_chain_depth,
+            held: database.held,
+            stored_again: database.stored_again,
+            bytes_stored_again: again.sum(),
         },
         snapshot_id: Some(manifest.snapshot_id).filter(|_| !request.dry_run),
         parent_id: manifest.parent_id,
@@ -150,6 +162,10 @@ impl<'a> Recorder<'a> {
 impl Observer for Recorder<'_> {
     fn cancelled(&self) -> bool {
         self.inner.cancelled()
+    }
+
+    fn explain(&self, message: &str) {
+        self.inner.explain(message);
     }
 
     fn begin(&self, phase: Phase, total: u64) {

@@ -5,8 +5,16 @@
 use toml::de::DeTable;
 
 /// All keys of `[backup]`.
-const BACKUP: [&str; 7] =
-    ["repo", "zstd_level", "schedule", "verify_schedule", "on_success", "on_failure", "hook_timeout"];
+const BACKUP: [&str; 8] = [
+    "repo",
+    "zstd_level",
+    "dense",
+    "schedule",
+    "verify_schedule",
+    "on_success",
+    "on_failure",
+    "hook_timeout",
+];
 
 /// The first key of `[backup]` that means nothing: where it is, in bytes, and a sentence about it. A misspelt
 /// schedule would mean no backups, and nobody would be told.

@@ -4,13 +4,16 @@
 //! producer -> queue -> workers: hash, compress -> assembler: append in order -> sealer: footer, fsync, publish
 //! ```
 //!
-//! The order decides where every blob lies, so packs hold the same bytes whatever the number of workers is.
+//! Pages, attachments and metadata have packs of their own. The order decides where every blob lies, so packs hold
+//! the same bytes whatever the number of workers is.
 //! The producer waits when more than a fixed number of bytes is under way, and large contents pass through in
 //! pieces, so memory grows neither with the archive nor with its largest file.
 
 mod assembler;
 mod encoder;
+mod frame_copier;
 mod new_blobs;
+mod open_pack;
 mod queue;
 
 use std::io::{self, Read};
@@ -21,7 +24,8 @@ use std::thread;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 
-use super::publish::{PublishError, take_back};
+use super::publish::{PublishError, confirm, take_back};
+pub use frame_copier::{CopyError, FrameCopier};
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
 
@@ -29,6 +33,17 @@ use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
 pub const STREAM_FROM: u64 = 16 << 20;
 /// Bytes under way between the producer and the packs.
 pub const BUDGET: u64 = 96 << 20;
+
+/// What a pack holds, so that what is read, copied and removed together lies together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PackKind {
+    /// Pages of the database.
+    Pages,
+    /// Attachments.
+    Attachments,
+    /// Maps, lists and trees, and the small files that a tree lists.
+    Metadata,
+}
 
 /// How packs are written.
 #[derive(Clone, Copy)]
@@ -53,9 +68,15 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// Looks whether the packs can be found in the repository; else takes them back.
+    fn confirm(&self, root: &Path) -> Result<(), PublishError> {
+        let names: Vec<String> = self.packs.iter().map(|pack| pack.path()).collect();
+        confirm(root, names.iter().map(String::as_str)).inspect_err(|_| self.take_back(root))
+    }
+
     /// Removes the packs again, which no index names yet.
     pub fn take_back(&self, root: &Path) {
-        self.packs.iter().for_each(|pack| take_back(&root.join(pack.path())));
+        self.packs.iter().for_each(|pack| take_back(root, &pack.path()));
     }
 }
 
@@ -166,37 +187,44 @@ pub struct PackSink<'q, 'env> {
 
 impl<'env> PackSink<'_, 'env> {
     /// Hands over a blob; waits while too many bytes are under way.
-    pub fn add(&self, raw: Vec<u8>) -> Result<Unnamed, Stopped> {
-        self.queue.submit(Task::Bytes { raw, expected: None }).map(Unnamed)
+    pub fn add(&self, kind: PackKind, raw: Vec<u8>) -> Result<Unnamed, Stopped> {
+        self.queue.submit(kind, Task::Bytes { raw, expected: None }).map(Unnamed)
     }
 
     /// Hands over a blob that must have this ID.
-    pub fn add_expected(&self, raw: Vec<u8>, expected: BlobId) -> Result<Ticket, Stopped> {
-        self.queue.submit(Task::Bytes { raw, expected: Some(expected) })
+    pub fn add_expected(&self, kind: PackKind, raw: Vec<u8>, expected: BlobId) -> Result<Ticket, Stopped> {
+        self.queue.submit(kind, Task::Bytes { raw, expected: Some(expected) })
     }
 
     /// Hands over a content of `len` bytes that is read in pieces; with one job, waits until it was read.
-    pub fn add_stream(&self, content: Box<dyn StreamedBlob + 'env>, len: u64) -> Result<Unnamed, Stopped> {
-        self.stream(content, len, None).map(Unnamed)
+    pub fn add_stream(
+        &self,
+        kind: PackKind,
+        content: Box<dyn StreamedBlob + 'env>,
+        len: u64,
+    ) -> Result<Unnamed, Stopped> {
+        self.stream(kind, content, len, None).map(Unnamed)
     }
 
     /// Like `add_stream`, for a content that must have this ID.
     pub fn add_expected_stream(
         &self,
+        kind: PackKind,
         content: Box<dyn StreamedBlob + 'env>,
         len: u64,
         expected: BlobId,
     ) -> Result<Ticket, Stopped> {
-        self.stream(content, len, Some(expected))
+        self.stream(kind, content, len, Some(expected))
     }
 
     fn stream(
         &self,
+        kind: PackKind,
         content: Box<dyn StreamedBlob + 'env>,
         len: u64,
         expected: Option<BlobId>,
     ) -> Result<Ticket, Stopped> {
-        let ticket = self.queue.submit(Task::Stream { content, len, expected })?;
+        let ticket = self.queue.submit(kind, Task::Stream { content, len, expected })?;
         if self.reads_alone {
             self.queue.wait_for(ticket)?;
         }
@@ -264,7 +292,12 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
     let (blobs, failure) = queue.into_parts();
     let packed = Packed { packs: assembled.unwrap_or_default(), blobs };
     match (failure, produced) {
-        (None, Ok(result)) => Ok((result, packed)),
+        (None, Ok(result)) => {
+            if !options.dry_run {
+                packed.confirm(options.root).map_err(PackError::Publish)?;
+            }
+            Ok((result, packed))
+        }
         (failure, produced) => {
             packed.take_back(options.root);
             Err(match (failure, produced) {

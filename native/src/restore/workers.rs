@@ -35,8 +35,9 @@ impl Workers {
     /// Does something on this thread while one of these looks after it, again and again.
     pub(super) fn beside<T>(&self, look: impl Fn() + Send, work: impl FnOnce() -> T) -> T {
         let (doing, done) = mpsc::channel::<()>();
-        self.0.in_place_scope(|scope| {
-            scope.spawn(move |_| {
+        // The threads of the pool are there already, so that no system can refuse this one.
+        self.0.in_place_scope(|pool| {
+            pool.spawn(move |_| {
                 while done.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
                     look();
                 }

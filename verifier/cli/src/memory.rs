@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 use msgvault_verifier::Memory;
+use msgvault_verifier::text::parse_bytes;
 
 /// What is said where there is not enough.
 const ADVICE: &str = "allow more with --memory, or use a machine that has more";
@@ -18,7 +19,7 @@ const LEAST: u64 = 128 << 20;
 pub struct MemoryArgs {
     /// Memory that one object of the repository may take, such as `512M` or `4G` [default: a quarter of what this
     /// machine has]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory: Option<u64>,
 }
 
@@ -27,17 +28,6 @@ impl MemoryArgs {
     pub fn memory(&self) -> Memory {
         Memory::new(self.memory.unwrap_or_else(|| (of_this_machine() / 4).max(LEAST)), ADVICE)
     }
-}
-
-fn size(text: &str) -> Result<u64, &'static str> {
-    let (digits, shift) = match text.strip_suffix(|last: char| last.is_ascii_alphabetic()) {
-        Some(digits) => {
-            (digits, "KMGT".find(&text[digits.len()..].to_ascii_uppercase()).map(|n| 10 * (n + 1)))
-        }
-        None => (text, Some(0)),
-    };
-    let scaled = |shift| digits.parse::<u64>().ok()?.checked_mul(1u64 << shift);
-    shift.and_then(scaled).ok_or("give a number of bytes, or one with K, M, G or T, such as 512M")
 }
 
 /// What this process may have: the machine's memory, or less where a container or a limit says so.
@@ -85,17 +75,6 @@ fn groups(cgroup: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        let table = [("0", 0), ("1000", 1000), ("64k", 64 << 10), ("512M", 512 << 20), ("4G", 4 << 30)];
-        for (text, bytes) in table {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "G", "4X", "-1", "1.5G", "4GB", "99999999T", "1é"] {
-            assert!(size(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_least_of_what_the_system_tells_is_the_memory() {

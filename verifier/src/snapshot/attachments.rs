@@ -9,7 +9,7 @@ use crate::format::manifest::Manifest;
 use crate::observer::Observer;
 use crate::repository::{BlobIndex, BlobSet, Repository};
 
-use super::{Object, SnapshotError};
+use super::{SnapshotError, SnapshotObject};
 
 /// What a list is, for a sentence.
 const LIST: &str = "the attachment list";
@@ -121,7 +121,7 @@ impl AttachmentReader {
         let Self { lists, attachments, met, bytes } = &mut known;
         for list in added {
             let left = manifest.attachments.blobs.saturating_sub(to_u64(attachments.len()));
-            let object = Object { repository, observer, what: LIST, blob: *list };
+            let object = SnapshotObject { repository, observer, what: LIST, blob: *list };
             visit_list(&object, left, &mut |attachment| {
                 let (position, is_new) = met.meet(repository.index(), &attachment.id);
                 if is_new {
@@ -161,7 +161,7 @@ pub fn visit_attachments(
     let (mut count, mut bytes) = (0u64, 0u64);
     for list in manifest.lists() {
         let left = manifest.attachments.blobs.saturating_sub(count);
-        let object = Object { repository, observer, what: LIST, blob: *list };
+        let object = SnapshotObject { repository, observer, what: LIST, blob: *list };
         visit_list(&object, left, &mut |attachment| {
             count = count.saturating_add(1);
             bytes = bytes.saturating_add(attachment.size);
@@ -174,7 +174,7 @@ pub fn visit_attachments(
 /// Reads a list of at most `left` attachments. Fails when `visit` says of one that it was met before: of that and
 /// what follows it is not told.
 fn visit_list(
-    object: &Object<'_>,
+    object: &SnapshotObject<'_>,
     left: u64,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {

@@ -10,7 +10,7 @@ use crate::format::page_map::{self, MapDecoder, MapKind, PageMap};
 use crate::observer::Observer;
 use crate::repository::{Repository, StoredBlob};
 
-use super::{Maps, Object, SnapshotError, check_maps, load_manifest};
+use super::{Maps, SnapshotError, SnapshotObject, check_maps, load_manifest};
 
 /// What the maps are, for a sentence.
 const MAP: &str = "the page map";
@@ -180,7 +180,7 @@ pub fn load_page_map(
     observer: &dyn Observer,
 ) -> Result<(MapKind, PageMap), SnapshotError> {
     let blob = manifest.db.page_map.ok_or(SnapshotError::Logical)?;
-    let object = Object { repository, observer, what: MAP, blob };
+    let object = SnapshotObject { repository, observer, what: MAP, blob };
     let stored = find_map(&object, manifest.db.page_count)?;
     object.allow(&stored, stored.raw_len())?;
     read_map(&object, &stored)
@@ -195,8 +195,8 @@ fn extend(
     let (Some(map_blob), Some(hash_blob)) = (link.db.page_map, link.db.page_hash_map) else {
         return Err(SnapshotError::Logical);
     };
-    let of_map = Object { repository, observer, what: MAP, blob: map_blob };
-    let of_hashes = Object { repository, observer, what: HASHES, blob: hash_blob };
+    let of_map = SnapshotObject { repository, observer, what: MAP, blob: map_blob };
+    let of_hashes = SnapshotObject { repository, observer, what: HASHES, blob: hash_blob };
     let pages = link.db.page_count;
     let stored_map = find_map(&of_map, pages)?;
     let stored_hashes = of_hashes.find(page_hash::max_len(pages))?;
@@ -228,11 +228,14 @@ fn extend(
 }
 
 /// Finds the map of a database of so many pages.
-fn find_map<'a>(object: &Object<'a>, pages: u64) -> Result<StoredBlob<'a>, SnapshotError> {
+fn find_map<'a>(object: &SnapshotObject<'a>, pages: u64) -> Result<StoredBlob<'a>, SnapshotError> {
     object.find(page_map::max_len(pages, spare_blobs(object).saturating_add(pages)))
 }
 
-fn read_map(object: &Object<'_>, stored: &StoredBlob<'_>) -> Result<(MapKind, PageMap), SnapshotError> {
+fn read_map(
+    object: &SnapshotObject<'_>,
+    stored: &StoredBlob<'_>,
+) -> Result<(MapKind, PageMap), SnapshotError> {
     let mut decoder = MapDecoder::new(stored.raw_len(), spare_blobs(object));
     object.stream(stored, &mut |piece| decoder.push(piece))?;
     decoder.finish().map_err(|error| object.invalid(error))
@@ -240,6 +243,6 @@ fn read_map(object: &Object<'_>, stored: &StoredBlob<'_>) -> Result<(MapKind, Pa
 
 /// How many blobs a map may name that no run points at: those that there are. Blobs that it needs count by its
 /// runs, so that a map still names them when their index is lost.
-fn spare_blobs(object: &Object<'_>) -> u64 {
+fn spare_blobs(object: &SnapshotObject<'_>) -> u64 {
     to_u64(object.repository.index().len())
 }

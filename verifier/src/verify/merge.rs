@@ -11,7 +11,7 @@ use crate::format::page_size::PageSize;
 use crate::format::stats::ArchiveStats;
 use crate::memory::TooLargeHere;
 use crate::observer::Observer;
-use crate::repository::{BlobError, BlobFault, BlobIndex, Repository};
+use crate::repository::{BlobIndex, Repository};
 use crate::snapshot::references::{ReferenceReader, Role};
 use crate::snapshot::{Maps, SnapshotError};
 
@@ -19,10 +19,12 @@ use super::Depth;
 use super::check::PackResult;
 use super::fault::Fault;
 use super::loss::Loss;
+use super::lost::LostIndexes;
+use super::not_checked::NotChecked;
 use super::pages::KnownPages;
 use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
-use super::report::{NotChecked, Report, Totals};
+use super::report::{Report, Totals};
 
 /// Joins what the checks of a plan's tasks found to a report.
 pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: &dyn Observer) -> Report {
@@ -34,6 +36,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     let unseen: Vec<NotChecked> =
         not_checked.iter().filter(|left| left.snapshot.is_none()).cloned().collect();
     let mut references = ReferenceReader::default();
+    let lost = LostIndexes::of(repository);
     for id in &plan.snapshots {
         if observer.cancelled() {
             complete = false;
@@ -50,11 +53,8 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
             }
         };
         let unhashed = plan.unhashed.as_ref();
-        let judge = RefCell::new(Judge {
-            depth: plan.depth,
-            unhashed,
-            ..Judge::new(id, repository.index(), &findings, &unseen)
-        });
+        let judge =
+            RefCell::new(Judge { depth: plan.depth, unhashed, ..Judge::new(id, &lost, &findings, &unseen) });
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
         references.each(repository, &manifest, observer, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
@@ -74,7 +74,8 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     not_checked.sort();
     not_checked.dedup();
     let asked = (plan.depth, plan.all, plan.snapshots);
-    Report::new(repository.config(), asked, problems, not_checked, totals, complete)
+    let foreign = repository.foreign_files();
+    Report::new(repository.config(), asked, problems, not_checked, foreign, totals, complete)
 }
 
 /// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the
@@ -180,6 +181,7 @@ struct Judge<'f> {
     id: &'f SnapshotId,
     index: &'f BlobIndex,
     depth: Depth,
+    lost: &'f LostIndexes<'f>,
     findings: &'f Findings,
     /// Page blobs of which no page was hashed, and why.
     unhashed: Option<&'f (HashSet<u32>, TooLargeHere)>,
@@ -201,13 +203,14 @@ struct Judge<'f> {
 impl<'f> Judge<'f> {
     fn new(
         id: &'f SnapshotId,
-        index: &'f BlobIndex,
+        lost: &'f LostIndexes<'f>,
         findings: &'f Findings,
         unseen: &'f [NotChecked],
     ) -> Self {
         Self {
             id,
-            index,
+            index: lost.repository().index(),
+            lost,
             depth: Depth::Full,
             findings,
             unhashed: None,
@@ -256,8 +259,7 @@ impl<'f> Judge<'f> {
             return;
         }
         if self.unseen.is_empty() {
-            let error = BlobError { blob: *blob, pack: None, fault: BlobFault::NotIndexed };
-            self.report(Problem::of_blob(self.id, &role.describe(), &error));
+            self.report(self.lost.problem(self.id, &role.describe(), *blob));
         } else if !self.lacks_index {
             self.lacks_index = true;
             let here = |left: &NotChecked| NotChecked { snapshot: Some(self.id.clone()), ..left.clone() };

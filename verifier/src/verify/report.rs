@@ -6,15 +6,16 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::format::config::RepoConfig;
-use crate::format::id::{BlobId, SnapshotId};
-use crate::repository::{BlobError, LoadError};
-use crate::snapshot::SnapshotError;
-use crate::store::StoreError;
-use crate::text::{count, escape, human_bytes};
+use crate::format::id::SnapshotId;
+use crate::repository::ForeignFile;
+use crate::text::{count, human_bytes};
 
-use super::fault::Fault;
+use super::not_checked::NotChecked;
 use super::problem::Problem;
-use super::{Depth, ProblemCode};
+use super::{Depth, ProblemCode, words};
+
+/// So many causes are told to who reads a mail; the whole report has all.
+const MOST_CAUSES: usize = 20;
 
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -51,54 +52,10 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What could not be looked at; nothing is known about it.
     pub not_checked: Vec<NotChecked>,
+    /// Files among the repository's that are not its own; at most the first thousand. They are no problem.
+    pub foreign: Vec<ForeignFile>,
     /// What was read.
     pub totals: Totals,
-}
-
-/// A file, or a blob in it, that nobody could look at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NotChecked {
-    /// The snapshot that needs it; none when the whole repository does.
-    pub snapshot: Option<SnapshotId>,
-    /// The manifest, the index file, or the pack that holds the blob.
-    pub file: String,
-    /// The blob; none when it is about the whole file.
-    pub blob: Option<BlobId>,
-    /// Why, in a sentence.
-    pub detail: String,
-}
-
-impl NotChecked {
-    /// A file that the store could not show; none when the error is about the file itself.
-    pub(super) fn of_store(snapshot: Option<&SnapshotId>, error: &StoreError) -> Option<Self> {
-        let StoreError::Unavailable { path, .. } = error else { return None };
-        let (snapshot, detail) = (snapshot.cloned(), error.to_string());
-        Some(Self { snapshot, file: path.clone(), blob: None, detail })
-    }
-
-    /// A manifest that `snapshot` needs and that could not be looked at; none when the manifest is to blame.
-    pub(super) fn of_manifest(snapshot: &SnapshotId, error: &LoadError) -> Option<Self> {
-        match error {
-            LoadError::Store(error) => Self::of_store(Some(snapshot), error),
-            LoadError::Manifest(_) => None,
-        }
-    }
-
-    /// What kept a snapshot from being made whole; none when that is a problem of the repository.
-    pub(super) fn of_error(snapshot: &SnapshotId, error: &SnapshotError) -> Option<Self> {
-        match error {
-            SnapshotError::Blob { error, .. } => Self::of_blob(snapshot, error),
-            SnapshotError::Load { error, .. } => Self::of_manifest(snapshot, error),
-            _ => None,
-        }
-    }
-
-    /// A blob that `snapshot` needs and that could not be looked at; none when blob or pack are to blame.
-    pub(super) fn of_blob(snapshot: &SnapshotId, error: &BlobError) -> Option<Self> {
-        let Fault::NotChecked(detail) = Fault::of(&error.fault) else { return None };
-        let (snapshot, file) = (Some(snapshot.clone()), error.pack?.path());
-        Some(Self { snapshot, file, blob: Some(error.blob), detail })
-    }
 }
 
 /// The verdict on one snapshot.
@@ -130,6 +87,7 @@ impl Report {
         (depth, all, snapshots): (Depth, bool, Vec<SnapshotId>),
         problems: Vec<Problem>,
         not_checked: Vec<NotChecked>,
+        foreign: Vec<ForeignFile>,
         totals: Totals,
         complete: bool,
     ) -> Self {
@@ -144,6 +102,7 @@ impl Report {
             snapshots: snapshots.into_iter().map(unjudged).collect(),
             problems,
             not_checked,
+            foreign,
             totals,
         };
         report.judge();
@@ -188,7 +147,7 @@ impl Report {
         self.verdict = verdict(self.problems.iter(), all_checked);
     }
 
-    /// The report in words. Text from the repository is escaped.
+    /// The report in words: problems of one cause in one file together. Text from the repository is escaped.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for snapshot in &self.snapshots {
@@ -203,22 +162,20 @@ impl Report {
             };
             let _ = writeln!(out, "{}  {state}", snapshot.id);
         }
-        for problem in &self.problems {
-            describe(&mut out, problem);
-        }
-        for left in &self.not_checked {
-            let NotChecked { snapshot, file, blob, detail } = left;
-            let _ = write!(out, "{}", escape(detail));
-            if let Some(snapshot) = snapshot {
-                let _ = write!(out, "\n    snapshot {snapshot}");
-            }
-            if let Some(blob) = blob {
-                let _ = write!(out, "\n    blob {blob}");
-            }
-            let _ = writeln!(out, "\n    file {}", escape(file));
-        }
+        words::problems(&mut out, &self.problems, usize::MAX);
+        words::not_checked(&mut out, &self.not_checked);
+        words::foreign(&mut out, &self.foreign);
         let _ = write!(out, "{}", self.summary());
         out
+    }
+
+    /// What is wrong, for who asked to hear of nothing else: the summary, and then line by line the causes, at
+    /// most [`MOST_CAUSES`] of them, each with the files to look at.
+    pub fn wrong(&self) -> Vec<String> {
+        let mut particulars = String::new();
+        words::problems(&mut particulars, &self.problems, MOST_CAUSES);
+        words::not_checked(&mut particulars, &self.not_checked);
+        [self.summary()].into_iter().chain(particulars.lines().map(str::to_owned)).collect()
     }
 
     /// The verdict in one sentence.
@@ -275,22 +232,6 @@ impl Report {
                 matches!(problem.code, ProblemCode::ManifestTooNew | ProblemCode::ArtifactUnknown)
             })
     }
-}
-
-fn describe(out: &mut String, problem: &Problem) {
-    let _ = write!(out, "{}: {}", problem.code.as_str(), escape(&problem.detail));
-    if let Some(snapshot) = &problem.snapshot {
-        let _ = write!(out, "\n    snapshot {snapshot}");
-    }
-    if let Some(blob) = &problem.blob {
-        let _ = write!(out, "\n    blob {blob}");
-    }
-    if let Some(file) = &problem.file {
-        let _ = write!(out, "\n    file {}", escape(file));
-    } else if let Some(pack) = &problem.pack {
-        let _ = write!(out, "\n    pack {}", pack.path());
-    }
-    out.push('\n');
 }
 
 fn verdict<'a>(mut problems: impl Iterator<Item = &'a Problem>, complete: bool) -> Verdict {

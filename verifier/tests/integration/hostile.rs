@@ -3,7 +3,7 @@
 
 use msgvault_testing::{Forge, Part, Unfolding, codes, page, run, size, verify};
 use msgvault_verifier::format::attachment_list::Attachment;
-use msgvault_verifier::format::id::{BlobId, PackId, PageHash};
+use msgvault_verifier::format::id::{BlobId, IndexId, PackId, PageHash};
 use msgvault_verifier::format::pack::{self, Encoding, PackEntry};
 use msgvault_verifier::format::page_hash::{PageHashDelta, PageHashes};
 use msgvault_verifier::format::page_map::{MapKind, PageMap};
@@ -122,7 +122,6 @@ fn a_repeated_blob_is_read_where_the_index_says() {
 
 #[test]
 fn lengths_that_overflow_64_bits_do_not_panic() {
-    use msgvault_verifier::format::id::IndexId;
     use msgvault_verifier::format::index::{self, IndexEntry};
     let mut forge = Forge::new();
     let db = forge.database(&[page(1)]);
@@ -162,6 +161,28 @@ fn a_lost_index_does_not_fill_the_report_with_blobs() {
     let more = report.problems.iter().filter(|problem| problem.blob.is_none());
     let more: Vec<&str> = more.map(|problem| problem.detail.as_str()).collect();
     assert_eq!(more, ["and 2000 more of this kind, which are not listed"]);
+}
+
+#[test]
+fn a_lost_index_is_named_and_told_once_in_text() {
+    let mut forge = Forge::new();
+    let db = forge.database(&[page(1)]);
+    let attachments: Vec<Attachment> = (0..5u32).map(|raw| attachment(&raw.to_le_bytes())).collect();
+    let list = forge.list(&attachments);
+    let mut manifest = forge.manifest(None, db);
+    manifest.attachments.lists = Some(vec![list]);
+    manifest.attachments.blobs = 5;
+    manifest.attachments.blob_bytes = 20;
+    let gone = IndexId::from_parts(77, 0);
+    manifest.new_index = Some(gone);
+    forge.publish(manifest);
+    let report = verify(&forge.store);
+    assert_eq!(codes(&report), ["blob-not-indexed"]);
+    assert!(report.problems.len() > 3);
+    assert!(report.problems.iter().all(|problem| problem.file.as_deref() == Some(&*gone.path())));
+    let text = report.to_text();
+    assert_eq!(text.matches("blob-not-indexed").count(), 1, "{text}");
+    assert_eq!(text.matches(&gone.path()).count(), 1, "{text}");
 }
 
 /// A snapshot that changes nothing, on its parent's maps.

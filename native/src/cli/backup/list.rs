@@ -1,6 +1,6 @@
 //! `msgvault backup list`.
 
-use msgvault_cli::{Exit, MemoryArgs, print_overview};
+use msgvault_cli::{Exit, print_overview};
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::SelectError;
 
@@ -8,7 +8,7 @@ use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 
 pub(super) fn run(invocation: &Invocation<'_>) -> Result<Exit, Failure> {
-    let repository = invocation.open(MemoryArgs::default())?;
+    let repository = invocation.open()?;
     let overview = overview(&repository).map_err(SelectError::from)?;
     Ok(print_overview(&invocation.output, &overview)?)
 }

@@ -61,7 +61,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
 
 /// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
 fn choose(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<(PathBuf, SnapshotId), Failure> {
-    let repository = invocation.open(args.memory)?;
+    let repository = invocation.open_within(args.memory)?;
     Ok((invocation.repo()?.clone(), repository.select(args.snapshot.as_deref().unwrap_or("latest"))?))
 }
 

@@ -35,7 +35,7 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
     // A folder that is not a repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
     let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
-    let repository = invocation.open(args.verify.memory)?;
+    let repository = invocation.open_within(args.verify.memory)?;
     let scope = resolve_scope(&repository, &args.verify)?;
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
     if args.restore_check {
@@ -54,6 +54,8 @@ fn rehearse(
     let intact = report.snapshots.iter().filter(|snapshot| snapshot.verdict == Verdict::Intact);
     let ids: Vec<_> = intact.map(|snapshot| snapshot.id.clone()).collect();
     for id in ids {
+        let place = std::env::temp_dir();
+        context.observer.explain(&format!("the database of {id} is rebuilt in {}", place.display()));
         let scratch = tempfile::tempdir().map_err(|error| {
             Failure::failed(format!("no scratch space can be had for --restore-check: {error}"))
         })?;

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use super::super::*;
 use crate::archive::samples;
-use crate::home::{Environment, Flags, Home};
+use crate::home::{Dense, Environment, Flags, Home};
 use crate::repo::publish::tests::Fixture;
 
 /// An archive home, a repository, and a clock that stands still between snapshots.
@@ -153,8 +153,10 @@ impl Archive {
             allow_plaintext_secrets: false,
             jobs: 2,
             zstd_level: 0,
+            dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",

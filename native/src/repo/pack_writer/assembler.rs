@@ -1,19 +1,17 @@
-//! Appends what the workers made, in order, and seals packs.
+//! Appends what the workers made, in order, to a pack of its kind, and seals packs.
 
+use std::collections::BTreeMap;
+use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
-use msgvault_verifier::format::pack::{HEADER, PackEntry, SEAL_LEN, encode_footer};
-use msgvault_verifier::length::to_u64;
+use msgvault_verifier::format::pack::{PackEntry, SEAL_LEN};
 
-use super::PackOptions;
-use super::queue::{FailAtPanic, Outcome, PackFailure, Piece, Queue, Stored};
-use crate::repo::publish::{FileKind, PublishError, Staged};
-
-/// Bytes that are written at once.
-const BUFFER: usize = 1 << 20;
+use super::open_pack::OpenPack;
+use super::queue::{FailAtPanic, Outcome, PackFailure, Piece, Queue};
+use super::{PackKind, PackOptions};
 
 /// Appends every outcome in order and returns the packs that were published, also after a failure.
 pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: PackOptions<'a>) -> Vec<PackId> {
@@ -31,7 +29,7 @@ pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: Pac
                 return Vec::new();
             }
         };
-        if let Err(failure) = (Assembler { queue, context, options, open: None, full }).run() {
+        if let Err(failure) = (Assembler { queue, context, options, streams: BTreeMap::new(), full }).run() {
             queue.fail(failure);
         }
         // A sealer that panicked has published at most packs that no index names.
@@ -59,8 +57,16 @@ struct Assembler<'a, 'env> {
     queue: &'a Queue<'env>,
     context: Context<'a>,
     options: PackOptions<'a>,
-    open: Option<OpenPack<'a>>,
+    streams: BTreeMap<PackKind, KindStream<'a>>,
     full: SyncSender<OpenPack<'a>>,
+}
+
+/// The packs of a kind.
+#[derive(Default)]
+struct KindStream<'a> {
+    open: Option<OpenPack<'a>>,
+    /// Whether one was full.
+    has_sealed: bool,
 }
 
 /// A blob, and where it is if it was stored now.
@@ -69,33 +75,48 @@ type Appended = (BlobId, Option<(PackId, PackEntry)>);
 impl<'a> Assembler<'a, '_> {
     fn run(mut self) -> Result<(), PackFailure> {
         for number in 0.. {
-            let Some(outcome) = self.queue.next_outcome(number) else { break };
+            let Some((kind, outcome)) = self.queue.next_outcome(number) else { break };
             let (id, stored) = match outcome {
                 Outcome::Known(id) => (id, None),
                 Outcome::Stored { blob, .. } if self.queue.has_stored(&blob.id) => (blob.id, None),
                 Outcome::Stored { blob, bytes } => {
-                    let pack = self.pack()?;
+                    let pack = self.pack(kind)?;
                     pack.append(&bytes).map_err(PackFailure::Publish)?;
                     (blob.id, Some((pack.id, pack.end_blob(blob))))
                 }
-                Outcome::Streamed(pieces) => match self.append_stream(&pieces)? {
+                Outcome::Streamed(pieces) => match self.append_stream(kind, &pieces)? {
                     Some(appended) => appended,
                     None => break,
                 },
             };
             self.queue.appended(id, stored);
-            if let Some(pack) = self.open.take_if(|pack| pack.len >= SEAL_LEN) {
+            let stream = self.streams.entry(kind).or_default();
+            if let Some(pack) = stream.open.take_if(|pack| pack.len() >= SEAL_LEN) {
+                stream.has_sealed = true;
                 self.send(pack)?;
             }
         }
-        if self.queue.has_failed() {
-            return Ok(());
+        if self.queue.has_failed() { Ok(()) } else { self.seal_rest() }
+    }
+
+    /// Seals the packs that are not full. Kinds of which there is little share one, since a small snapshot every
+    /// day would otherwise leave a repository of tiny files.
+    fn seal_rest(&mut self) -> Result<(), PackFailure> {
+        let queue = self.queue;
+        let mut shared: Option<OpenPack<'a>> = None;
+        for KindStream { open, has_sealed } in mem::take(&mut self.streams).into_values() {
+            // A pack whose only stream turned out to be stored already is empty.
+            let Some(pack) = open.filter(|pack| !pack.is_empty()) else { continue };
+            if has_sealed || !pack.is_small() {
+                self.send(pack)?;
+            } else if let Some(shared) = &mut shared {
+                let moved = shared.absorb(&pack).map_err(PackFailure::Publish)?;
+                queue.moved(shared.id, &moved);
+            } else {
+                shared = Some(pack);
+            }
         }
-        // A pack whose only stream turned out to be stored already is empty.
-        match self.open.take().filter(|pack| !pack.entries.is_empty()) {
-            Some(pack) => self.send(pack),
-            None => Ok(()),
-        }
+        shared.map_or(Ok(()), |pack| self.send(pack))
     }
 
     fn send(&self, pack: OpenPack<'a>) -> Result<(), PackFailure> {
@@ -103,11 +124,15 @@ impl<'a> Assembler<'a, '_> {
     }
 
     /// Appends a blob that comes in pieces; `None` when its worker failed.
-    fn append_stream(&mut self, pieces: &Receiver<Piece>) -> Result<Option<Appended>, PackFailure> {
+    fn append_stream(
+        &mut self,
+        kind: PackKind,
+        pieces: &Receiver<Piece>,
+    ) -> Result<Option<Appended>, PackFailure> {
         let queue = self.queue;
-        let start = self.pack()?.len;
+        let start = self.pack(kind)?.len();
         for piece in pieces {
-            let pack = self.pack()?;
+            let pack = self.pack(kind)?;
             match piece {
                 Piece::Bytes(bytes) => pack.append(&bytes).map_err(PackFailure::Publish)?,
                 Piece::Restart => pack.rewind(start).map_err(PackFailure::Publish)?,
@@ -121,97 +146,12 @@ impl<'a> Assembler<'a, '_> {
         Ok(None)
     }
 
-    fn pack(&mut self) -> Result<&mut OpenPack<'a>, PackFailure> {
-        let open = match self.open.take() {
+    fn pack(&mut self, kind: PackKind) -> Result<&mut OpenPack<'a>, PackFailure> {
+        let slot = &mut self.streams.entry(kind).or_default().open;
+        let open = match slot.take() {
             Some(open) => open,
-            None => OpenPack::create(self.context, self.options).map_err(PackFailure::Publish)?,
+            None => OpenPack::begin(self.context, self.options).map_err(PackFailure::Publish)?,
         };
-        Ok(self.open.insert(open))
-    }
-}
-
-/// A pack that is being filled.
-struct OpenPack<'a> {
-    id: PackId,
-    /// `None` when nothing is to be written.
-    file: Option<Staged<'a>>,
-    buffer: Vec<u8>,
-    entries: Vec<PackEntry>,
-    /// Bytes of the pack, buffered ones included.
-    len: u64,
-    /// Bytes of the pack behind its last whole blob.
-    blob_start: u64,
-}
-
-impl<'a> OpenPack<'a> {
-    fn create(context: Context<'a>, options: PackOptions<'_>) -> Result<Self, PublishError> {
-        let (unix_ms, random) = context.ulid_parts();
-        let file =
-            if options.dry_run { None } else { Some(Staged::create(context, options.root, FileKind::Pack)?) };
-        let mut pack = Self {
-            id: PackId::from_parts(unix_ms, random),
-            file,
-            buffer: Vec::with_capacity(BUFFER),
-            entries: Vec::new(),
-            len: 0,
-            blob_start: 0,
-        };
-        pack.append(&HEADER)?;
-        pack.blob_start = pack.len;
-        Ok(pack)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), PublishError> {
-        if self.buffer.len().saturating_add(bytes.len()) > BUFFER {
-            self.write_buffer()?;
-        }
-        if bytes.len() >= BUFFER {
-            if let Some(file) = &mut self.file {
-                file.write(bytes)?;
-            }
-        } else {
-            self.buffer.extend_from_slice(bytes);
-        }
-        self.len = self.len.saturating_add(to_u64(bytes.len()));
-        Ok(())
-    }
-
-    /// What was appended since the last blob is a blob.
-    fn end_blob(&mut self, blob: Stored) -> PackEntry {
-        let Stored { id, raw_len, encoding, crc32c } = blob;
-        let (offset, stored_len) = (self.blob_start, self.len.saturating_sub(self.blob_start));
-        let entry = PackEntry { id, offset, stored_len, raw_len, encoding, crc32c };
-        self.entries.push(entry);
-        self.blob_start = self.len;
-        entry
-    }
-
-    /// Takes back what was appended behind the first `len` bytes.
-    fn rewind(&mut self, len: u64) -> Result<(), PublishError> {
-        self.write_buffer()?;
-        if let Some(file) = &mut self.file {
-            file.truncate(len)?;
-        }
-        self.len = len;
-        Ok(())
-    }
-
-    fn seal(mut self) -> Result<(), PublishError> {
-        self.write_buffer()?;
-        match self.file.take() {
-            Some(mut file) => {
-                file.write(&encode_footer(&self.entries))?;
-                file.publish(&self.id.path())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn write_buffer(&mut self) -> Result<(), PublishError> {
-        if let Some(file) = self.file.as_mut().filter(|_| !self.buffer.is_empty()) {
-            file.write(&self.buffer)?;
-        }
-        self.buffer.clear();
-        Ok(())
+        Ok(slot.insert(open))
     }
 }

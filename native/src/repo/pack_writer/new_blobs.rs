@@ -26,20 +26,32 @@ struct BlobPlace {
 }
 
 impl NewBlobs {
-    /// Adds a blob of the pack that is being filled.
+    /// Adds a blob of a pack that is being filled.
     pub(super) fn add(&mut self, pack: PackId, entry: &PackEntry) {
-        if self.packs.last() != Some(&pack) {
+        self.move_to(pack, entry);
+        self.stored_bytes = self.stored_bytes.saturating_add(entry.stored_len);
+    }
+
+    /// From now on a blob is in this pack.
+    pub(super) fn move_to(&mut self, pack: PackId, entry: &PackEntry) {
+        // The packs that are being filled are among the last.
+        let known = self.packs.iter().rposition(|known| *known == pack);
+        let number = known.unwrap_or_else(|| {
             self.packs.push(pack);
-        }
+            self.packs.len() - 1
+        });
         let PackEntry { id, offset, stored_len, encoding, .. } = *entry;
-        let pack = to_u32(self.packs.len() - 1);
-        self.places.insert(id, BlobPlace { pack, encoding, offset, stored_len });
-        self.stored_bytes = self.stored_bytes.saturating_add(stored_len);
+        self.places.insert(id, BlobPlace { pack: to_u32(number), encoding, offset, stored_len });
     }
 
     /// Whether a blob is one of them.
     pub(super) fn contains(&self, id: &BlobId) -> bool {
         self.places.contains_key(id)
+    }
+
+    /// Bytes that a blob occupies; `None` when it is none of them.
+    pub fn stored_len(&self, id: &BlobId) -> Option<u64> {
+        self.places.get(id).map(|place| place.stored_len)
     }
 
     /// How many there are.

@@ -12,7 +12,7 @@ use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::format::pack::{Encoding, PackEntry};
 use msgvault_verifier::length::to_u64;
 
-use super::{Fault, NewBlobs, PackError, SourceFault, Stopped, StreamedBlob, Ticket};
+use super::{Fault, NewBlobs, PackError, PackKind, SourceFault, Stopped, StreamedBlob, Ticket};
 use crate::repo::publish::PublishError;
 
 /// What a task occupies beside its bytes.
@@ -119,6 +119,8 @@ struct QueueState<'env> {
 }
 
 struct UnderWay {
+    /// Which packs it belongs to.
+    kind: PackKind,
     /// The bytes that it occupies.
     bytes: u64,
     /// Whether the producer knows its ID.
@@ -138,7 +140,7 @@ impl<'env> Queue<'env> {
     }
 
     /// Hands over a task; waits for room. One task always fits.
-    pub(super) fn submit(&self, task: Task<'env>) -> Result<Ticket, Stopped> {
+    pub(super) fn submit(&self, kind: PackKind, task: Task<'env>) -> Result<Ticket, Stopped> {
         let (bytes, is_named) = match &task {
             Task::Bytes { raw, expected } => (to_u64(raw.len()), expected.is_some()),
             Task::Stream { expected, .. } => (0, expected.is_some()),
@@ -156,7 +158,7 @@ impl<'env> Queue<'env> {
         let ticket = Ticket(state.submitted);
         state.submitted += 1;
         state.in_flight += size;
-        state.under_way.push_back(UnderWay { bytes: size, is_named });
+        state.under_way.push_back(UnderWay { kind, bytes: size, is_named });
         state.waiting.push_back(Job { ticket, task });
         self.has_task.notify_one();
         Ok(ticket)
@@ -201,13 +203,25 @@ impl<'env> Queue<'env> {
     }
 
     /// The outcome of the next task in order; `None` at the end.
-    pub(super) fn next_outcome(&self, number: u64) -> Option<Outcome> {
+    pub(super) fn next_outcome(&self, number: u64) -> Option<(PackKind, Outcome)> {
         self.stop_if_cancelled();
         let mut state = self.wait_while(&self.has_outcome, |state| {
             let all_done = state.closed && number >= state.submitted;
             state.failure.is_none() && !all_done && !state.outcomes.contains_key(&number)
         });
-        if state.failure.is_some() { None } else { state.outcomes.remove(&number) }
+        if state.failure.is_some() {
+            return None;
+        }
+        let kind = state.under_way.front()?.kind;
+        state.outcomes.remove(&number).map(|outcome| (kind, outcome))
+    }
+
+    /// Blobs that this run has stored are in another pack now.
+    pub(super) fn moved(&self, pack: PackId, entries: &[PackEntry]) {
+        let mut state = self.lock();
+        for entry in entries {
+            state.stored.move_to(pack, entry);
+        }
     }
 
     /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is,
@@ -217,7 +231,7 @@ impl<'env> Queue<'env> {
         if let Some((pack, entry)) = stored {
             state.stored.add(pack, &entry);
         }
-        if let Some(UnderWay { bytes, is_named }) = state.under_way.pop_front() {
+        if let Some(UnderWay { bytes, is_named, .. }) = state.under_way.pop_front() {
             state.in_flight = state.in_flight.saturating_sub(bytes);
             if !is_named {
                 let number = state.appended;

@@ -64,10 +64,13 @@ fn write_as(
     let options = PackOptions { root, jobs, level: 3, dry_run: false };
     write_packs(context, options, known, |sink| {
         let hand_over = |blob: &Blob| match blob {
-            Blob::Whole(raw) => sink.add(raw.clone()).map(|added| (added.ticket(), Some(added))),
+            Blob::Whole(raw) => {
+                sink.add(PackKind::Pages, raw.clone()).map(|added| (added.ticket(), Some(added)))
+            }
             Blob::Stream(raw) => {
                 let stream = Box::new(InMemory(raw.clone()));
-                let ticket = sink.add_expected_stream(stream, to_u64(raw.len()), BlobId::of(raw))?;
+                let ticket =
+                    sink.add_expected_stream(PackKind::Pages, stream, to_u64(raw.len()), BlobId::of(raw))?;
                 Ok((ticket, None))
             }
         };
@@ -210,11 +213,13 @@ fn content_unlike_its_announcement_is_an_error_of_the_source() {
     let raw = words(1, 2_000_000);
     let wrong = BlobId::of(b"other");
     let stream = |sink: &PackSink<'_, '_>, len, expected| {
-        sink.add_expected_stream(Box::new(InMemory(raw.clone())), len, expected)
+        sink.add_expected_stream(PackKind::Pages, Box::new(InMemory(raw.clone())), len, expected)
     };
-    let unnamed = |sink: &PackSink<'_, '_>, content, len| sink.add_stream(content, len).map(Unnamed::ticket);
+    let unnamed = |sink: &PackSink<'_, '_>, content, len| {
+        sink.add_stream(PackKind::Pages, content, len).map(Unnamed::ticket)
+    };
     let cases: [(HandOver<'_>, &str); 7] = [
-        (&|sink| sink.add_expected(raw.clone(), wrong), "should hash to"),
+        (&|sink| sink.add_expected(PackKind::Attachments, raw.clone(), wrong), "should hash to"),
         (&|sink| stream(sink, 2_000_000, wrong), "should hash to"),
         (&|sink| stream(sink, 1_999_999, BlobId::of(&raw)), "changed its length"),
         (&|sink| stream(sink, 2_000_001, BlobId::of(&raw)), "changed its length"),
@@ -228,7 +233,7 @@ fn content_unlike_its_announcement_is_an_error_of_the_source() {
             let root = fixture.repository();
             let options = PackOptions { root: &root, jobs, level: 3, dry_run: false };
             let result = write_packs(fixture.context(&()), options, &unknown, |sink| {
-                sink.add(noise(1, 40_000_000))?;
+                sink.add(PackKind::Pages, noise(1, 40_000_000))?;
                 let ticket = hand_over(sink)?;
                 sink.wait_for(ticket)
             });
@@ -278,7 +283,7 @@ fn the_producer_s_own_error_is_returned() {
     let root = fixture.repository();
     let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false };
     let result: Result<((), Packed), _> = write_packs(fixture.context(&()), options, &unknown, |sink| {
-        sink.add(noise(1, 40_000_000))?;
+        sink.add(PackKind::Pages, noise(1, 40_000_000))?;
         Err(Own)
     });
     assert!(matches!(result, Err(PackError::Produce(Own))));
@@ -298,11 +303,11 @@ fn cancelling_stops_between_blobs() {
     let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false };
     let stop = Stop(AtomicBool::new(false));
     let result: Result<((), Packed), _> = write_packs(fixture.context(&stop), options, &unknown, |sink| {
-        let ticket = sink.add(noise(1, 40_000_000))?;
+        let ticket = sink.add(PackKind::Pages, noise(1, 40_000_000))?;
         sink.id_of(ticket)?;
         stop.0.store(true, Ordering::SeqCst);
         loop {
-            sink.add(noise(2, 1000))?;
+            sink.add(PackKind::Pages, noise(2, 1000))?;
         }
         #[allow(unreachable_code)]
         Ok::<(), Stopped>(())
@@ -311,15 +316,60 @@ fn cancelling_stops_between_blobs() {
     assert_eq!(files(&root).len(), 1);
 }
 
+/// The pack of every blob, by its position in the list.
+fn packs_of(packed: &Packed, blobs: &[(PackKind, Vec<u8>)]) -> Vec<usize> {
+    let position = |pack: PackId| packed.packs.iter().position(|known| *known == pack).unwrap();
+    let pack = |id| packed.blobs.entries().find(|entry| entry.id == id).unwrap().pack;
+    blobs.iter().map(|(_, raw)| position(pack(BlobId::of(raw)))).collect()
+}
+
+#[test]
+fn kinds_have_packs_of_their_own_and_small_ones_share() {
+    use PackKind::{Attachments, Metadata, Pages};
+    /// Kinds and lengths of blobs, and which pack each comes into.
+    type Row = (&'static [(PackKind, usize)], &'static [usize]);
+    const LARGE: usize = 1_100_000;
+    const SMALL: usize = 400_000;
+    let table: [Row; 6] = [
+        (&[(Pages, SMALL), (Attachments, SMALL), (Metadata, SMALL)], &[0, 0, 0]),
+        (&[(Pages, LARGE), (Attachments, SMALL), (Metadata, SMALL)], &[0, 1, 1]),
+        (&[(Pages, SMALL), (Attachments, LARGE), (Metadata, SMALL)], &[1, 0, 1]),
+        (&[(Metadata, LARGE), (Attachments, LARGE), (Pages, LARGE)], &[2, 1, 0]),
+        (&[(Metadata, SMALL), (Pages, SMALL), (Metadata, SMALL), (Pages, SMALL)], &[0, 0, 0, 0]),
+        // What is left of a kind that filled a pack stays by itself.
+        (&[(Pages, 40_000_000), (Metadata, SMALL), (Pages, SMALL)], &[0, 2, 1]),
+    ];
+    for (sizes, expected) in table {
+        for jobs in [1, 3] {
+            let fixture = Fixture::new();
+            let root = fixture.repository();
+            let blobs: Vec<(PackKind, Vec<u8>)> =
+                (0..).zip(sizes).map(|(seed, (kind, len))| (*kind, noise(seed, *len))).collect();
+            let options = PackOptions { root: &root, jobs, level: 3, dry_run: false };
+            let written: Written = write_packs(fixture.context(&()), options, &unknown, |sink| {
+                blobs.iter().try_for_each(|(kind, raw)| sink.add(*kind, raw.clone()).map(drop))
+            });
+            let packed = written.unwrap().1;
+            assert_eq!(packs_of(&packed, &blobs), expected, "{sizes:?}");
+            let read = read_back(&root, &packed);
+            assert!(blobs.iter().all(|(_, raw)| read[&BlobId::of(raw)].1 == *raw));
+            let stored = read.values().map(|(entry, _)| entry.stored_len).sum::<u64>();
+            assert_eq!(packed.blobs.stored_bytes(), stored);
+            assert_eq!(files(&root).len(), packed.packs.len() + 1);
+        }
+    }
+}
+
 #[test]
 fn a_dry_run_counts_and_writes_nothing() {
     let fixture = Fixture::new();
     let root = fixture.repository();
     let raw = noise(1, 5000);
     let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: true };
-    let (_, packed) =
-        write_packs::<_, Stopped>(fixture.context(&()), options, &unknown, |sink| sink.add(raw.clone()))
-            .unwrap();
+    let (_, packed) = write_packs::<_, Stopped>(fixture.context(&()), options, &unknown, |sink| {
+        sink.add(PackKind::Pages, raw.clone())
+    })
+    .unwrap();
     assert_eq!((packed.blobs.stored_bytes(), packed.blobs.len()), (5000, 1));
     assert_eq!(files(&root).len(), 1);
 }

@@ -18,13 +18,13 @@ const NUMBER_LEN: u64 = 8;
 /// Reads a page-hash object from pieces of any length.
 pub struct PageHashDecoder {
     sealed: SealedReader,
-    parts: Parts,
+    parts: HashParts,
 }
 
 /// What was read so far.
-struct Parts {
+struct HashParts {
     len: u64,
-    header: Option<Header>,
+    header: Option<HashHeader>,
     pages: Vec<u64>,
     hashes: Vec<PageHash>,
     /// Page numbers and hashes that are still to come.
@@ -33,7 +33,7 @@ struct Parts {
 }
 
 #[derive(Clone, Copy)]
-struct Header {
+struct HashHeader {
     is_delta: bool,
     page_size: PageSize,
     page_count: u64,
@@ -52,8 +52,14 @@ pub(super) fn delta_len(pages: u64) -> u64 {
 impl PageHashDecoder {
     /// Of an object of `len` bytes.
     pub fn new(len: u64) -> Self {
-        let parts =
-            Parts { len, header: None, pages: Vec::new(), hashes: Vec::new(), pages_left: 0, hashes_left: 0 };
+        let parts = HashParts {
+            len,
+            header: None,
+            pages: Vec::new(),
+            hashes: Vec::new(),
+            pages_left: 0,
+            hashes_left: 0,
+        };
         Self { sealed: SealedReader::new(OBJECT), parts }
     }
 
@@ -65,11 +71,11 @@ impl PageHashDecoder {
     /// The object, if it is complete and what its checksum says.
     pub fn finish(self) -> Result<PageHashObject, DecodeError> {
         let present = self.sealed.finish()?;
-        let Parts { header, pages, hashes, pages_left, hashes_left, .. } = self.parts;
+        let HashParts { header, pages, hashes, pages_left, hashes_left, .. } = self.parts;
         let needed =
             pages_left.saturating_mul(NUMBER_LEN).saturating_add(hashes_left.saturating_mul(HASH_LEN));
         match header {
-            Some(Header { is_delta, page_size, page_count }) if needed == 0 => Ok(if is_delta {
+            Some(HashHeader { is_delta, page_size, page_count }) if needed == 0 => Ok(if is_delta {
                 PageHashObject::Delta(PageHashDelta { page_size, page_count, pages, hashes })
             } else {
                 PageHashObject::Keyframe(PageHashes { page_size, hashes })
@@ -79,7 +85,7 @@ impl PageHashDecoder {
     }
 }
 
-impl Parts {
+impl HashParts {
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         let header = match self.header {
             Some(header) => header,
@@ -108,7 +114,7 @@ impl Parts {
     }
 
     /// The header; none when not all of it is there.
-    fn read_header(&mut self, reader: &mut Reader<'_>) -> Result<Option<Header>, DecodeError> {
+    fn read_header(&mut self, reader: &mut Reader<'_>) -> Result<Option<HashHeader>, DecodeError> {
         let mut ahead = Reader::new(OBJECT, reader.rest());
         let is_delta = match ahead.array::<4>()? {
             KEYFRAME => false,
@@ -136,6 +142,6 @@ impl Parts {
         }
         self.hashes_left = count;
         let _ = self.hashes.try_reserve_exact(room);
-        Ok(Some(Header { is_delta, page_size, page_count }))
+        Ok(Some(HashHeader { is_delta, page_size, page_count }))
     }
 }

@@ -19,11 +19,11 @@ const HEADER_LEN: u64 = 22;
 /// kilobytes cannot unfold into gigabytes of either.
 pub struct MapDecoder {
     sealed: SealedReader,
-    parts: Parts,
+    parts: MapParts,
 }
 
 /// What was read so far.
-struct Parts {
+struct MapParts {
     len: u64,
     spare_blobs: u64,
     kind: Option<MapKind>,
@@ -40,7 +40,8 @@ impl MapDecoder {
     pub fn new(len: u64, spare_blobs: u64) -> Self {
         let map =
             PageMap { page_size: PageSize::SMALLEST, page_count: 0, blobs: Vec::new(), runs: Vec::new() };
-        let parts = Parts { len, spare_blobs, kind: None, map, blobs_left: 0, runs_left: None, next_page: 0 };
+        let parts =
+            MapParts { len, spare_blobs, kind: None, map, blobs_left: 0, runs_left: None, next_page: 0 };
         Self { sealed: SealedReader::new(OBJECT), parts }
     }
 
@@ -52,7 +53,7 @@ impl MapDecoder {
     /// The map, if it is complete and what its checksum says.
     pub fn finish(self) -> Result<(MapKind, PageMap), DecodeError> {
         let present = self.sealed.finish()?;
-        let Parts { kind, map, blobs_left, runs_left, .. } = self.parts;
+        let MapParts { kind, map, blobs_left, runs_left, .. } = self.parts;
         let needed = match (kind, runs_left) {
             (None, _) => HEADER_LEN,
             (_, None) => blobs_left.saturating_mul(BLOB_LEN).saturating_add(4),
@@ -68,7 +69,7 @@ impl MapDecoder {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         if self.kind.is_none() {
             if reader.remaining() < HEADER_LEN {
