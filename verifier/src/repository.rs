@@ -2,6 +2,7 @@
 
 mod blob_index;
 mod lost_index;
+mod pack_files;
 
 use crate::length::to_usize;
 use std::ops::ControlFlow;

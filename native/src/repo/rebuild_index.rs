@@ -125,8 +125,13 @@ impl Rebuild<'_> {
             }
         }
         self.report.left = left;
-        let packs: Vec<PackId> =
-            all_packs(self.repository)?.into_iter().filter(|pack| !self.named.contains(pack)).collect();
+        let packs: Vec<PackId> = self
+            .repository
+            .pack_files()?
+            .into_iter()
+            .map(|(pack, _)| pack)
+            .filter(|pack| !self.named.contains(pack))
+            .collect();
         let (entries, packs) = self.entries(&packs)?;
         if damaged.is_empty() && packs > 0 {
             let (unix_ms, random) = self.context.ulid_parts();
@@ -190,19 +195,4 @@ impl Rebuild<'_> {
         self.report.rebuilt.push(RebuiltIndex { file: index.path(), packs, blobs: entries.len() });
         Ok(())
     }
-}
-
-/// Every pack that lies where packs lie.
-fn all_packs(repository: &Repository) -> Result<Vec<PackId>, StoreError> {
-    let store = repository.store();
-    let mut packs = Vec::new();
-    for folder in store.list("packs")?.into_iter().filter(|entry| entry.is_folder) {
-        for entry in store.list(&format!("packs/{}", folder.name))? {
-            let id = entry.name.strip_suffix(".mvpack").and_then(|stem| stem.parse::<PackId>().ok());
-            // A copy in another folder is not where anybody looks for it.
-            packs.extend(id.filter(|id| id.path() == format!("packs/{}/{}", folder.name, entry.name)));
-        }
-    }
-    packs.sort_unstable();
-    Ok(packs)
 }

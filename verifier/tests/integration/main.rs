@@ -3,4 +3,5 @@
 mod deltas;
 mod folder;
 mod hostile;
+mod space;
 mod unavailable;
