@@ -8,10 +8,12 @@ mod failure;
 mod generate;
 mod serve;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use msgvault_cli::{Exit, Output, OutputArgs, guarded};
@@ -71,6 +73,8 @@ struct Invocation<'p> {
     place: PlaceArgs,
     output: Output,
     machine: Machine<'p>,
+    /// What was explained already: places are resolved where they are needed.
+    explained: Mutex<BTreeSet<String>>,
 }
 
 /// What happens when a run reaches a durable step; an error is handled as the system's own.
@@ -83,7 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
     let cli = Cli::parse_from(arguments);
     let machine = Machine::new(point);
     let output = Output::new("msgvault", cli.output, environment::no_color());
-    let invocation = Invocation { place: cli.place, output, machine };
+    let invocation = Invocation { place: cli.place, output, machine, explained: Mutex::default() };
     let work = || {
         let done = match cli.command {
             Command::Backup(command) => backup::run(&invocation, command),
@@ -103,18 +107,41 @@ impl Invocation<'_> {
     /// Resolves the archive home.
     fn home(&self) -> Result<Home, Failure> {
         let flags = crate::home::Flags { home: self.place.home.clone(), config: self.place.config.clone() };
-        Ok(Home::resolve(&flags, &environment::home_environment(), &environment::cwd())?)
+        let home = Home::resolve(&flags, &environment::home_environment(), &environment::cwd())?;
+        self.explain(|| {
+            let read = home.config_file.as_ref().map_or_else(
+                || "it has no configuration".to_owned(),
+                |file| format!("its configuration is {}", file.display()),
+            );
+            format!("the archive home is {}; {read}", home.home.display())
+        });
+        Ok(home)
+    }
+
+    /// Says something once, if anybody asked to be told.
+    fn explain(&self, message: impl FnOnce() -> String) {
+        if self.output.explains() {
+            let message = message();
+            let mut explained = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+            if explained.insert(message.clone()) {
+                self.output.explain(&message);
+            }
+        }
     }
 
     /// The repository that is meant, and the home if it had to be asked.
     fn repo(&self) -> Result<PathBuf, Failure> {
         let given = self.place.repo.clone().or_else(environment::repo);
         if let Some(repo) = given.filter(|repo| !repo.as_os_str().is_empty()) {
+            let named = if self.place.repo.is_some() { "--repo" } else { "MSGVAULT_REPO" };
+            self.explain(|| format!("the repository is {}, which {named} names", repo.display()));
             return Ok(repo);
         }
-        self.home()?.repo.ok_or_else(|| {
+        let repo = self.home()?.repo.ok_or_else(|| {
             let message = "no repository is named: give --repo DIR, set MSGVAULT_REPO, or write `repo` under [backup] in the home's config.toml";
             Failure { exit: Exit::NoRepository, ..Failure::failed(message) }
-        })
+        })?;
+        self.explain(|| format!("the repository is {}, which the configuration names", repo.display()));
+        Ok(repo)
     }
 }

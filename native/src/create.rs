@@ -9,6 +9,7 @@
 
 mod attachments;
 mod cache;
+mod clock;
 mod database;
 mod dense;
 mod error;
@@ -25,14 +26,19 @@ mod report;
 mod request;
 mod scan;
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
+use msgvault_freeze::ownership::{DAEMON_LOCK, WRITE_LOCK};
 use msgvault_freeze::{self as freeze, Freezer};
 use msgvault_platform::context::Context;
+use msgvault_platform::foreign_owner;
 use msgvault_verifier::format::manifest::{Auxiliary, DocumentCounts};
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::text::count;
 
 use crate::archive::schema::RecordedContents;
 use crate::archive::session::{Pinned, Session};
@@ -103,6 +109,13 @@ pub fn run(
     read_config(&store)?;
     let lock = lock_repository(&context, request)?;
     let repository = Repository::open(store, Zstd)?;
+    clock::check(&context, request, &repository)?;
+    let (blobs, packs) = (repository.index().len(), repository.index().packs().len());
+    context.observer.explain(&format!(
+        "the index names {} in {}",
+        count(blobs, "blob"),
+        count(packs, "pack")
+    ));
     let known = KnownBlobs::of(&repository);
     let parent = parent::find(&repository, &known, &context, request)?;
     let capture =
@@ -115,6 +128,9 @@ pub fn run(
         None => manifest::build(&capture, &captured, &packed, None)?,
     };
 
+    if let Some(warning) = lock.as_ref().and_then(|lock| foreign_files(request, lock)) {
+        context.observer.warn(&warning);
+    }
     if let Some(Err(error)) = lock.map(Lock::release) {
         context.observer.warn(&error.to_string());
     }
@@ -127,8 +143,18 @@ fn lock_repository(context: &Context<'_>, request: &CreateRequest<'_>) -> Result
         return Ok(None);
     }
     let lock = lock::exclusive(context, &request.lock())?;
+    context
+        .observer
+        .explain("this run holds the repository's lock: nobody else adds to it or removes from it");
     clean_staging(request.repo)?;
     Ok(Some(lock))
+}
+
+/// Whose files the run wrote, where they are not those of the folder's owner. The archive's locks stay behind
+/// and bar its owner, so that they come first.
+fn foreign_files(request: &CreateRequest<'_>, lock: &Lock) -> Option<String> {
+    let home = [DAEMON_LOCK, WRITE_LOCK].map(|name| request.home.data_dir.join(name));
+    home.iter().map(PathBuf::as_path).chain([lock.path()]).find_map(foreign_owner)
 }
 
 /// Stores the archive, anew when the live log grew too long meanwhile: what held the repository up can be over.
@@ -173,6 +199,7 @@ fn try_store_archive(
 fn pin(capture: &Capture<'_>, session: Session, freezer: &mut dyn Freezer) -> Result<Pinned, CreateError> {
     let observer = capture.context.observer;
     observer.begin(phase::FREEZE, 0);
+    let since = (capture.context.now)();
     let pinned = freeze::during(freezer, || {
         if observer.cancelled() {
             return Err(CreateError::Cancelled);
@@ -180,6 +207,12 @@ fn pin(capture: &Capture<'_>, session: Session, freezer: &mut dyn Freezer) -> Re
         Ok(session.pin(observer, capture.request.pause)?)
     })?;
     pinned.check_same_file()?;
+    observer.explain(&format!(
+        "the database is pinned at {} pages of {} bytes after {:.3} s, and its writers go on",
+        pinned.page_count(),
+        pinned.page_size().get(),
+        report::seconds(since, (capture.context.now)())
+    ));
     Ok(pinned)
 }
 

@@ -7,5 +7,7 @@ pub mod decompress;
 pub mod home;
 mod path_text;
 pub mod phase;
+pub mod prune;
 pub mod repo;
 pub mod restore;
+pub mod retention;

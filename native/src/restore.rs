@@ -26,11 +26,13 @@ mod unfinished;
 mod workers;
 
 use msgvault_platform::context::Context;
+use msgvault_platform::foreign_owner;
 use msgvault_verifier::Phase;
 use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::text::human_bytes;
 
 use crate::decompress::Zstd;
 use crate::repo::lock::{self, Shared};
@@ -59,6 +61,12 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
         context.observer.warn(&format!("the repository is read without a lock: {reason}"));
     }
     let repository = Repository::open(DirectoryStore::new(request.lock.root), Zstd)?;
+    let observer = context.observer;
+    observer.explain(&format!(
+        "snapshot {} is restored to {}: nothing there changes before every blob is found",
+        request.snapshot,
+        request.target.display()
+    ));
     let workers = Workers::new(request.jobs)?;
     let place = target::examine(request)?;
     context.observer.begin(Phase::PLAN, 0);
@@ -66,7 +74,15 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;
-    space::check(request.target, space::needed(&snapshot, place.is_empty()))?;
+    let needed = space::needed(&snapshot, place.is_empty());
+    space::check(request.target, needed)?;
+    observer.explain(&format!(
+        "the database has {} pages of {} bytes, and there are {} attachments; {} are needed",
+        snapshot.manifest.db.page_count,
+        snapshot.manifest.db.page_size,
+        snapshot.manifest.attachments.blobs,
+        human_bytes(needed)
+    ));
 
     let target = place.prepare(context, request)?;
     let staging = Staging::create(context, target)?;
@@ -81,8 +97,14 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let (written, replacing) = attachments::write(&restore, &plan)?;
     extras::stage(&restore, &plan)?;
     let pack_tables_emptied = proof::prove(&restore, request.integrity_check)?;
+    observer.explain(
+        "the database counts what was counted when it was captured; now all is made durable and renamed into place, the database last",
+    );
     publish::publish(&restore, replacing)?;
     let target = staging.path().to_owned();
+    if let Some(warning) = foreign_owner(&target.join(names::DATABASE)) {
+        context.observer.warn(&warning);
+    }
 
     if let Shared::Locked(lock) = lock
         && let Err(error) = lock.release()

@@ -176,11 +176,7 @@ pub struct ExtraSummary {
 /// Tells about a repository. Snapshots that cannot be read are named with the reason.
 pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreError> {
     let listing = repository.listing()?;
-    let mut unreadable: BTreeMap<String, String> = listing
-        .misnamed
-        .into_iter()
-        .map(|name| (name, "its file name is not a snapshot ID".to_owned()))
-        .collect();
+    let mut unreadable = BTreeMap::new();
     let mut snapshots = Vec::with_capacity(listing.snapshots.len());
     for id in listing.snapshots {
         match repository.manifest(&id) {

@@ -52,6 +52,7 @@ mod pack;
 pub mod repository;
 pub mod snapshot;
 pub mod store;
+pub mod system_names;
 pub mod text;
 pub mod verify;
 

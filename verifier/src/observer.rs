@@ -27,6 +27,11 @@ pub trait Observer {
         let _ = message;
     }
 
+    /// What is being done and why, for whoever asked to be told.
+    fn explain(&self, message: &str) {
+        let _ = message;
+    }
+
     /// A point where a fault can be injected: `Err` is handled as if the operating system had said it.
     fn reached(&self, point: &'static str) -> io::Result<()> {
         let _ = point;

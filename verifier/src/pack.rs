@@ -195,6 +195,17 @@ impl<'r> Pack<'r> {
         decoded.map(|()| Unproven { id: entry.id })
     }
 
+    /// Hands over the bytes of a blob as they are stored. Only their checksum is checked, and only in the end.
+    pub fn stream_stored(
+        &self,
+        entry: &PackEntry,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), FrameError> {
+        let mut stored = Stored::new(self.file.as_ref(), entry);
+        copy_raw(&mut stored, sink)?;
+        if stored.finish()? == entry.crc32c { Ok(()) } else { Err(FrameError::Crc) }
+    }
+
     /// The raw bytes of a blob of at most `limit` bytes.
     pub fn read(&self, entry: &PackEntry, limit: u64) -> Result<Vec<u8>, FrameError> {
         if entry.raw_len > limit {

@@ -1,6 +1,7 @@
 //! An opened repository: its configuration, the index of its blobs, and its manifests.
 
 mod blob_index;
+mod foreign;
 mod lost_index;
 mod pack_files;
 
@@ -11,12 +12,13 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 pub use blob_index::{BlobIndex, BlobSet, Location};
+pub use foreign::{ForeignFile, is_pack_folder};
 pub use lost_index::LostIndex;
 
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
-use crate::format::id::{BlobId, PackId, SnapshotId};
-use crate::format::index;
+use crate::format::id::{BlobId, IndexId, PackId, SnapshotId};
+use crate::format::index::{IndexDecoder, IndexEntry};
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::pack::{FrameError, Pack, PackReader, ReadError};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
@@ -29,8 +31,6 @@ const MAX_MANIFEST_LEN: u64 = 64 << 20;
 const MAX_INDEX_LEN: u64 = (65 << 32) + 42;
 /// Bytes of an index file that are read at once.
 const PIECE_LEN: u64 = 1 << 20;
-const MANIFEST_SUFFIX: &str = ".mvmanifest";
-const INDEX_SUFFIX: &str = ".mvidx";
 
 /// A repository that can be read.
 pub struct Repository {
@@ -145,8 +145,6 @@ pub enum BlobFault {
 pub struct Listing {
     /// Snapshots, oldest first.
     pub snapshots: Vec<SnapshotId>,
-    /// Manifest files whose names are no snapshot IDs; nothing opens them.
-    pub misnamed: Vec<String>,
 }
 
 impl Repository {
@@ -172,7 +170,7 @@ impl Repository {
         for file in files {
             let path = format!("indexes/{}", file.name);
             let before = index.mark();
-            if let Err(error) = read_index(&store, &path, &mut index) {
+            if let Err(error) = each_entry(&store, &path, &mut |entry| index.add(entry)) {
                 index.take_back(before);
                 damaged_indexes.push((path, error));
             }
@@ -245,8 +243,7 @@ impl Repository {
 
     /// Loads a snapshot's manifest.
     pub fn manifest(&self, id: &SnapshotId) -> Result<Manifest, LoadError> {
-        let json = read_file(self.store(), &id.path(), MAX_MANIFEST_LEN)?;
-        Ok(Manifest::decode(id, &json)?)
+        read_manifest(self.store(), id)
     }
 
     /// Reads a blob of at most `limit` bytes.
@@ -293,17 +290,22 @@ impl Repository {
 }
 
 fn list_snapshots(store: &dyn Store) -> Result<Listing, StoreError> {
-    let mut listing = Listing::default();
-    for entry in store.list("snapshots")? {
-        let Some(stem) = entry.name.strip_suffix(MANIFEST_SUFFIX) else { continue };
-        match stem.parse() {
-            Ok(id) if !entry.is_folder => listing.snapshots.push(id),
-            _ => listing.misnamed.push(entry.name),
-        }
-    }
-    listing.snapshots.sort();
-    listing.misnamed.sort();
-    Ok(listing)
+    let entries = store.list("snapshots")?;
+    let ids = entries.iter().filter_map(|entry| SnapshotId::of_path(&format!("snapshots/{}", entry.name)));
+    let mut snapshots: Vec<SnapshotId> = ids.collect();
+    snapshots.sort();
+    Ok(Listing { snapshots })
+}
+
+/// Reads and checks a manifest.
+pub fn read_manifest(store: &dyn Store, id: &SnapshotId) -> Result<Manifest, LoadError> {
+    let json = read_file(store, &id.path(), MAX_MANIFEST_LEN)?;
+    Ok(Manifest::decode(id, &json)?)
+}
+
+/// Reads an index file and checks it as a whole.
+pub fn check_index(store: &dyn Store, path: &str) -> Result<(), ReadError> {
+    each_entry(store, path, &mut |_| ())
 }
 
 /// Reads and checks `config.toml`.
@@ -335,26 +337,26 @@ fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
         Err(StoreError::Missing { .. }) => Vec::new(),
         entries => entries?,
     };
-    files.retain(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder);
+    files.retain(|entry| !entry.is_folder && IndexId::of_path(&format!("indexes/{}", entry.name)).is_some());
     files.sort();
     Ok(files)
 }
 
-/// Adds what an index file names.
-fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), ReadError> {
+/// Visits what an index file names, which counts only when this returns `Ok`.
+fn each_entry(store: &dyn Store, path: &str, visit: &mut dyn FnMut(&IndexEntry)) -> Result<(), ReadError> {
     let file = store.open(path)?;
     let len = file.len();
     if len > MAX_INDEX_LEN {
         return Err(StoreError::TooLarge { path: path.to_owned(), len, limit: MAX_INDEX_LEN }.into());
     }
-    let mut decoder = index::IndexDecoder::default();
+    let mut decoder = IndexDecoder::default();
     let mut piece = Vec::new();
     let mut offset = 0;
     while offset < len {
         let count = len.saturating_sub(offset).min(PIECE_LEN);
         piece.resize(to_usize(count), 0);
         file.read_at(offset, &mut piece)?;
-        decoder.push(&piece, &mut |entry| index.add(&entry));
+        decoder.push(&piece, &mut |entry| visit(&entry));
         offset = offset.saturating_add(count);
     }
     Ok(decoder.finish()?)

@@ -114,6 +114,12 @@ export interface NotChecked {
   detail: string;
 }
 
+/** What is not the repository's own; no problem. */
+export interface ForeignFile {
+  file: string;
+  detail: string;
+}
+
 export interface Report {
   version: string;
   repo_id: string;
@@ -124,6 +130,7 @@ export interface Report {
   snapshots: { id: string; verdict: Verdict; problems: number }[];
   problems: Problem[];
   not_checked: NotChecked[];
+  foreign: ForeignFile[];
   totals: { packs: number; blobs: number; bytes_read: number };
 }
 

@@ -18,8 +18,14 @@ use super::schedule::{HookResult, JobOutcome, JobVerdict, Runner, ScheduledJob};
 
 /// A report that is longer is not kept.
 const MAX_REPORT: u64 = 64 << 10;
-/// As much is kept of what a program complains.
+/// As much is kept of the beginning of what a program complains, and as much of its end.
 const MAX_COMPLAINT: usize = 4 << 10;
+/// How long scheduled work waits for a lock on the repository. Whoever holds one and was killed elsewhere has lost
+/// it within that time.
+const LOCK_PATIENCE: &str = "1h";
+/// What begins the lines that this program says on standard error.
+const OWN_NAME: &str = "msgvault: ";
+const WARNING: &str = "msgvault: warning: ";
 /// How long a program may take to end in order when the daemon ends.
 const STOP_TIME: Duration = Duration::from_secs(30);
 /// How long the news that the daemon ends may take after a child has had it.
@@ -69,7 +75,9 @@ enum Cut {
 impl Runner for Children {
     async fn run(&self, job: ScheduledJob) -> JobOutcome {
         let mut command = Command::new(&self.program);
-        command.args(&self.place).args(["--json", "--progress", "none", "backup"]).args(job.arguments());
+        // Quiet, so that all of what it says on standard error is what is wrong.
+        command.args(&self.place).args(["--json", "--quiet", "--progress", "none", "backup"]);
+        command.args(job.arguments()).args(["--retry-lock", LOCK_PATIENCE]);
         match self.run_child(command, None, None).await {
             // A service manager can tell the child to stop before it tells the daemon.
             Ok(ChildEnd { code: Some(130 | 143), .. }) if self.is_stopping().await => JobOutcome::stopped(),
@@ -146,7 +154,7 @@ async fn converse(child: &mut Child, input: Option<String>) -> io::Result<ChildE
         }
     };
     let (status, (), stdout, complaint) =
-        tokio::join!(child.wait(), feed, read_head(stdout), read_tail(stderr));
+        tokio::join!(child.wait(), feed, read_head(stdout), read_ends(stderr));
     Ok(ChildEnd { code: status?.code(), stdout, complaint })
 }
 
@@ -161,17 +169,21 @@ async fn read_head(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     kept
 }
 
-/// Reads all and keeps the end.
-async fn read_tail(from: Option<impl AsyncRead + Unpin>) -> String {
-    let (mut kept, mut chunk) = (Vec::new(), [0; 4096]);
+/// Reads all and keeps both ends.
+async fn read_ends(from: Option<impl AsyncRead + Unpin>) -> String {
+    let (mut kept, mut chunk, mut is_cut) = (Vec::new(), [0; 4096], false);
     if let Some(mut from) = from {
         while let Ok(read @ 1..) = from.read(&mut chunk).await {
             kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            let surplus = kept.len().saturating_sub(MAX_COMPLAINT);
-            kept.drain(..surplus);
+            let surplus = kept.len().saturating_sub(2 * MAX_COMPLAINT);
+            is_cut |= surplus > 0;
+            kept.drain(MAX_COMPLAINT..MAX_COMPLAINT + surplus);
         }
     }
-    String::from_utf8_lossy(&kept).trim().to_owned()
+    let (begin, end) = kept.split_at(if is_cut { MAX_COMPLAINT } else { 0 });
+    let [begin, end] = [begin, end].map(String::from_utf8_lossy);
+    let gap = if is_cut { "\n…\n" } else { "" };
+    format!("{begin}{gap}{end}").trim().to_owned()
 }
 
 /// A child and all that it started.
@@ -223,8 +235,7 @@ async fn after(limit: Option<Duration>) {
 }
 
 fn outcome(ended: &ChildEnd) -> JobOutcome {
-    // The last line says why; what comes before are warnings.
-    let last = ended.complaint.lines().last().unwrap_or_default();
+    let complaint = complaint(&ended.complaint);
     let verdict = match ended.code {
         Some(0) => JobVerdict::Ok,
         Some(3) => JobVerdict::Problems,
@@ -234,13 +245,23 @@ fn outcome(ended: &ChildEnd) -> JobOutcome {
     let small = u64::try_from(ended.stdout.len()).is_ok_and(|len| len <= MAX_REPORT);
     let is_report = small && verdict != JobVerdict::Failed;
     let report = if is_report { serde_json::from_slice(&ended.stdout).ok() } else { None };
-    let message = match (verdict, last) {
+    let message = match (verdict, &*complaint) {
         (JobVerdict::Ok, _) => String::new(),
-        (JobVerdict::Problems, _) => "the verification found problems".to_owned(),
+        (JobVerdict::Problems, "") => "it found problems".to_owned(),
         (_, "") if ended.code.is_none() => "a signal ended it".to_owned(),
-        (_, last) => last.strip_prefix("msgvault: ").unwrap_or(last).to_owned(),
+        (_, _) => complaint,
     };
     JobOutcome { verdict, exit_code: ended.code, message, report }
+}
+
+/// Why a program failed: the last sentence that it says in its own name, and the particulars below it. What comes
+/// before are warnings.
+fn complaint(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().collect();
+    let is_sentence = |line: &&str| line.starts_with(OWN_NAME) && !line.starts_with(WARNING);
+    let last = lines.iter().rposition(is_sentence).unwrap_or(lines.len().saturating_sub(1));
+    let text = lines.get(last..).unwrap_or_default().join("\n");
+    text.strip_prefix(OWN_NAME).unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -289,15 +310,22 @@ mod tests {
     async fn a_childs_end_becomes_an_outcome() {
         let done = run(r#"echo "{\"arguments\": \"$*\"}""#).await;
         assert_eq!((done.verdict, done.exit_code), (JobVerdict::Ok, Some(0)));
-        assert_eq!(done.report.unwrap()["arguments"], "--json --progress none backup create");
+        let arguments = "--json --quiet --progress none backup create --retry-lock 1h";
+        assert_eq!(done.report.unwrap()["arguments"], arguments);
 
         let failed = run("echo 'msgvault: warning: first' >&2; echo 'msgvault: no space' >&2; exit 1").await;
         assert_eq!((failed.verdict, &*failed.message), (JobVerdict::Failed, "no space"));
         assert_eq!(run("exit 3").await.verdict, JobVerdict::Problems);
+        let damaged = run("printf 'msgvault: DAMAGED: 1 problem\\n  file packs/x\\n' >&2; exit 3").await;
+        assert_eq!(damaged.message, "DAMAGED: 1 problem\n  file packs/x");
         assert_eq!(run("echo 'msgvault: interrupted' >&2; exit 143").await.verdict, JobVerdict::Failed);
         assert_eq!(run("kill -9 $$").await.message, "a signal ended it");
         let long = run("head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2").await;
         assert_eq!((long.verdict, long.report), (JobVerdict::Ok, None));
+        let many = "echo 'msgvault: 9999 files are missing' >&2; seq -f '  file %g' 9999 >&2; exit 1";
+        let many = run(many).await.message;
+        assert!(many.starts_with("9999 files are missing\n  file 1\n"), "{many}");
+        assert!(many.contains("\n…\n") && many.ends_with("\n  file 9999") && many.len() < 9000, "{many}");
 
         let (_stop, stopped) = watch::channel(false);
         let missing = children("/nowhere/at/all", &stopped).run(ScheduledJob::Create).await;

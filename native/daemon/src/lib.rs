@@ -55,6 +55,8 @@ pub struct DaemonEnvironment {
     pub now: Clock,
     /// 128 random bits a call.
     pub random: Arc<dyn Fn() -> u128 + Send + Sync>,
+    /// What matters less is not logged.
+    pub least: Level,
     /// Takes the lines of the log.
     pub sink: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -88,6 +90,8 @@ pub struct Settings {
     pub hook_time: Duration,
     /// What is served at `/verify`.
     pub page: Page,
+    /// Somebody wants the log to say what runs.
+    pub inquiry: Arc<Notify>,
 }
 
 /// Why a daemon cannot run.
@@ -201,6 +205,7 @@ struct RunningDaemon {
     scheduler: tokio::task::JoinHandle<()>,
     http: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
+    reporter: tokio::task::JoinHandle<()>,
 }
 
 impl RunningDaemon {
@@ -232,6 +237,7 @@ impl RunningDaemon {
             runner: Children { program, place, hook_time, stop: children_stop },
             machine: machine.clone(),
         };
+        let reporter = report(settings.inquiry, gate.clone(), board.clone(), machine.clone());
         let api = Api {
             pid: settings.pid,
             version: settings.version,
@@ -259,6 +265,7 @@ impl RunningDaemon {
             scheduler: tokio::spawn(scheduler.run()),
             http: tokio::spawn(connections::serve(listener, answer, http_stop)),
             keeper: tokio::spawn(keep(Arc::clone(record), machine.clone())),
+            reporter: tokio::spawn(reporter),
         }
     }
 
@@ -272,6 +279,7 @@ impl RunningDaemon {
         let _ = self.scheduler.await;
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
+        self.reporter.abort();
         self.keeper.abort();
         let _ = self.keeper.await;
     }
@@ -291,6 +299,17 @@ async fn keep(record: Arc<RuntimeRecord>, machine: DaemonEnvironment) {
                 machine.log(Level::Error, "the runtime record cannot be kept", &fields);
             }
         }
+    }
+}
+
+/// Logs what holds the gate, what runs and what is next, whenever somebody asks.
+async fn report(inquiry: Arc<Notify>, gate: Gate, board: Board, machine: DaemonEnvironment) {
+    loop {
+        inquiry.notified().await;
+        let held = gate.held().map_or_else(|| "nothing".to_owned(), |held| held.label);
+        let mut fields = vec![("gate", held)];
+        fields.extend(board.status().standings());
+        machine.log(Level::Info, "asked what runs", &fields);
     }
 }
 
@@ -323,7 +342,9 @@ fn make_private(data_dir: &Path, _: &DaemonEnvironment) -> io::Result<()> {
 impl DaemonEnvironment {
     /// Writes a line of the log.
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, String)]) {
-        (self.sink)(&log::line((self.now)(), level, message, fields));
+        if level >= self.least {
+            (self.sink)(&log::line((self.now)(), level, message, fields));
+        }
     }
 }
 

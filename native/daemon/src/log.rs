@@ -5,8 +5,10 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 /// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// What is done and why, for who asked to be told.
+    Debug,
     /// The course of things.
     Info,
     /// Something that the owner should look at.
@@ -18,6 +20,7 @@ pub enum Level {
 /// One line without its end: `time=… level=INFO msg="http request" method=GET`.
 pub fn line(time: Timestamp, level: Level, message: &str, fields: &[(&str, String)]) -> String {
     let level = match level {
+        Level::Debug => "DEBUG",
         Level::Info => "INFO",
         Level::Warn => "WARN",
         Level::Error => "ERROR",

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use msgvault_verifier::text::one_line;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -70,7 +71,7 @@ pub struct JobOutcome {
     pub verdict: JobVerdict,
     /// The program's exit code; none when a signal ended it.
     pub exit_code: Option<i32>,
-    /// One sentence; empty when all is well.
+    /// A sentence and the particulars, line by line; empty when all is well.
     pub message: String,
     /// What the program printed, if it is not too long.
     pub report: Option<Value>,
@@ -91,7 +92,7 @@ pub struct RunResult {
     pub verdict: JobVerdict,
     /// The program's exit code.
     pub exit_code: Option<i32>,
-    /// One sentence; empty when all is well.
+    /// A sentence and the particulars, line by line; empty when all is well.
     pub message: String,
     /// What the program printed.
     pub report: Option<Value>,
@@ -216,6 +217,18 @@ impl Board {
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Status {
+    /// Of each job, whether it runs and since when, or when it does next.
+    pub(super) fn standings(&self) -> Vec<(&'static str, String)> {
+        let standing = |job: &JobStatus| match (job.running_since, job.next_at) {
+            (Some(since), _) => format!("runs since {since:.0}"),
+            (None, Some(next)) => format!("next at {next:.0}"),
+            (None, None) => "not known yet".to_owned(),
+        };
+        self.jobs.iter().map(|job| (job.job.name(), standing(job))).collect()
     }
 }
 
@@ -361,7 +374,7 @@ impl<R: Runner> Scheduler<R> {
     fn log(&self, job: ScheduledJob, level: Level, message: &str, detail: &str) {
         let mut fields = vec![("job", job.name().to_owned())];
         if !detail.is_empty() {
-            fields.push(("message", detail.to_owned()));
+            fields.push(("message", one_line(detail)));
         }
         self.machine.log(level, message, &fields);
     }

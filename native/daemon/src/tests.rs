@@ -23,6 +23,7 @@ pub(super) fn machine_at(start: &str) -> (DaemonEnvironment, LogRecorder) {
     let machine = DaemonEnvironment {
         now: Arc::new(move || start + jiff::SignedDuration::try_from(began.elapsed()).unwrap()),
         random: Arc::new(move || u128::from(counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed))),
+        least: Level::Debug,
         sink: Arc::new(move |line| {
             lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
         }),
@@ -48,6 +49,7 @@ fn settings(data_dir: &Path, listen: &str) -> Settings {
         place: Vec::new(),
         hook_time: Duration::from_secs(1),
         page: Err("no page"),
+        inquiry: Arc::default(),
     }
 }
 

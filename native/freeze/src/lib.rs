@@ -16,7 +16,7 @@ use std::time::Duration;
 use client::{Daemon, DaemonError, DaemonFreezer};
 use msgvault_platform::context::Context;
 use ownership::{Ownership, OwnershipError, ReadLocks};
-use record::RecordError;
+use record::{Record, RecordError};
 
 /// Makes writers pause between `begin` and `end`.
 pub trait Freezer {
@@ -60,10 +60,16 @@ pub fn acquire<'a>(
     context: &Context<'a>,
     request: &Request<'a>,
 ) -> Result<Box<dyn Freezer + 'a>, FreezeError> {
-    Ok(match Daemon::find(request.data_dir, request.api_key, context.random)? {
-        Some(daemon) => Box::new(DaemonFreezer::new(daemon, request.patience, request.pause, context)),
-        None => Box::new(Locks { data_dir: request.data_dir.to_owned(), held: None }),
-    })
+    let observer = context.observer;
+    if let Some(daemon) = Daemon::find(request.data_dir, request.api_key, context.random)? {
+        let Record { pid, address, .. } = daemon.record();
+        observer.explain(&format!(
+            "a daemon owns the archive (process {pid} at {address}): it is asked to make writers pause"
+        ));
+        return Ok(Box::new(DaemonFreezer::new(daemon, request.patience, request.pause, context)));
+    }
+    observer.explain("no daemon owns the archive: its locks are taken to make writers pause");
+    Ok(Box::new(Locks { data_dir: request.data_dir.to_owned(), held: None }))
 }
 
 /// Runs `window` while writers pause, and lets them go on however it ends.

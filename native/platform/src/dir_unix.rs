@@ -12,7 +12,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::calls_unix::{self, FOLDER};
-use super::{Kind, Name, Stat, is_link, not_a_file};
+use super::{Kind, Name, RenameGuard, Stat, is_link, not_a_file, owner};
 
 /// A folder held open. Names are looked up from it and no symbolic link is followed on the way, so that
 /// nobody who changes names meanwhile can lead a read or a write elsewhere.
@@ -57,24 +57,32 @@ impl Dir {
         self.open_regular(path, OFlags::RDWR | OFlags::NONBLOCK)
     }
 
-    /// Creates a file, 0600, to write and read; fails when the name is taken.
+    /// Creates a file, 0600, to write and read; fails when the name is taken. Made by root, it belongs to whom
+    /// its folder belongs.
     pub fn create_file(&self, path: &RelativePath) -> io::Result<File> {
         let (parent, name) = self.parent_of(path)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | BESIDE;
-        let fd = fs::openat(parent.as_ref().unwrap_or(self), name, flags, Mode::RUSR | Mode::WUSR)?;
+        let parent = parent.as_ref().unwrap_or(self);
+        let fd = fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
+        owner::hand_over(&fd, || fs::fstat(parent));
         Ok(File::from(fd))
     }
 
-    /// Creates a folder and the folders above it, 0700; those that are there stay as they are.
+    /// Creates a folder and the folders above it, 0700; those that are there stay as they are. Made by root,
+    /// each belongs to whom the one above it belongs.
     pub fn create_dirs(&self, path: &RelativePath) -> io::Result<()> {
         let mut at: Option<Self> = None;
         for name in path.components() {
             let here = at.as_ref().unwrap_or(self);
-            match fs::mkdirat(here, name, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
+            let made = fs::mkdirat(here, name, Mode::RWXU);
+            if !matches!(made, Ok(()) | Err(Errno::EXIST)) {
+                made?;
             }
-            at = Some(here.child(name)?);
+            let child = here.child(name)?;
+            if made.is_ok() {
+                owner::hand_over(&child, || fs::fstat(here));
+            }
+            at = Some(child);
         }
         Ok(())
     }
@@ -190,7 +198,28 @@ impl Dir {
 
     /// Makes the names in the folder durable.
     pub fn sync(&self) -> io::Result<()> {
+        calls_unix::sync_folder(&self.fd).map(drop)
+    }
+
+    /// Whether the file system says that it makes names durable when asked to.
+    pub fn syncs_names(&self) -> io::Result<bool> {
         calls_unix::sync_folder(&self.fd)
+    }
+
+    /// Finds out, on two files that are there, what keeps [`Self::rename_new`] from replacing one.
+    pub fn rename_guard(&self, from: &RelativePath, to: &RelativePath) -> io::Result<RenameGuard> {
+        let refused = |done: io::Result<()>| match done {
+            Ok(()) => Some(RenameGuard::None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Some(RenameGuard::System),
+            Err(_) => None,
+        };
+        match self.move_to(from, to, RenameFlags::NOREPLACE) {
+            Err(error) if calls_unix::lacks_no_replace(&error) => {
+                Ok(refused(self.link(from, to)).unwrap_or(RenameGuard::Look))
+            }
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            done => Ok(refused(done).unwrap_or(RenameGuard::Look)),
+        }
     }
 
     /// Whether both are the same folder, by whatever names they were opened.

@@ -5,30 +5,50 @@ use std::io;
 use std::path::Path;
 
 #[cfg(unix)]
-use super::calls_unix;
+use rustix::fs::{Mode, OFlags};
 
-/// Creates a file, 0600, to write and read; fails when the name is taken, by whatever.
+#[cfg(unix)]
+use super::calls_unix::{self, FOLDER};
+
+/// Creates a file, 0600, to write and read; fails when the name is taken, by whatever. Made by root, it belongs
+/// to whom its folder belongs.
 pub fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    super::owner::hand_over(&file, || rustix::fs::stat(above(path)));
+    Ok(file)
 }
 
-/// Creates a folder, 0700; fails when the name is taken.
+/// Creates a folder, 0700; fails when the name is taken. Made by root, it belongs to whom the folder above
+/// belongs.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    #[cfg(unix)]
+    if let Ok(made) = rustix::fs::open(path, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
+        super::owner::hand_over(made, || rustix::fs::stat(above(path)));
+    }
+    Ok(())
+}
+
+/// The folder that holds what `path` names.
+#[cfg(unix)]
+fn above(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Makes the names in a folder durable; does nothing where that cannot be asked for.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    calls_unix::sync_folder(calls_unix::open_folder(path)?)?;
+    let _ = calls_unix::sync_folder(calls_unix::open_folder(path)?)?;
     #[cfg(not(unix))]
     let _ = path;
     Ok(())

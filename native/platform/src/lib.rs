@@ -13,6 +13,7 @@ mod dir_portable;
 mod dir_unix;
 mod durable;
 mod file_error;
+mod owner;
 mod positioned;
 mod process;
 
@@ -28,6 +29,7 @@ pub use durable::{
     create_folder, create_new, may_write, publish_new, same_object, set_mode, still_names, sync_folder, touch,
 };
 pub use file_error::FileError;
+pub use owner::foreign_owner;
 pub use positioned::{read_exact_at, write_all_at};
 pub use process::{
     ProcessState, boot_id, hang_up, host_name, pid_namespace, process_lives, process_scope, process_state,
@@ -58,6 +60,17 @@ pub struct Stat {
     pub mode: u32,
     /// When its content last changed.
     pub modified: SystemTime,
+}
+
+/// What keeps a rename to a free name from replacing a file that is there by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenameGuard {
+    /// The system, whoever is faster.
+    System,
+    /// Only a look beforehand.
+    Look,
+    /// Nothing: a file was replaced.
+    None,
 }
 
 /// A name in a folder.

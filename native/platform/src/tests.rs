@@ -31,6 +31,8 @@ macro_rules! dir_story {
                 assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
                 let taken = dir.link(&path("h"), &path("g")).unwrap_err();
                 assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+                assert_eq!(dir.rename_guard(&path("h"), &path("g")).unwrap(), RenameGuard::System);
+                assert!(dir.syncs_names().unwrap());
                 dir.rename(&path("h"), &path("i")).unwrap();
 
                 let mut text = String::new();
@@ -160,4 +162,30 @@ fn a_folder_is_held_once() {
     let _copy = first.try_clone().unwrap();
     first.let_go();
     assert!(second.try_hold());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_root_makes_belongs_to_whom_the_folder_belongs() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        let _ = writeln!(std::io::stderr(), "NOT RUN: only root may give files away");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    chown(root, Some(1234), Some(1235)).unwrap();
+    let dir = Dir::open(root).unwrap();
+    dir.create_dirs(&path("a/b")).unwrap();
+    dir.create_file(&path("a/b/f")).unwrap();
+    crate::create_folder(&root.join("c")).unwrap();
+    crate::create_new(&root.join("c/g")).unwrap();
+    for name in ["a", "a/b", "a/b/f", "c", "c/g"] {
+        let found = root.join(name).metadata().unwrap();
+        assert_eq!((found.uid(), found.gid()), (1234, 1235), "{name}");
+        assert_eq!(crate::foreign_owner(&root.join(name)), None);
+    }
+    fs::write(root.join("h"), "").unwrap();
+    let warning = crate::foreign_owner(&root.join("h")).unwrap();
+    assert!(warning.contains("user 0") && warning.contains("chown -R 1234"), "{warning}");
 }

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use msgvault_cli::Exit;
 use msgvault_freeze::client::{Daemon, Health};
-use msgvault_verifier::text::escape;
+use msgvault_verifier::text::{count, escape, one_line};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,6 +58,7 @@ struct StopReport {
 
 pub(super) fn run(invocation: &Invocation<'_>, command: &DaemonCommand) -> Result<Exit, Failure> {
     let home = invocation.home()?;
+    invocation.explain(|| format!("the records of daemons are looked for in {}", home.data_dir.display()));
     check_randomness()?;
     match command {
         DaemonCommand::Status { max_age } => {
@@ -88,7 +89,8 @@ fn status(
             scheduled: None,
             problems: Vec::new(),
         };
-        invocation.output.result(&nothing, || "no daemon runs".to_owned())?;
+        let sentence = "no daemon runs".to_owned();
+        invocation.output.problems(&nothing, || sentence.clone(), || vec![sentence.clone()])?;
         return Ok(Exit::Failed);
     };
     let record = daemon.record().clone();
@@ -105,8 +107,19 @@ fn status(
         problems: problems(scheduled.as_ref(), max_age, Timestamp::now()),
         scheduled,
     };
-    invocation.output.result(&status, || text(&status))?;
-    Ok(if status.problems.is_empty() { Exit::Done } else { Exit::Problems })
+    if status.problems.is_empty() {
+        invocation.output.result(&status, || text(&status))?;
+        return Ok(Exit::Done);
+    }
+    invocation.output.problems(
+        &status,
+        || text(&status),
+        || {
+            let sentence = format!("{} of scheduled work", count(status.problems.len(), "problem"));
+            [sentence].into_iter().chain(status.problems.iter().cloned()).collect()
+        },
+    )?;
+    Ok(Exit::Problems)
 }
 
 fn jobs(scheduled: Option<&Value>) -> &[Value] {
@@ -145,9 +158,9 @@ fn problems(scheduled: Option<&Value>, max_age: Option<SignedDuration>, now: Tim
     found
 }
 
-/// A text of the daemon, fit for a terminal.
+/// A text of the daemon on one line, fit for a terminal.
 fn field(value: &Value) -> String {
-    escape(value.as_str().unwrap_or("?"))
+    escape(&one_line(value.as_str().unwrap_or("?")))
 }
 
 fn time(value: &Value) -> Option<Timestamp> {

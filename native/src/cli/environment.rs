@@ -11,6 +11,8 @@ use msgvault_cli::{Exit, Output, Progress};
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 use msgvault_verifier::{Observer, Phase};
+#[cfg(unix)]
+use signal_hook::consts::SIGUSR1;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -28,6 +30,9 @@ pub(super) struct Machine<'p> {
 
 impl<'p> Machine<'p> {
     pub(super) fn new(point: &'p Point<'p>) -> Self {
+        // From here on, who asks for progress ends nothing, whether or not there is any to tell.
+        #[cfg(unix)]
+        let _ = flag::register(SIGUSR1, Arc::default());
         Self { stop: Arc::default(), signal: Arc::default(), point }
     }
 
@@ -76,10 +81,38 @@ impl<'p> Machine<'p> {
         let progress = Progress::new(output, &self.stop);
         let observer = Watched { progress: &progress, point: self.point };
         let context = Context { observer: &observer, now: &Timestamp::now, random: &random };
-        let done = run(&context);
+        let done = telling(&progress, || run(&context));
         progress.finish();
         Ok(done)
     }
+}
+
+/// Says how far a run is whenever SIGUSR1 asks. Where the system refuses the thread for that, nobody is told.
+#[cfg(unix)]
+fn telling<T>(progress: &Progress<'_>, run: impl FnOnce() -> T) -> T {
+    use signal_hook::iterator::{Handle, Signals};
+
+    /// Ends the thread, however the run ends.
+    struct Asked(Handle);
+    impl Drop for Asked {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
+
+    let Ok(mut signals) = Signals::new([SIGUSR1]) else { return run() };
+    let handle = signals.handle();
+    std::thread::scope(|scope| {
+        let tell = move || signals.forever().for_each(|_| progress.tell());
+        let _asked = Asked(handle);
+        let _ = std::thread::Builder::new().name("progress".to_owned()).spawn_scoped(scope, tell);
+        run()
+    })
+}
+
+#[cfg(not(unix))]
+fn telling<T>(_: &Progress<'_>, run: impl FnOnce() -> T) -> T {
+    run()
 }
 
 pub(super) fn no_color() -> bool {
@@ -123,6 +156,10 @@ impl Observer for Watched<'_> {
 
     fn warn(&self, message: &str) {
         self.progress.warn(message);
+    }
+
+    fn explain(&self, message: &str) {
+        self.progress.explain(message);
     }
 
     fn reached(&self, point: &'static str) -> io::Result<()> {

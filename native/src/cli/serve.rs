@@ -18,6 +18,7 @@ use msgvault_daemon::{self as daemon, Clock, DaemonEnvironment, Settings};
 use msgvault_platform as platform;
 use msgvault_verifier::repository::read_config;
 use msgvault_verifier::store::DirectoryStore;
+use tokio::sync::Notify;
 
 use crate::home::{BackupSettings, Home};
 
@@ -58,12 +59,20 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<Exit,
         place: place(invocation, &home),
         hook_time: home.backup.hook_time,
         page: PAGE.ok_or(NO_PAGE),
+        inquiry: Arc::default(),
     };
     check_randomness()?;
-    let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(print) };
+    let least = match invocation.output.args() {
+        args if args.quiet => Level::Warn,
+        args if args.verbose => Level::Debug,
+        _ => Level::Info,
+    };
+    let machine = DaemonEnvironment { now, random: Arc::new(random), least, sink: Arc::new(print) };
     announce(invocation, &machine, &settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { daemon::serve(settings, machine, signal()?).await.map_err(Failure::from) })?;
+    let inquiry = Arc::clone(&settings.inquiry);
+    let serve = async { daemon::serve(settings, machine, signal(inquiry)?).await.map_err(Failure::from) };
+    runtime.block_on(serve)?;
     // Nothing that is left may hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(Exit::Done)
@@ -164,12 +173,19 @@ fn place(invocation: &Invocation<'_>, home: &Home) -> Vec<OsString> {
     flags
 }
 
-/// Is ready when somebody wants the daemon to end, and says who.
-fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
+/// Is ready when somebody wants the daemon to end, and says who. SIGUSR1 is an inquiry and ends nothing.
+fn signal(inquiry: Arc<Notify>) -> std::io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut asked = signal(SignalKind::user_defined1())?;
+        let inquiries = async move {
+            while asked.recv().await.is_some() {
+                inquiry.notify_one();
+            }
+            std::future::pending::<()>().await;
+        };
         let mut hang_ups = platform::hang_up().map(SignalKind::from_raw).map(signal).transpose()?;
         let gone = async move {
             match &mut hang_ups {
@@ -182,11 +198,13 @@ fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
                 _ = term.recv() => "SIGTERM",
                 _ = int.recv() => "SIGINT",
                 _ = gone => "SIGHUP",
+                () = inquiries => "SIGUSR1",
             }
         })
     }
     #[cfg(not(unix))]
-    Ok(async {
+    Ok(async move {
+        let _inquiry = inquiry;
         let _ = tokio::signal::ctrl_c().await;
         "interrupt"
     })

@@ -93,6 +93,10 @@ pub(super) fn store(
 ) -> Result<CapturedAttachments, CreateError> {
     let home = capture.request.home;
     capture.context.observer.begin(phase::ATTACHMENTS, table.hinted_bytes());
+    capture.context.observer.explain(&format!(
+        "{} attachments are read and hashed, all of them, and those that the repository lacks are stored",
+        table.len()
+    ));
     let contents = Arc::new(Contents::open(&home.attachments, database)?);
     let table = Arc::new(table);
     let source = Source { contents: Arc::clone(&contents), table: Arc::clone(&table) };

@@ -81,7 +81,18 @@ pub(super) fn store(
     let db = store_maps(base.filter(|_| laid.kind == MapKind::Delta), &laid, &hashes, sink)?;
     let Again { pages: stored_again, blobs: again_blobs } = layers.again;
     let changed = pages_of(&changed);
+    explain_maps(capture, base.map(|(parent, _)| parent), &db, changed);
     Ok(CapturedDatabase { db, changed, stored_again, again_blobs, held: laid.held, hashes })
+}
+
+fn explain_maps(capture: &Capture<'_>, parent: Option<&Parent>, db: &Database, changed: u64) {
+    let maps = match (db.map_chain_depth, parent.map(|parent| &parent.keyframe)) {
+        (0, Some(Err(reason))) => format!("the maps are a keyframe, since {reason}"),
+        (0, Some(Ok(_))) => "the maps are a keyframe, to keep them dense".to_owned(),
+        (0, None) => "the maps are a keyframe, since no earlier snapshot has pages of this size".to_owned(),
+        (depth, _) => format!("the maps are delta {depth} on their keyframe"),
+    };
+    capture.context.observer.explain(&format!("{changed} pages are captured; {maps}"));
 }
 
 /// Stores both maps, as deltas on `base` if there is one.

@@ -47,7 +47,7 @@ impl NewLens {
 impl DenseRule<'_> {
     /// Whether a keyframe is due by what is known before the scan.
     pub(super) fn is_due(&self, parent: &Parent) -> bool {
-        let Some(keyframe) = &parent.keyframe else { return true };
+        let Ok(keyframe) = &parent.keyframe else { return true };
         let month: String = self.created_at.chars().filter(char::is_ascii_digit).take(6).collect();
         self.dense == Dense::Monthly && !keyframe.as_str().starts_with(&month)
     }

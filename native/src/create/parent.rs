@@ -31,8 +31,8 @@ pub(super) struct Parent {
     pub(super) maps: Option<Maps>,
     /// Its attachments; none when the lists are damaged.
     attachments: Option<Listed>,
-    /// The keyframe of the chain that a delta on it would go on with; none when no rule allows one.
-    pub(super) keyframe: Option<SnapshotId>,
+    /// The keyframe of the chain that a delta on it would go on with, or why the rules allow none.
+    pub(super) keyframe: Result<SnapshotId, &'static str>,
 }
 
 /// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the
@@ -51,10 +51,14 @@ pub(super) fn find(
     refuse_newer(repository, &listing.snapshots)?;
     for id in listing.snapshots.iter().rev() {
         match load_manifest(repository, id) {
-            Ok(manifest) => return Ok(Some(load(repository, known, manifest, observer, request))),
+            Ok(manifest) => {
+                observer.explain(&format!("the new snapshot builds upon {id}, the newest that can be read"));
+                return Ok(Some(load(repository, known, manifest, observer, request)));
+            }
             Err(error) => observer.warn(&format!("{error}; the new snapshot does not build upon it")),
         }
     }
+    observer.explain("there is no snapshot to build upon: everything is captured");
     Ok(None)
 }
 
@@ -79,7 +83,7 @@ fn load(
     request: &CreateRequest<'_>,
 ) -> Parent {
     let id = &manifest.snapshot_id;
-    let maps = match load_maps(repository, known, &manifest, request) {
+    let maps = match load_maps(repository, known, &manifest, observer, request) {
         Ok(maps) => Some(maps),
         Err(SnapshotError::Logical) => None,
         Err(error) => {
@@ -93,7 +97,10 @@ fn load(
         manifest.lists().iter().for_each(|list| known.distrust(*list));
     });
     let attachments = attachments.ok();
-    let keyframe = maps.as_ref().and_then(|_| open_chain(repository, &manifest));
+    let keyframe = match maps {
+        Some(_) => open_chain(repository, &manifest),
+        None => Err("the last snapshot has no maps to compare with"),
+    };
     if let Some(maps) = &maps {
         known.want_raw_lens(&maps.pages.blobs);
     }
@@ -113,6 +120,7 @@ fn load_maps(
     repository: &Repository,
     known: &KnownBlobs<'_>,
     manifest: &Manifest,
+    observer: &dyn Observer,
     request: &CreateRequest<'_>,
 ) -> Result<Maps, SnapshotError> {
     let cached = cache::read(&request.home.cache_dir, &repository.config().repo_id, manifest);
@@ -123,23 +131,35 @@ fn load_maps(
     {
         let maps = Maps { pages, hashes };
         if check_maps(manifest, &maps).is_ok() {
+            observer.explain(
+                "the old page hashes come from the cache, which is proven to be the last keyframe's",
+            );
             return Ok(maps);
         }
     }
+    observer.explain(match manifest.db.map_chain_depth {
+        0 => "the old page hashes come from the repository, since the cache does not hold them",
+        _ => "the old page hashes come from the repository: the cache holds those of keyframes alone",
+    });
     ChainReader::default().load(repository, manifest)
 }
 
-/// The keyframe of a chain that a delta may follow: the chain stays short, and its page-map deltas together smaller
-/// than their keyframe.
-fn open_chain(repository: &Repository, manifest: &Manifest) -> Option<SnapshotId> {
+/// The keyframe of a chain that a delta may follow, or why none may: the chain stays short, and its page-map deltas
+/// together smaller than their keyframe.
+fn open_chain(repository: &Repository, manifest: &Manifest) -> Result<SnapshotId, &'static str> {
     if manifest.db.map_chain_depth >= MAX_DEPTH {
-        return None;
+        return Err("the chain of deltas is as long as it may be");
     }
     let stored_len = |id| repository.index().find(id).map_or(u64::MAX, |location| location.stored_len);
-    let chain = chain_objects(repository, manifest).ok()?;
-    let ((id, keyframe, _), deltas) = chain.split_last()?;
+    let chain = chain_objects(repository, manifest).unwrap_or_default();
+    let Some(((id, keyframe, _), deltas)) = chain.split_last() else {
+        return Err("the chain of deltas cannot be followed");
+    };
     let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
-    (sum <= stored_len(keyframe)).then(|| id.clone())
+    if sum > stored_len(keyframe) {
+        return Err("the deltas together have become larger than their keyframe");
+    }
+    Ok(id.clone())
 }
 
 impl Parent {

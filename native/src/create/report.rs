@@ -167,6 +167,10 @@ impl Observer for Recorder<'_> {
         self.inner.cancelled()
     }
 
+    fn explain(&self, message: &str) {
+        self.inner.explain(message);
+    }
+
     fn begin(&self, phase: Phase, total: u64) {
         self.inner.begin(phase, total);
     }

@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use msgvault::home::{Environment, Flags, Home};
 use msgvault_daemon::gate::{Gate, Rank};
+use msgvault_daemon::log::Level;
 use msgvault_daemon::schedule::Schedule;
 use msgvault_daemon::{self as daemon, Clock, DaemonEnvironment, Settings};
 use tokio::sync::oneshot;
@@ -56,11 +57,13 @@ async fn serve(home: &Path, label: Option<String>) -> Result<(), Box<dyn Error>>
         place: Vec::new(),
         hook_time: Duration::from_secs(1),
         page: Err("no page"),
+        inquiry: Arc::default(),
     };
     let counter = AtomicU64::new(0);
     let random = move || u128::from(counter.fetch_add(1, Ordering::Relaxed));
     let sink = |line: &str| eprintln!("{line}");
-    let machine = DaemonEnvironment { now, random: Arc::new(random), sink: Arc::new(sink) };
+    let machine =
+        DaemonEnvironment { now, random: Arc::new(random), least: Level::Info, sink: Arc::new(sink) };
     let (end, ended) = oneshot::channel();
     tokio::spawn(follow_orders(end));
     let stop = async {

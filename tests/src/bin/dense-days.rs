@@ -15,10 +15,11 @@ use msgvault::repo::init::init;
 use msgvault_cli::check_all;
 use msgvault_freeze as freeze;
 use msgvault_platform::context::Context;
-use msgvault_tests::sample::{self, Churn, Options, parse_size};
+use msgvault_tests::sample::{self, Churn, Options};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::text::parse_bytes;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
 
 /// Back up an archive day after day, and print what its snapshots took and what the newest needs.
@@ -26,7 +27,7 @@ use msgvault_verifier::verify::{Depth, Scope, Verdict};
 #[command(version)]
 struct Cli {
     /// Approximate bytes of the database
-    #[arg(value_parser = parse_size)]
+    #[arg(value_parser = parse_bytes)]
     size: u64,
     /// Number of days
     days: u32,
@@ -114,6 +115,7 @@ fn snapshot(
         zstd_level: 0,
         dense,
         force_unlock: false,
+        accept_clock: true,
         retry_lock: Duration::ZERO,
         dry_run: false,
         version: "0",

@@ -9,8 +9,17 @@ use super::{Exit, Output, Unreported};
 
 /// Prints a repository: who it is and its snapshots, newest last. Manifests that cannot be read are problems.
 pub fn print_overview(output: &Output, overview: &RepositoryOverview) -> Result<Exit, Unreported> {
-    output.result(overview, || overview_text(overview))?;
-    Ok(if overview.unreadable.is_empty() { Exit::Done } else { Exit::Problems })
+    let text = || overview_text(overview);
+    if overview.unreadable.is_empty() {
+        output.result(overview, text)?;
+        return Ok(Exit::Done);
+    }
+    output.problems(overview, text, || {
+        let sentence = format!("{} cannot be read", count(overview.unreadable.len(), "manifest"));
+        let particulars = overview.unreadable.iter().map(|(name, reason)| format!("{name}: {reason}"));
+        [sentence].into_iter().chain(particulars).collect()
+    })?;
+    Ok(Exit::Problems)
 }
 
 /// Prints one snapshot.

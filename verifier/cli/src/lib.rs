@@ -44,6 +44,8 @@ pub enum Exit {
     Done,
     /// Failed.
     Failed,
+    /// What was asked for makes no sense.
+    Usage,
     /// Finished and found problems.
     Problems,
     /// Done, and the report could not be written.
@@ -64,6 +66,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::Usage => 2,
             Self::Problems => 3,
             Self::Unreported => 5,
             Self::NoRepository => 10,

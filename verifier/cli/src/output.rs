@@ -16,10 +16,10 @@ pub struct OutputArgs {
     /// How to show progress on standard error
     #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto, value_name = "KIND")]
     pub progress: ProgressKind,
-    /// Print errors and results only
+    /// Print nothing when all is well, and on standard error what is wrong
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more about what is done
+    /// Say on standard error what is being done and why
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// When to use colour
@@ -91,12 +91,43 @@ impl Output {
         &self.args
     }
 
-    /// Prints a result: the document with `--json`, else the text. A reader that went away ends it quietly.
+    /// Prints the result of a run that went well: the document with `--json`, else the text, unless quiet.
     pub fn result<T: Serialize>(
         &self,
         document: &T,
         text: impl FnOnce() -> String,
     ) -> Result<(), Unreported> {
+        if self.args.quiet && !self.args.json {
+            return Ok(());
+        }
+        self.print(document, text)
+    }
+
+    /// Prints the result of a run that found something wrong. Quiet, it is told on standard error instead: `wrong`
+    /// is a sentence, and then the particulars, line by line.
+    pub fn problems<T: Serialize>(
+        &self,
+        document: &T,
+        text: impl FnOnce() -> String,
+        wrong: impl FnOnce() -> Vec<String>,
+    ) -> Result<(), Unreported> {
+        if self.args.quiet {
+            self.complain(&wrong());
+        }
+        self.result(document, text)
+    }
+
+    /// A sentence after the program's name, and particulars below it.
+    fn complain(&self, lines: &[String]) {
+        let Some((sentence, particulars)) = lines.split_first() else { return };
+        line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(sentence)));
+        for particular in particulars {
+            line(&format!("  {}", msgvault_verifier::text::escape(particular)));
+        }
+    }
+
+    /// A reader that went away ends it quietly.
+    fn print<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) -> Result<(), Unreported> {
         let mut out = io::stdout().lock();
         let printed = if self.args.json {
             serde_json::to_string_pretty(document)
@@ -124,12 +155,11 @@ impl Output {
         attachments: &[T],
     ) -> Exit {
         let message = error.to_string();
-        line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(&message)));
+        let mut lines = vec![message.clone()];
         if attachments.len() > 1 {
-            for attachment in attachments {
-                line(&format!("  {}", msgvault_verifier::text::escape(&attachment.to_string())));
-            }
+            lines.extend(attachments.iter().map(ToString::to_string));
         }
+        self.complain(&lines);
         // They are plain texts and numbers, which always become JSON.
         let attachments = attachments.iter().filter_map(|one| serde_json::to_value(one).ok()).collect();
         self.failure_document(exit, message, attachments);
@@ -141,7 +171,7 @@ impl Output {
         if self.args.json {
             let document = FailureDocument { error: Failed { exit_code: exit.code(), message, attachments } };
             // What cannot be printed was said already.
-            let _ = self.result(&document, String::new);
+            let _ = self.print(&document, String::new);
         }
     }
 
@@ -157,11 +187,16 @@ impl Output {
         }
     }
 
-    /// Prints a line that `--verbose` asks for.
-    pub fn verbose(&self, message: &str) {
-        if self.args.verbose && !self.args.quiet {
-            line(message);
+    /// Says what is being done and why, if `--verbose` asks for it.
+    pub fn explain(&self, message: &str) {
+        if self.explains() {
+            line(&format!("{}: {}", self.program, msgvault_verifier::text::escape(message)));
         }
+    }
+
+    /// Whether `--verbose` asks for explanations.
+    pub fn explains(&self) -> bool {
+        self.args.verbose && !self.args.quiet
     }
 
     /// Wraps a text of the result in a colour, where colour is used.

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use msgvault_verifier::text::human_bytes;
 use msgvault_verifier::{Observer, Phase};
 
-use super::output::{Output, ProgressKind};
+use super::output::{Output, ProgressKind, line};
 use super::rate::{Rate, time_for};
 
 const REDRAW: Duration = Duration::from_millis(100);
@@ -26,13 +26,15 @@ pub struct Progress<'a> {
     output: &'a Output,
     kind: ProgressKind,
     stop: &'a AtomicBool,
+    began: Instant,
+    /// Bytes of the phase. Workers count without waiting for who draws.
+    done: AtomicU64,
     state: Mutex<State>,
 }
 
 struct State {
     phase: Option<Phase>,
     total: u64,
-    done: u64,
     rate: Rate,
     drawn: Instant,
     line_open: bool,
@@ -48,9 +50,26 @@ impl<'a> Progress<'a> {
             chosen => chosen,
         };
         let now = Instant::now();
-        let state =
-            State { phase: None, total: 0, done: 0, rate: Rate::new(now), drawn: now, line_open: false };
-        Self { output, kind, stop, state: Mutex::new(state) }
+        let state = State { phase: None, total: 0, rate: Rate::new(now), drawn: now, line_open: false };
+        Self { output, kind, stop, began: now, done: AtomicU64::new(0), state: Mutex::new(state) }
+    }
+
+    /// Says how far the run is, however progress is shown otherwise.
+    pub fn tell(&self) {
+        self.with(|state| {
+            if self.kind == ProgressKind::Json {
+                return self.print_json(state);
+            }
+            self.close_line(state);
+            let phase = match state.phase {
+                Some(phase) => {
+                    bar(phase, self.done(), state.total, state.rate.update(Instant::now(), self.done()))
+                }
+                None => "begins".to_owned(),
+            };
+            let so_far = time_for(self.began.elapsed().as_secs(), 1);
+            line(&format!("{}: {phase}; {so_far} so far", self.output.program()));
+        });
     }
 
     /// Ends the line that a bar left open.
@@ -67,7 +86,7 @@ impl<'a> Progress<'a> {
     fn close_line(&self, state: &mut State) {
         match self.kind {
             ProgressKind::Bar if state.line_open => print(CLEAR),
-            ProgressKind::Json if state.phase.is_some() => print_json(state),
+            ProgressKind::Json => self.print_json(state),
             _ => {}
         }
         state.line_open = false;
@@ -77,14 +96,25 @@ impl<'a> Progress<'a> {
         let Some(phase) = state.phase else { return };
         match self.kind {
             ProgressKind::Bar => {
-                let rate = state.rate.update(Instant::now(), state.done);
-                let line = bar(phase, state.done, state.total, rate);
+                let done = self.done();
+                let line = bar(phase, done, state.total, state.rate.update(Instant::now(), done));
                 // All at once, so that nothing else on the terminal finds it without wrapping.
                 print(&format!("{CLEAR}{NO_WRAP}{line}{WRAP}\r"));
                 state.line_open = true;
             }
-            ProgressKind::Json => print_json(state),
+            ProgressKind::Json => self.print_json(state),
             _ => {}
+        }
+    }
+
+    fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    fn print_json(&self, state: &State) {
+        if let Some(phase) = state.phase {
+            let (phase, done, total) = (phase.name(), self.done(), state.total);
+            print(&format!("{{\"phase\":\"{phase}\",\"done\":{done},\"total\":{total}}}\n"));
         }
     }
 }
@@ -99,7 +129,8 @@ impl Observer for Progress<'_> {
             self.close_line(state);
             let now = Instant::now();
             let rate = Rate::new(now);
-            *state = State { phase: Some(phase), total, done: 0, rate, drawn: now, line_open: false };
+            *state = State { phase: Some(phase), total, rate, drawn: now, line_open: false };
+            self.done.store(0, Ordering::Relaxed);
             match self.kind {
                 ProgressKind::Plain if total > 0 => {
                     print(&format!("{}: {}\n", phase.name(), human_bytes(total)));
@@ -111,11 +142,11 @@ impl Observer for Progress<'_> {
     }
 
     fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
         if matches!(self.kind, ProgressKind::None | ProgressKind::Plain) {
             return;
         }
         self.with(|state| {
-            state.done = state.done.saturating_add(bytes);
             if state.drawn.elapsed() >= REDRAW {
                 state.drawn = Instant::now();
                 self.draw(state);
@@ -128,6 +159,15 @@ impl Observer for Progress<'_> {
             self.close_line(state);
             self.output.warn(message);
         });
+    }
+
+    fn explain(&self, message: &str) {
+        if self.output.explains() {
+            self.with(|state| {
+                self.close_line(state);
+                self.output.explain(message);
+            });
+        }
     }
 }
 
@@ -145,11 +185,6 @@ fn bar(phase: Phase, done: u64, total: u64, rate: Option<u64>) -> String {
         let _ = write!(line, ", {}/s", human_bytes(rate));
     }
     line
-}
-
-fn print_json(state: &State) {
-    let phase = state.phase.map_or("", Phase::name);
-    print(&format!("{{\"phase\":\"{phase}\",\"done\":{},\"total\":{}}}\n", state.done, state.total));
 }
 
 fn print(text: &str) {

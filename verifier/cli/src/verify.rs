@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use msgvault_verifier::repository::{OpenError, Repository, SelectError};
+use msgvault_verifier::text::count;
 use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
@@ -96,6 +97,16 @@ pub fn check_all(
     observer: &(dyn Observer + Sync),
 ) -> Report {
     let plan = plan(repository, scope, depth, observer);
+    observer.explain(&format!(
+        "the index names {}; {} of {} are opened, {}",
+        count(repository.index().len(), "blob"),
+        plan.tasks.len(),
+        count(repository.index().packs().len(), "pack"),
+        match depth {
+            Depth::Full => "and every blob that is needed is read and compared with its hash",
+            Depth::Quick => "and only what describes snapshots is read",
+        }
+    ));
     observer.begin(Phase::CHECK, plan.bytes());
     let findings = Mutex::new(Findings::new(repository.index()));
     plan.tasks.par_iter().for_each(|task| {
@@ -107,19 +118,23 @@ pub fn check_all(
 
 /// Prints a report and says how the program ends.
 pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
-    let printed = output.result(report, || {
+    let text = || {
         let text = report.to_text();
         let summary = report.summary();
         let good = report.verdict == Verdict::Intact;
         let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
-    });
+    };
     let exit = match report.verdict {
         Verdict::Intact => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
         Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
         Verdict::Unchecked if report.has_nothing_to_check() => Exit::Failed,
         Verdict::Unchecked => Exit::Interrupted(2),
+    };
+    let printed = match exit {
+        Exit::Done => output.result(report, text),
+        _ => output.problems(report, text, || report.wrong()),
     };
     match printed {
         // What is wrong matters more than that the report is lost.

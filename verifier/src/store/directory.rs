@@ -31,8 +31,8 @@ impl Store for DirectoryStore {
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.root.join(folder)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            // A name that is not UTF-8 is not a name of the format.
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            // A name that is not UTF-8 is not a name of the format, and what it becomes here is none either.
+            let name = entry.file_name().to_string_lossy().into_owned();
             let metadata = fs::metadata(entry.path()).ok();
             // A file that vanished meanwhile was not listed. One that is there and cannot be looked at is: it
             // must not be taken for absent, and whoever opens it learns why.

@@ -69,7 +69,8 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     not_checked.sort();
     not_checked.dedup();
     let asked = (plan.depth, plan.all, plan.snapshots);
-    Report::new(repository.config(), asked, problems, not_checked, totals, complete)
+    let foreign = repository.foreign_files();
+    Report::new(repository.config(), asked, problems, not_checked, foreign, totals, complete)
 }
 
 /// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the

@@ -7,7 +7,7 @@ use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
 use crate::observer::{Observer, Phase};
 use crate::pack::ReadError;
-use crate::repository::{BlobError, BlobFault, BlobIndex, Location, Repository};
+use crate::repository::{BlobError, BlobFault, BlobIndex, Location, Repository, is_pack_folder};
 use crate::snapshot::SnapshotError;
 use crate::snapshot::references::ReferenceReader;
 use crate::store::{StoreEntry, StoreError};
@@ -156,11 +156,6 @@ fn is_not_indexed(error: &SnapshotError) -> bool {
 fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {
     match repository.listing() {
         Ok(listing) => {
-            for name in listing.misnamed {
-                let file = format!("snapshots/{name}");
-                let detail = "its name is not a snapshot ID";
-                problems.push(Problem::of_file(ProblemCode::ManifestMisnamed, &file, detail));
-            }
             if listing.snapshots.is_empty() && has_packs(repository) {
                 let detail = "there are packs and no manifest says what they are for";
                 problems.push(Problem::of_file(ProblemCode::SnapshotsMissing, "snapshots", detail));
@@ -176,15 +171,16 @@ fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<Snapsho
 
 /// Whether anything was ever stored. What cannot be listed counts: something is there.
 fn has_packs(repository: &Repository) -> bool {
-    let is_named_so = |entry: &StoreEntry| entry.name.len() == 2;
-    let folders = match repository.store().list("packs") {
-        Ok(entries) => entries.into_iter().filter(is_named_so).map(|entry| format!("packs/{}", entry.name)),
+    let store = repository.store();
+    let folders = match store.list("packs") {
+        Ok(entries) => entries.into_iter().map(|entry| entry.name).filter(|name| is_pack_folder(name)),
         Err(StoreError::Missing { .. }) => return false,
         Err(_) => return true,
     };
-    let is_pack = |entry: &StoreEntry| entry.name.ends_with(".mvpack");
-    let mut listed = folders.map(|folder| repository.store().list(&folder));
-    listed.any(|entries| entries.map_or(true, |entries| entries.iter().any(is_pack)))
+    folders.map(|folder| format!("packs/{folder}")).any(|folder| {
+        let is_pack = |entry: &StoreEntry| PackId::of_path(&format!("{folder}/{}", entry.name)).is_some();
+        store.list(&folder).map_or(true, |entries| entries.iter().any(is_pack))
+    })
 }
 
 /// Two bytes a blob of the index: the wanted page sizes, and whether it is wanted at all.

@@ -7,11 +7,15 @@ use serde::Serialize;
 
 use crate::format::config::RepoConfig;
 use crate::format::id::SnapshotId;
+use crate::repository::ForeignFile;
 use crate::text::{count, human_bytes};
 
 use super::not_checked::NotChecked;
 use super::problem::Problem;
 use super::{Depth, ProblemCode, words};
+
+/// So many causes are told to who reads a mail; the whole report has all.
+const MOST_CAUSES: usize = 20;
 
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,6 +52,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What could not be looked at; nothing is known about it.
     pub not_checked: Vec<NotChecked>,
+    /// Files among the repository's that are not its own; at most the first thousand. They are no problem.
+    pub foreign: Vec<ForeignFile>,
     /// What was read.
     pub totals: Totals,
 }
@@ -81,6 +87,7 @@ impl Report {
         (depth, all, snapshots): (Depth, bool, Vec<SnapshotId>),
         problems: Vec<Problem>,
         not_checked: Vec<NotChecked>,
+        foreign: Vec<ForeignFile>,
         totals: Totals,
         complete: bool,
     ) -> Self {
@@ -95,6 +102,7 @@ impl Report {
             snapshots: snapshots.into_iter().map(unjudged).collect(),
             problems,
             not_checked,
+            foreign,
             totals,
         };
         report.judge();
@@ -146,10 +154,20 @@ impl Report {
             };
             let _ = writeln!(out, "{}  {state}", snapshot.id);
         }
-        words::problems(&mut out, &self.problems);
+        words::problems(&mut out, &self.problems, usize::MAX);
         words::not_checked(&mut out, &self.not_checked);
+        words::foreign(&mut out, &self.foreign);
         let _ = write!(out, "{}", self.summary());
         out
+    }
+
+    /// What is wrong, for who asked to hear of nothing else: the summary, and then line by line the causes, at
+    /// most [`MOST_CAUSES`] of them, each with the files to look at.
+    pub fn wrong(&self) -> Vec<String> {
+        let mut particulars = String::new();
+        words::problems(&mut particulars, &self.problems, MOST_CAUSES);
+        words::not_checked(&mut particulars, &self.not_checked);
+        [self.summary()].into_iter().chain(particulars.lines().map(str::to_owned)).collect()
     }
 
     /// The verdict in one sentence.

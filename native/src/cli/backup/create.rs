@@ -45,6 +45,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Seconds to wait for a daemon that is busy with other work
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     freeze_wait: u64,
+    /// Believe this machine's clock even if it seems to be years off
+    #[arg(long)]
+    accept_clock: bool,
     /// Find out what would be stored, and store nothing
     #[arg(long)]
     dry_run: bool,
@@ -85,6 +88,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
         dense: args.dense.or(home.dense).unwrap_or_default(),
         force_unlock: args.lock.force_unlock,
         retry_lock: args.lock.patience(),
+        accept_clock: args.accept_clock,
         dry_run: args.dry_run,
         version: env!("CARGO_PKG_VERSION"),
         host: &host,

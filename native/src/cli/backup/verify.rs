@@ -54,6 +54,8 @@ fn rehearse(
     let intact = report.snapshots.iter().filter(|snapshot| snapshot.verdict == Verdict::Intact);
     let ids: Vec<_> = intact.map(|snapshot| snapshot.id.clone()).collect();
     for id in ids {
+        let place = std::env::temp_dir();
+        context.observer.explain(&format!("the database of {id} is rebuilt in {}", place.display()));
         let scratch = tempfile::tempdir().map_err(|error| {
             Failure::failed(format!("no scratch space can be had for --restore-check: {error}"))
         })?;

@@ -156,6 +156,7 @@ impl Archive {
             dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",

@@ -1,7 +1,7 @@
 //! A lock that is held: kept fresh, checked, released.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -59,6 +59,11 @@ impl Lock {
             .spawn(move || shared.keep_fresh())
             .ok();
         Self { held, refresher, released: false }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.held.full_path
     }
 
     /// Fails when the lock is gone or another's; to be asked before a manifest is published.
