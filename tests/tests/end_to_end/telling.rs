@@ -45,7 +45,8 @@ fn texts_of_documents_are_told_by_every_command() {
     let created = scene.backup(&["create"]).done().stdout;
     assert!(created.contains("documents    10 characters of text"), "{created}");
     let listed = scene.backup(&["list"]).done().stdout;
-    let cells: Vec<&str> = listed.lines().flat_map(|line| line.split_whitespace().rev().take(1)).collect();
+    let table = listed.lines().skip_while(|line| !line.starts_with("SNAPSHOT"));
+    let cells: Vec<&str> = table.filter_map(|line| line.split_whitespace().next_back()).collect();
     assert_eq!(cells, ["TAG", "no", "yes"], "{listed}");
     let documents = scene.backup(&["list", "--json"]).done().json();
     let told = |n: usize| {
