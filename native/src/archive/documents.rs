@@ -4,8 +4,8 @@ use msgvault_verifier::format::manifest::DocumentCounts;
 use msgvault_verifier::length::to_unsigned;
 use rusqlite::Connection;
 
-use super::schema::SchemaError;
-use super::tables::{has_column, has_table};
+use super::schema::{SchemaError, has_column};
+use super::tables::has_table;
 
 /// The counts of the texts and of what they were made with; none when there are none.
 pub(super) fn counts(connection: &Connection) -> Result<Option<DocumentCounts>, SchemaError> {

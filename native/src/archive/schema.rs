@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 
 use super::content_table::{ContentTable, RecordedContent};
 use super::sql_text;
-use super::tables::{has_column, has_table};
+use super::tables::{Column, column, has_table};
 use super::temporary::TemporaryError;
 
 /// The tables that make a database an archive, and the columns that matter.
@@ -170,6 +170,15 @@ pub fn check_tables(connection: &Connection) -> Result<(), SchemaError> {
         ([], []) => Ok(()),
         ([], columns) => Err(SchemaError::OtherColumns { missing: columns.join(", ") }),
         (tables, _) => Err(SchemaError::NotAnArchive { missing: tables.join(", ") }),
+    }
+}
+
+/// Whether a table has a column, which must be one that can be read.
+pub(super) fn has_column(connection: &Connection, table: &str, name: &str) -> Result<bool, SchemaError> {
+    match column(connection, table, name)? {
+        Column::Missing => Ok(false),
+        Column::Stored => Ok(true),
+        Column::Computed => Err(SchemaError::Computed { column: format!("{table}.{name}") }),
     }
 }
 

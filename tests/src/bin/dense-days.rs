@@ -1,6 +1,7 @@
 //! Measures what dense keyframes cost and save: an archive without attachments, a share of whose pages changes every
 //! day, and a snapshot on each. The days are those of a clock of its own, so that months pass.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,10 @@ use msgvault_freeze as freeze;
 use msgvault_platform::context::Context;
 use msgvault_tests::sample::{self, Churn, Options};
 use msgvault_verifier::Ruzstd;
+use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::repository::Repository;
+use msgvault_verifier::snapshot::density::RawLengths;
+use msgvault_verifier::snapshot::{ChainReader, chain_objects};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::text::parse_bytes;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
@@ -138,6 +142,31 @@ fn peak_kib() -> Result<u64, Box<dyn Error>> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
+/// Pages held and needed by the newest snapshot of every month and those that it builds upon, and how many these are.
+fn monthly_set(repository: &Repository) -> Result<(u64, u64, usize), Box<dyn Error>> {
+    let all = repository.listing()?.snapshots;
+    let month = |id: &SnapshotId| id.as_str()[..6].to_owned();
+    let newest: BTreeMap<String, &SnapshotId> = all.iter().map(|id| (month(id), id)).collect();
+    let mut kept = BTreeSet::new();
+    for id in newest.into_values() {
+        let chain = chain_objects(repository, &repository.manifest(id)?)?;
+        kept.extend(chain.into_iter().map(|(id, _, _)| id));
+    }
+    let (mut chains, mut lens) = (ChainReader::default(), RawLengths::default());
+    let mut pages: HashMap<BlobId, HashSet<u64>> = HashMap::new();
+    for id in &kept {
+        let maps = chains.load_shared(repository, &repository.manifest(id)?)?;
+        lens.learn(repository, &maps.pages.blobs);
+        for run in &maps.pages.runs {
+            let first = run.blob_offset / maps.pages.page_size.bytes();
+            let blob = *maps.pages.blob(run).ok_or("a run without a blob")?;
+            pages.entry(blob).or_default().extend(first..first + u64::from(run.page_count));
+        }
+    }
+    let held: u64 = pages.keys().filter_map(|blob| lens.of(blob)).map(|len| len / 4096).sum();
+    Ok((held, pages.values().map(|pages| pages.len() as u64).sum(), kept.len()))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "shares of thousands of pages")]
 fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
@@ -168,12 +197,14 @@ impl Found {
         let report = check_all(&repository, &Scope::One(id), Depth::Full, &());
         let verifying = began.elapsed().as_secs_f64();
         assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
+        let (set_held, set_needed, set) = monthly_set(&repository)?;
         self.seconds.sort_by(f64::total_cmp);
         let median = self.seconds.get(self.seconds.len() / 2).copied().unwrap_or_default();
         println!(
             "{:?}: {} days, {:.1} % of {} pages a day; packs {:.1} MB, of which stored again {:.1} MB ({} pages); \
              {} keyframes, {} of them dense; create {median:.3} s, at most {:.3} s, {} MiB; held/needed of the \
-             newest {:.2}, at most {:.2}; newest verified in {verifying:.3} s, {} bytes read",
+             newest {:.2}, at most {:.2}, of the newest of every month with what they build upon {:.2} ({set} \
+             snapshots, {set_held} pages held); newest verified in {verifying:.3} s, {} bytes read",
             cli.dense,
             cli.days,
             self.changed * 100.0 / f64::from(cli.days.saturating_sub(1).max(1)),
@@ -187,6 +218,7 @@ impl Found {
             self.peak_kib.iter().max().copied().unwrap_or_default() / 1024,
             share(last.pages.held, last.pages.total),
             self.widest,
+            share(set_held, set_needed),
             report.totals.bytes_read,
         );
         Ok(())
