@@ -33,7 +33,9 @@ use msgvault_freeze::ownership::{DAEMON_LOCK, WRITE_LOCK};
 use msgvault_freeze::{self as freeze, Freezer};
 use msgvault_platform::context::Context;
 use msgvault_platform::foreign_owner;
+use msgvault_verifier::format::manifest::{Auxiliary, DocumentCounts};
 use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::text::count;
@@ -43,7 +45,7 @@ use crate::archive::session::{Pinned, Session};
 use crate::decompress::Zstd;
 use crate::phase;
 use crate::repo::lock::{self, Lock};
-use crate::repo::pack_writer::{PackSink, Packed, write_packs};
+use crate::repo::pack_writer::{PackKind, PackSink, Packed, write_packs};
 use crate::repo::publish::clean_staging;
 
 pub use error::{ContentFaults, CreateError, ExtrasError};
@@ -79,6 +81,13 @@ struct Captured {
     database: CapturedDatabase,
     attachments: CapturedAttachments,
     extras: CapturedExtras,
+    documents: Option<CapturedDocuments>,
+}
+
+/// What the snapshot discloses about texts that are derived from documents.
+struct CapturedDocuments {
+    counts: DocumentCounts,
+    artifact: Auxiliary,
 }
 
 /// When a run began, and when its database was pinned.
@@ -216,6 +225,7 @@ fn hand_over_all(
 ) -> Result<Captured, CreateError> {
     let created_at = manifest::created_at(capture, times.frozen)?;
     let stats = pinned.stats()?;
+    let documents = pinned.documents()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
     let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
     let database =
@@ -226,7 +236,27 @@ fn hand_over_all(
     let attachments =
         attachments::store(capture, &place, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
-    Ok(Captured { times, created_at, stats, is_canonical: canonical, database, attachments, extras })
+    let documents = documents.map(|counts| store_documents(counts, sink)).transpose()?;
+    Ok(Captured {
+        times,
+        created_at,
+        stats,
+        is_canonical: canonical,
+        database,
+        attachments,
+        extras,
+        documents,
+    })
+}
+
+fn store_documents(
+    counts: DocumentCounts,
+    sink: &PackSink<'_, '_>,
+) -> Result<CapturedDocuments, CreateError> {
+    let text = counts.encode();
+    let bytes = to_u64(text.len());
+    let blob = sink.add(PackKind::Metadata, text.into_bytes())?;
+    Ok(CapturedDocuments { counts, artifact: Auxiliary::of_documents(sink.id_of(blob)?, bytes) })
 }
 
 fn stop_if_cancelled(capture: &Capture<'_>) -> Result<(), CreateError> {

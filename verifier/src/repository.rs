@@ -3,6 +3,7 @@
 mod blob_index;
 mod foreign;
 mod lost_index;
+mod pack_files;
 mod stored_blob;
 
 use crate::length::to_usize;

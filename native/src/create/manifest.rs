@@ -22,7 +22,12 @@ pub(super) fn build(
     new_index: Option<IndexId>,
 ) -> Result<Manifest, CreateError> {
     let internal = |error: &dyn std::fmt::Display| CreateError::Internal(error.to_string());
-    let version = if captured.is_canonical { 1 } else { 2 };
+    let auxiliary = captured.documents.as_ref().map(|documents| vec![documents.artifact.clone()]);
+    let version = match (&auxiliary, captured.is_canonical) {
+        (Some(_), _) => 4,
+        (None, false) => 2,
+        (None, true) => 1,
+    };
     let attachments = &captured.attachments;
     let text = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
     let mut manifest = Manifest {
@@ -35,7 +40,7 @@ pub(super) fn build(
         options: capture.request.options(),
         db: captured.database.db.clone(),
         metadata: None,
-        auxiliary: None,
+        auxiliary,
         attachments: Attachments {
             layout: Some(text(&["loose"])),
             rows: attachments.rows,

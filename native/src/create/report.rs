@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
-use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::format::manifest::{DocumentCounts, Manifest};
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::{Observer, Phase};
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub struct CreateReport {
     pub created_at: String,
     /// The user's label.
     pub tag: String,
-    /// 1, or 2 when attachments have paths of their own.
+    /// 1, 2 when attachments have paths of their own, 4 when there are texts derived from documents.
     pub format_version: u64,
     /// The database.
     pub pages: PageCounts,
@@ -35,6 +35,8 @@ pub struct CreateReport {
     pub attachments: AttachmentCounts,
     /// Other files.
     pub extras: ExtraCounts,
+    /// What is disclosed about texts derived from documents; none when there are none.
+    pub documents: Option<DocumentCounts>,
     /// What the archive counts.
     pub stats: ArchiveStats,
     /// New packs.
@@ -128,6 +130,7 @@ pub(super) fn of(
             new: attachments.new_blobs,
         },
         extras: ExtraCounts { files: captured.extras.files, bytes: captured.extras.bytes },
+        documents: captured.documents.as_ref().map(|documents| documents.counts),
         stats: captured.stats.clone(),
         new_packs: manifest.new_packs.filter(|_| !request.dry_run).unwrap_or_default(),
         new_index: manifest.new_index,

@@ -3,6 +3,7 @@
 
 mod archive;
 mod dense;
+mod documents;
 mod failures;
 
 use std::fs;

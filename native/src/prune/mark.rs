@@ -72,8 +72,8 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
             live.blobs.insert(position);
             match role {
                 Role::Pages(..) => live.pages.insert(position),
-                Role::Object(_) | Role::Extra(..) => live.metadata.insert(position),
-                _ => false,
+                Role::Object(_) | Role::Extra(..) | Role::Artifact(..) => live.metadata.insert(position),
+                Role::Attachment(_) => false,
             };
             true
         };

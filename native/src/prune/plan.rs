@@ -4,17 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
 use msgvault_verifier::format::id::PackId;
+use msgvault_verifier::format::pack;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::text::parse_bytes;
 
 use super::mark::Live;
 use super::{PruneError, PruneReport, PruneRequest};
-use crate::repo::write_index::all_packs;
-
-/// Bytes of a pack that are not blobs: header, count, trailer.
-const FRAME: u64 = 6 + 4 + 40;
-/// Bytes of the footer for every blob.
-const ENTRY: u64 = 61;
 
 /// How much of the packs that stay may be of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +89,9 @@ fn pack_uses(repository: &Repository, live: &Live) -> Result<Vec<PackUse>, Prune
         }
     }
     let mut uses = Vec::new();
-    for id in all_packs(repository)? {
-        let len = repository.store().open(&id.path())?.len();
+    for (id, len) in repository.pack_files()? {
         let (blobs, bytes) = needed.get(&id).copied().unwrap_or_default();
-        let needed = bytes.saturating_add(FRAME).saturating_add(blobs.saturating_mul(ENTRY));
+        let needed = pack::file_len(blobs, bytes);
         uses.push(PackUse { id, len, blobs, needed });
     }
     Ok(uses)

@@ -166,8 +166,8 @@ impl<'a> Staged<'a> {
         cut.map(drop).map_err(PublishError::io("shorten", self.path()))
     }
 
-    /// Makes the file durable under its name in the repository, and looks whether it can be found there; a pack is
-    /// yet to be [confirmed](confirm).
+    /// Makes the file durable under its name in the repository, and looks whether it can be found there; a pack
+    /// is yet to be confirmed.
     ///
     /// Nothing is replaced except `config.toml` and a damaged index. When the name cannot be made durable, the
     /// file is taken back, again except those, which whole in either version are better than missing.

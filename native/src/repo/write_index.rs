@@ -7,8 +7,8 @@ use msgvault_verifier::format::id::{IndexId, PackId};
 use msgvault_verifier::format::index::{IndexEncoder, IndexEntry};
 use msgvault_verifier::format::pack::PackEntry;
 use msgvault_verifier::length::to_u32;
-use msgvault_verifier::repository::{Repository, is_pack_folder};
-use msgvault_verifier::store::{Store, StoreEntry, StoreError};
+use msgvault_verifier::repository::Repository;
+use msgvault_verifier::store::{Store, StoreError};
 
 use super::publish::{FileKind, PublishError, Staged};
 
@@ -60,19 +60,5 @@ pub fn index_entry(pack: PackId, entry: &PackEntry) -> IndexEntry {
 
 /// Every pack that lies where packs lie, in the order of their names.
 pub fn all_packs(repository: &Repository) -> Result<Vec<PackId>, StoreError> {
-    let store = repository.store();
-    let folders = match store.list("packs") {
-        Err(StoreError::Missing { .. }) => Vec::new(),
-        folders => folders?,
-    };
-    let mut packs = Vec::new();
-    let is_own = |entry: &StoreEntry| entry.is_folder && is_pack_folder(&entry.name);
-    for folder in folders.into_iter().filter(is_own) {
-        let folder = format!("packs/{}", folder.name);
-        // A copy in another folder is not where anybody looks for it.
-        let entries = store.list(&folder)?;
-        packs.extend(entries.iter().filter_map(|entry| PackId::of_path(&format!("{folder}/{}", entry.name))));
-    }
-    packs.sort_unstable();
-    Ok(packs)
+    Ok(repository.pack_files()?.into_iter().map(|(pack, _)| pack).collect())
 }

@@ -91,8 +91,8 @@ fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
     let run = || -> Result<Exit, VerifyError> {
         let repository = open(repo, MemoryArgs::default())?;
         let Some(snapshot) = snapshot else {
-            let overview =
-                inspect::overview(&repository).map_err(msgvault_verifier::repository::SelectError::from)?;
+            let overview = inspect::overview_with_space(&repository)
+                .map_err(msgvault_verifier::repository::SelectError::from)?;
             return Ok(print_overview(output, &overview)?);
         };
         let id = repository.select(snapshot)?;

@@ -240,6 +240,12 @@ fn decode_entry(reader: &mut Reader<'_>, footer_offset: u64) -> Result<PackEntry
     Ok(PackEntry { id, offset, stored_len, raw_len, encoding, crc32c })
 }
 
+/// Bytes of a pack with so many entries, of so many stored bytes together.
+pub fn file_len(entries: u64, stored: u64) -> u64 {
+    let footer = entries.saturating_mul(61).saturating_add(4);
+    stored.saturating_add(footer).saturating_add(HEADER_LEN + TRAILER_LEN)
+}
+
 /// Writes footer and trailer.
 pub fn encode_footer(entries: &[PackEntry]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.len().saturating_mul(61).saturating_add(44));

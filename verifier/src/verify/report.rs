@@ -170,7 +170,7 @@ impl Report {
     }
 
     /// What is wrong, for who asked to hear of nothing else: the summary, and then line by line the causes, at
-    /// most [`MOST_CAUSES`] of them, each with the files to look at.
+    /// most twenty of them, each with the files to look at.
     pub fn wrong(&self) -> Vec<String> {
         let mut particulars = String::new();
         words::problems(&mut particulars, &self.problems, MOST_CAUSES);

@@ -4,4 +4,5 @@ mod bombs;
 mod deltas;
 mod folder;
 mod hostile;
+mod space;
 mod unavailable;

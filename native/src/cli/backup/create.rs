@@ -140,6 +140,13 @@ fn text(report: &CreateReport) -> String {
         report.attachments.new
     );
     let _ = write!(out, "\n  other files  {}", report.extras.files);
+    if let Some(documents) = &report.documents {
+        let characters = documents.characters;
+        let _ = write!(
+            out,
+            "\n  documents    {characters} characters of text derived from them are in the database"
+        );
+    }
     let _ = write!(
         out,
         "\n  added        {} in {}",
