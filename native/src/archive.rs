@@ -3,12 +3,14 @@
 mod compressed;
 pub mod content;
 pub mod content_table;
+mod documents;
 pub mod pack_index;
 pub mod place;
 pub mod schema;
 pub mod session;
 pub mod soundness;
 mod sql_text;
+mod tables;
 pub mod temporary;
 pub mod users;
 

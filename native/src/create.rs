@@ -10,7 +10,9 @@
 mod attachments;
 mod cache;
 mod check;
+mod clock;
 mod database;
+mod dense;
 mod error;
 mod extras;
 mod faults;
@@ -33,7 +35,9 @@ use msgvault_freeze::ownership::{DAEMON_LOCK, WRITE_LOCK};
 use msgvault_freeze::{self as freeze, Freezer};
 use msgvault_platform::context::Context;
 use msgvault_platform::foreign_owner;
+use msgvault_verifier::format::manifest::{Auxiliary, DocumentCounts};
 use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::length::to_u64;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::text::count;
@@ -43,7 +47,7 @@ use crate::archive::session::{Pinned, Session};
 use crate::decompress::Zstd;
 use crate::phase;
 use crate::repo::lock::{self, Lock};
-use crate::repo::pack_writer::{PackSink, Packed, write_packs};
+use crate::repo::pack_writer::{PackKind, PackSink, Packed, write_packs};
 use crate::repo::publish::clean_staging;
 
 pub use error::{ContentFaults, CreateError, ExtrasError};
@@ -73,12 +77,20 @@ struct Capture<'a> {
 /// What the steps found and stored.
 struct Captured {
     times: Times,
+    created_at: String,
     stats: ArchiveStats,
     is_canonical: bool,
     check: Option<DatabaseCheck>,
     database: CapturedDatabase,
     attachments: CapturedAttachments,
     extras: CapturedExtras,
+    documents: Option<CapturedDocuments>,
+}
+
+/// What the snapshot discloses about texts that are derived from documents.
+struct CapturedDocuments {
+    counts: DocumentCounts,
+    artifact: Auxiliary,
 }
 
 /// When a run began, and when its database was pinned.
@@ -100,6 +112,7 @@ pub fn run(
     read_config(&store)?;
     let lock = lock_repository(&context, request)?;
     let repository = Repository::open(store, Zstd)?;
+    clock::check(&context, request, &repository)?;
     let (blobs, packs) = (repository.index().len(), repository.index().packs().len());
     context.observer.explain(&format!(
         "the index names {} in {}",
@@ -124,7 +137,7 @@ pub fn run(
     if let Some(Err(error)) = lock.map(Lock::release) {
         context.observer.warn(&error.to_string());
     }
-    Ok(report::of(request, manifest, &captured, recorder.warnings()))
+    Ok(report::of(request, manifest, &captured, &packed, recorder.warnings()))
 }
 
 /// Takes the exclusive lock and cleans up after whoever was interrupted; a dry run changes nothing.
@@ -213,11 +226,14 @@ fn hand_over_all(
     sink: &PackSink<'_, '_>,
     handed_over: &mut HandedOver,
 ) -> Result<Captured, CreateError> {
+    let created_at = manifest::created_at(capture, times.frozen)?;
     let stats = pinned.stats()?;
+    let documents = pinned.documents()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
     space::check(capture, &pinned, &contents)?;
     let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
-    let work = || Ok((check::check(capture, &pinned)?, database::store(capture, &pinned, sink)?));
+    let work =
+        || Ok((check::check(capture, &pinned)?, database::store(capture, &pinned, &created_at, sink)?));
     let (check, database) = log_watch::during(capture.context.observer, &pinned, limit, work)?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.let_go()?;
@@ -225,7 +241,28 @@ fn hand_over_all(
     let attachments =
         attachments::store(capture, &place, contents, rows, sink, &mut handed_over.attachments)?;
     let extras = extras::store(capture, sink, &mut handed_over.extras)?;
-    Ok(Captured { times, stats, is_canonical: canonical, check, database, attachments, extras })
+    let documents = documents.map(|counts| store_documents(counts, sink)).transpose()?;
+    Ok(Captured {
+        times,
+        created_at,
+        stats,
+        is_canonical: canonical,
+        check,
+        database,
+        attachments,
+        extras,
+        documents,
+    })
+}
+
+fn store_documents(
+    counts: DocumentCounts,
+    sink: &PackSink<'_, '_>,
+) -> Result<CapturedDocuments, CreateError> {
+    let text = counts.encode();
+    let bytes = to_u64(text.len());
+    let blob = sink.add(PackKind::Metadata, text.into_bytes())?;
+    Ok(CapturedDocuments { counts, artifact: Auxiliary::of_documents(sink.id_of(blob)?, bytes) })
 }
 
 fn stop_if_cancelled(capture: &Capture<'_>) -> Result<(), CreateError> {

@@ -46,6 +46,8 @@ pub struct Home {
     pub zstd_level: Option<i32>,
     /// Whether SQLite checks every database that is captured.
     pub check: bool,
+    /// When keyframes store pages again, if the configuration says so.
+    pub dense: Option<Dense>,
     /// What a daemon listens on.
     pub server: Server,
     /// What a daemon does by itself.
@@ -54,6 +56,19 @@ pub struct Home {
     pub config_file: Option<PathBuf>,
     /// Where page-hash caches are kept.
     pub cache_dir: PathBuf,
+}
+
+/// When keyframes store pages again that lie in blobs of mostly dead pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dense {
+    /// With the first snapshot of a month, and whenever blobs hold more than twice the pages that are needed.
+    #[default]
+    Monthly,
+    /// Whenever blobs hold more than twice the pages that are needed.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// What a daemon listens on.
@@ -228,6 +243,7 @@ impl Home {
             repo,
             zstd_level: config.backup.zstd_level,
             check: config.backup.check,
+            dense: config.backup.dense,
             server,
             backup: config.backup.settings(),
             config_file,
@@ -302,6 +318,7 @@ struct Backup {
     #[serde(deserialize_with = "zstd_level")]
     zstd_level: Option<i32>,
     check: bool,
+    dense: Option<Dense>,
     schedule: Option<String>,
     check_schedule: Option<String>,
     verify_schedule: Option<String>,

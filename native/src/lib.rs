@@ -8,5 +8,7 @@ mod free_space;
 pub mod home;
 mod path_text;
 pub mod phase;
+pub mod prune;
 pub mod repo;
 pub mod restore;
+pub mod retention;

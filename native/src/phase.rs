@@ -18,3 +18,7 @@ pub const DATABASE: Phase = Phase::new("database");
 pub const PROOF: Phase = Phase::new("proof");
 /// Making files durable and visible.
 pub const PUBLISH: Phase = Phase::new("publish");
+/// Finding out what the snapshots of a repository need.
+pub const MARK: Phase = Phase::new("mark");
+/// Writing what is needed of half-used packs into new ones.
+pub const REPACK: Phase = Phase::new("repack");

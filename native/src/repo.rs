@@ -3,6 +3,9 @@
 
 pub mod init;
 pub mod lock;
+pub(crate) mod medium_time;
 pub mod pack_writer;
+mod probe;
 pub mod publish;
 pub mod rebuild_index;
+pub mod write_index;

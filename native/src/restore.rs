@@ -5,6 +5,7 @@
 
 mod attachments;
 mod blobs;
+mod captured;
 mod content;
 mod database;
 mod error;
@@ -62,7 +63,8 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     if let Shared::Unlocked(reason) = &lock {
         context.observer.warn(&format!("the repository is read without a lock: {reason}"));
     }
-    let repository = Repository::open(DirectoryStore::new(request.lock.root), Zstd)?;
+    let repository =
+        Repository::open_within(DirectoryStore::new(request.lock.root), Zstd, request.memory.clone())?;
     let observer = context.observer;
     observer.explain(&format!(
         "snapshot {} is restored to {}: nothing there changes before every blob is found",
@@ -72,7 +74,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let workers = Workers::new(request.jobs)?;
     let place = target::examine(request)?;
     context.observer.begin(Phase::PLAN, 0);
-    let snapshot = Snapshot::load(&repository, request.snapshot)?;
+    let snapshot = Snapshot::load(&repository, request.snapshot, context.observer)?;
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;

@@ -9,6 +9,8 @@ use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::repository::Repository;
+use msgvault_verifier::snapshot::ChainReader;
+use msgvault_verifier::snapshot::density::{RawLengths, blob_use, pages_held};
 use msgvault_verifier::store::DirectoryStore;
 
 use crate::sample::{Churn, Options, file_digest, tree_digest};
@@ -92,8 +94,17 @@ fn comes_back(scene: &Scene, snapshot: &str, content: &Content) {
     fs::remove_dir_all(restored).expect("a folder to remove");
 }
 
-/// Checks that each page map is a keyframe or a delta as the manifests and the index demand. Returns the
-/// number of keyframes.
+/// The pages that the blobs of a snapshot hold, and how many of the blobs are sparse.
+fn uses(repository: &Repository, manifest: &Manifest) -> (u64, usize) {
+    let maps = ChainReader::default().load(repository, manifest, &()).expect("the maps");
+    let mut lens = RawLengths::default();
+    lens.learn(repository, &maps.pages.blobs);
+    let uses = blob_use(&maps.pages, |blob| lens.of(blob)).expect("the lengths of all blobs");
+    (pages_held(&uses), uses.iter().filter(|found| found.is_sparse()).count())
+}
+
+/// Checks that each page map is a keyframe or a delta as the manifests and the index demand, and that blobs hold
+/// little that is not needed. Returns the number of keyframes.
 fn keyframes_are_where_they_belong(scene: &Scene) -> usize {
     let repository = Repository::open(DirectoryStore::new(scene.repo()), Ruzstd).expect("the repository");
     let ids = repository.listing().expect("the snapshots").snapshots;
@@ -112,7 +123,12 @@ fn keyframes_are_where_they_belong(scene: &Scene) -> usize {
         let keyframe = parent.is_none_or(|parent| {
             parent.db.page_size != manifest.db.page_size || depth + 1 > 29 || delta_len > keyframe_len
         });
-        if keyframe {
+        let (held, sparse) = uses(&repository, manifest);
+        assert!(held <= 2 * manifest.db.page_count, "snapshot {number}: {held} pages held");
+        // Else it is one because the blobs held too much.
+        let is_dense = manifest.db.map_chain_depth == 0;
+        assert!(!is_dense || sparse == 0, "snapshot {number}: {sparse} sparse blobs");
+        if keyframe || is_dense {
             (keyframe_len, delta_len, depth) = (stored(manifest.db.page_map), 0, 0);
             keyframes += 1;
         } else {

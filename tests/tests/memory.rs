@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use msgvault::create::{self, CreateReport, CreateRequest};
-use msgvault::home::{Environment, Flags, Home};
+use msgvault::home::{Dense, Environment, Flags, Home};
 use msgvault::repo::lock::LockRequest;
 use msgvault::restore::{self, RestoreRequest};
 use msgvault_cli::{check_all, with_jobs};
@@ -19,7 +19,7 @@ use msgvault_tests::scene::Scene;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
-use msgvault_verifier::{Observer, Phase, Ruzstd};
+use msgvault_verifier::{Memory, Observer, Phase, Ruzstd};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -139,9 +139,11 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             allow_plaintext_secrets: false,
             jobs: 2,
             zstd_level: 0,
+            dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
             check: false,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
@@ -183,6 +185,7 @@ fn restore(scene: &Scene, report: &CreateReport) -> usize {
         overwrite: false,
         integrity_check: false,
         jobs: 1,
+        memory: Memory::unlimited(),
         live_homes: &[],
     };
     let restored = in_context(&watch, 9, |context| restore::run(context, &request)).unwrap();

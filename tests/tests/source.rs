@@ -41,7 +41,7 @@ const PANICS: [(&str, &str); 7] = [
     ("scope.spawn(", "thread::Builder::spawn_scoped"),
     ("println!(", "writeln!: a full disk is behind standard output at times"),
     ("print!(", "write!"),
-    ("from_secs_f", "try_from_secs_f64"),
+    ("::from_secs_f", "try_from_secs_f64"),
     ("rayon::spawn(", "a ThreadPool"),
     ("rayon::join(", "ThreadPool::join"),
 ];

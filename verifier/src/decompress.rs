@@ -21,11 +21,6 @@ pub trait Decompressor: Send + Sync {
     /// It ends where the frame ends, having consumed exactly the bytes of the frame.
     fn decoder<'a>(&self, header: &FrameHeader, frame: &'a mut dyn BufRead)
     -> io::Result<Box<dyn Read + 'a>>;
-
-    /// The largest window that there is memory for, in bytes; frames with a larger one are not checked here.
-    fn max_window(&self) -> u64 {
-        u64::MAX
-    }
 }
 
 /// The decoder without C.

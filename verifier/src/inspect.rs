@@ -1,5 +1,7 @@
 //! What a person wants to see of a repository and of one snapshot.
 
+mod space;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -7,11 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::format::id::{BlobId, IndexId, SnapshotId};
 use crate::format::lock::{EXCLUSIVE, LockName, LockRecord};
-use crate::format::manifest::{Attachments, Auxiliary, Manifest, Metadata, Options};
+use crate::format::manifest::{Attachments, Auxiliary, DOCUMENT_DERIVATIVES, Manifest, Metadata, Options};
 use crate::format::stats::ArchiveStats;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotError, load_attachments, load_extras};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
+
+pub use space::{PageUse, Space};
 
 /// A repository as a whole.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +34,8 @@ pub struct RepositoryOverview {
     pub packs: usize,
     /// Bytes of its files, as far as they can be listed.
     pub bytes: u64,
+    /// What of it the snapshots need, where that was asked for.
+    pub space: Option<Space>,
     /// Who works on it, as far as lock files tell; how fresh they are is not known here.
     pub locks: Vec<LockSummary>,
     /// Snapshots, oldest first.
@@ -78,12 +84,16 @@ pub struct SnapshotSummary {
     pub database_bytes: u64,
     /// Deltas down to the keyframe of its maps.
     pub map_chain_depth: u64,
+    /// What its blobs hold beside the pages of the database, where that was asked for and can be read.
+    pub page_use: Option<PageUse>,
     /// Attachments, as the manifest tells.
     pub attachments: AttachmentNumbers,
     /// The extras tree; empty when there is none.
     pub extras_tree: String,
     /// How many auxiliary artifacts.
     pub auxiliary: usize,
+    /// Whether it discloses that its database holds texts derived from documents.
+    pub document_texts: bool,
     /// What was counted in the archive, as recorded.
     pub stats: Box<RawValue>,
     /// Packs that it added.
@@ -166,11 +176,7 @@ pub struct ExtraSummary {
 /// Tells about a repository. Snapshots that cannot be read are named with the reason.
 pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreError> {
     let listing = repository.listing()?;
-    let mut unreadable: BTreeMap<String, String> = listing
-        .misnamed
-        .into_iter()
-        .map(|name| (name, "its file name is not a snapshot ID".to_owned()))
-        .collect();
+    let mut unreadable = BTreeMap::new();
     let mut snapshots = Vec::with_capacity(listing.snapshots.len());
     for id in listing.snapshots {
         match repository.manifest(&id) {
@@ -189,25 +195,38 @@ pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreErro
         blobs: repository.index().len(),
         packs: repository.index().packs().len(),
         bytes: repository_bytes(repository.store()),
+        space: None,
         locks: locks(repository.store()),
         snapshots,
         unreadable,
     })
 }
 
+/// Tells about a repository, and how much of its space the snapshots need. That takes as long as a quick verification.
+pub fn overview_with_space(repository: &Repository) -> Result<RepositoryOverview, StoreError> {
+    let mut overview = overview(repository)?;
+    let (space, uses) = space::measure(repository, &repository.listing()?.snapshots);
+    overview.space = space;
+    for snapshot in &mut overview.snapshots {
+        snapshot.page_use = uses.get(&snapshot.snapshot_id).copied();
+    }
+    Ok(overview)
+}
+
 /// Tells everything about one snapshot.
 pub fn details(repository: &Repository, id: &SnapshotId) -> Result<SnapshotDetails, SnapshotError> {
     let manifest = crate::snapshot::load_manifest(repository, id)?;
-    let attachments = load_attachments(repository, &manifest)?;
-    let extras = load_extras(repository, &manifest)?;
+    let attachments = load_attachments(repository, &manifest, &())?;
+    let extras = load_extras(repository, &manifest, &())?;
     let extra = |file: crate::format::extras::ExtraFile| ExtraSummary {
         path: file.path.relative().as_str().to_owned(),
         mode: format!("{:04o}", file.mode & 0o7777),
         size: file.size,
         sha256: file.blob,
     };
+    let page_use = space::page_use(repository, &manifest);
     Ok(SnapshotDetails {
-        summary: SnapshotSummary::of(&manifest),
+        summary: SnapshotSummary { page_use, ..SnapshotSummary::of(&manifest) },
         auxiliary_artifacts: manifest.auxiliary().to_vec(),
         msgvault_version: manifest.msgvault_version,
         options: manifest.options,
@@ -261,9 +280,11 @@ impl SnapshotSummary {
             page_count: manifest.db.page_count,
             database_bytes: manifest.database_bytes(),
             map_chain_depth: manifest.db.map_chain_depth,
+            page_use: None,
             attachments: AttachmentNumbers::of(&manifest.attachments),
             extras_tree: text(manifest.extras.tree.as_ref().map(ToString::to_string)),
             auxiliary: manifest.auxiliary().len(),
+            document_texts: manifest.auxiliary().iter().any(|item| item.name == DOCUMENT_DERIVATIVES),
             stats: RawValue::from_string(manifest.stats_json()).unwrap_or_else(|_| manifest.stats.clone()),
             packs_added: manifest.new_packs.as_ref().map_or(0, Vec::len),
             bytes_added: manifest.bytes_added,

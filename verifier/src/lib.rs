@@ -47,14 +47,17 @@ mod decompress;
 pub mod format;
 pub mod inspect;
 pub mod length;
+mod memory;
 mod observer;
 mod pack;
 pub mod repository;
 pub mod snapshot;
 pub mod store;
+pub mod system_names;
 pub mod text;
 pub mod verify;
 
 pub use decompress::{Decompressor, Ruzstd};
+pub use memory::{Memory, TooLargeHere};
 pub use observer::{Observer, Phase};
 pub use pack::{FrameError, Pack, PackReader, ReadError};

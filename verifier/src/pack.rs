@@ -3,15 +3,16 @@
 use crate::length::{to_u64, to_usize};
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest, Sha256};
 
 use crate::decompress::{Decompressor, StrictFrame};
 use crate::format::DecodeError;
 use crate::format::id::{BlobId, PackId};
-use crate::format::pack::{self, Encoding, Header, PackEntry};
+use crate::format::pack::{self, Encoding, FooterDecoder, Header, PackEntry};
 use crate::format::zstd_frame;
+use crate::memory::{Memory, TooLargeHere};
 use crate::store::{Store, StoreError, StoreFile};
 
 const READ_LEN: usize = 256 << 10;
@@ -22,12 +23,24 @@ const READ_LEN: usize = 256 << 10;
 pub struct PackReader {
     store: Box<dyn Store>,
     decompressor: Box<dyn Decompressor>,
+    memory: Memory,
 }
 
 impl PackReader {
     /// Reads packs from `store`, and compressed blobs with `decompressor`.
     pub fn new(store: impl Store + 'static, decompressor: impl Decompressor + 'static) -> Self {
-        Self { store: Box::new(store), decompressor: Box::new(decompressor) }
+        Self { store: Box::new(store), decompressor: Box::new(decompressor), memory: Memory::unlimited() }
+    }
+
+    /// The same, with a limit to the memory that it takes.
+    #[must_use]
+    pub fn within(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// The limit to what objects may take.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The files of the repository.
@@ -37,12 +50,14 @@ impl PackReader {
 
     /// Opens a pack and reads its footer.
     pub fn open(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
-        Pack::new(self.store.open(&id.path())?, self.decompressor.as_ref())
+        let pack = Pack::new(self.store.open(&id.path())?, self.decompressor.as_ref())?;
+        Ok(Pack { memory: &self.memory, ..pack })
     }
 
     /// Opens a pack whose footer was read before.
     pub fn open_with_footer(&self, id: PackId, footer: Arc<Vec<PackEntry>>) -> Result<Pack<'_>, StoreError> {
-        Ok(Pack::with_footer(self.store.open(&id.path())?, self.decompressor.as_ref(), footer))
+        let pack = Pack::with_footer(self.store.open(&id.path())?, self.decompressor.as_ref(), footer);
+        Ok(Pack { memory: &self.memory, ..pack })
     }
 }
 
@@ -50,8 +65,11 @@ impl PackReader {
 pub struct Pack<'r> {
     file: Box<dyn StoreFile + 'r>,
     decompressor: &'r dyn Decompressor,
+    memory: &'r Memory,
     entries: Arc<Vec<PackEntry>>,
 }
+
+static UNLIMITED: LazyLock<Memory> = LazyLock::new(Memory::unlimited);
 
 /// Why a pack or an index file is of no use as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,11 +114,8 @@ pub enum FrameError {
         limit: u64,
     },
     /// It may be intact, and there is not the memory to find out.
-    #[error("not checked: too large here, it needs {window} bytes of memory at once; use msgvault-verify")]
-    TooLargeHere {
-        /// Bytes of output that must be kept.
-        window: u64,
-    },
+    #[error(transparent)]
+    TooLargeHere(#[from] TooLargeHere),
     /// The receiver of the bytes broke off.
     #[error("reading was stopped")]
     Stopped,
@@ -126,12 +141,9 @@ impl<'r> Pack<'r> {
         let mut trailer = [0; 40];
         file.read_at(tail_offset(pack::TRAILER_LEN)?, &mut trailer)?;
         let trailer = pack::decode_trailer(len, &trailer)?;
-        // The trailer was checked against the file's length, so these bytes are there.
-        let mut footer = vec![0; to_usize(trailer.footer_len)];
-        file.read_at(trailer.footer_offset, &mut footer)?;
-        let mut entries = pack::decode_footer(&trailer, &footer)?;
+        let mut entries = read_footer(file.as_ref(), &trailer)?;
         entries.sort_by_key(|entry| entry.id);
-        Ok(Self { file, decompressor, entries: Arc::new(entries) })
+        Ok(Self { file, decompressor, memory: &UNLIMITED, entries: Arc::new(entries) })
     }
 
     /// A pack whose footer was read before.
@@ -140,7 +152,7 @@ impl<'r> Pack<'r> {
         decompressor: &'r dyn Decompressor,
         footer: Arc<Vec<PackEntry>>,
     ) -> Self {
-        Self { file, decompressor, entries: footer }
+        Self { file, decompressor, memory: &UNLIMITED, entries: footer }
     }
 
     /// The entries by blob ID, to be kept beyond the opened file.
@@ -187,12 +199,27 @@ impl<'r> Pack<'r> {
         let mut stored = Stored::new(self.file.as_ref(), entry);
         let decoded = match entry.encoding {
             Encoding::Raw => copy_raw(&mut stored, sink),
-            Encoding::Zstd => decompress(&mut stored, entry, self.decompressor, sink),
+            Encoding::Zstd => decompress(&mut stored, entry, (self.decompressor, self.memory), sink),
         };
-        if !matches!(decoded, Err(FrameError::Stopped)) && stored.finish()? != entry.crc32c {
+        if !matches!(decoded, Err(FrameError::Stopped)) && stored.finish(sink)? != entry.crc32c {
             return Err(FrameError::Crc);
         }
         decoded.map(|()| Unproven { id: entry.id })
+    }
+
+    /// Hands over the bytes of a blob as they are stored. Only their checksum is checked, and only in the end.
+    pub fn stream_stored(
+        &self,
+        entry: &PackEntry,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), FrameError> {
+        let mut stored = Stored::new(self.file.as_ref(), entry);
+        copy_raw(&mut stored, sink)?;
+        if stored.finish(&mut |_| ControlFlow::Continue(()))? == entry.crc32c {
+            Ok(())
+        } else {
+            Err(FrameError::Crc)
+        }
     }
 
     /// The raw bytes of a blob of at most `limit` bytes.
@@ -224,6 +251,21 @@ impl Unproven {
     }
 }
 
+fn read_footer(file: &dyn StoreFile, trailer: &pack::Trailer) -> Result<Vec<PackEntry>, ReadError> {
+    let mut decoder = FooterDecoder::new(trailer);
+    let mut left = u64::from(trailer.footer_len);
+    let mut piece = Vec::new();
+    while left > 0 {
+        // The trailer was checked against the file's length, so these bytes are there.
+        let offset = trailer.footer_offset.saturating_add(u64::from(trailer.footer_len)).saturating_sub(left);
+        piece.resize(READ_LEN.min(to_usize(left)), 0);
+        file.read_at(offset, &mut piece)?;
+        decoder.push(&piece);
+        left = left.saturating_sub(to_u64(piece.len()));
+    }
+    Ok(decoder.finish()?)
+}
+
 fn copy_raw(
     stored: &mut Stored<'_>,
     sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
@@ -244,14 +286,12 @@ fn copy_raw(
 fn decompress(
     stored: &mut Stored<'_>,
     entry: &PackEntry,
-    decompressor: &dyn Decompressor,
+    (decompressor, memory): (&dyn Decompressor, &Memory),
     sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), FrameError> {
     let raw_len = entry.raw_len;
     let header = zstd_frame::decode_header(stored.piece()?, raw_len)?;
-    if header.window > decompressor.max_window() {
-        return Err(FrameError::TooLargeHere { window: header.window });
-    }
+    let _taken = memory.take(header.window)?;
     let mut buffer = vec![0; READ_LEN.min(to_usize(raw_len)).max(1)];
     let mut left = raw_len;
     let mut frame = StrictFrame::new(&header, stored);
@@ -319,14 +359,18 @@ impl<'a> Stored<'a> {
         self.left == 0 && self.position == self.buffer.len()
     }
 
-    /// Reads what is left and gives the checksum over everything.
-    fn finish(mut self) -> Result<u32, StoreError> {
+    /// Reads what is left and gives the checksum over everything. The receiver gets nothing more, and may break
+    /// off all the same.
+    fn finish(mut self, sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<u32, FrameError> {
         loop {
             let count = self.piece()?.len();
             if count == 0 {
                 return Ok(self.crc);
             }
             self.consume(count);
+            if sink(&[]).is_break() {
+                return Err(FrameError::Stopped);
+            }
         }
     }
 }

@@ -1,22 +1,28 @@
 //! An opened repository: its configuration, the index of its blobs, and its manifests.
 
 mod blob_index;
+mod foreign;
 mod lost_index;
+mod pack_files;
+mod stored_blob;
 
 use crate::length::to_usize;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
 pub use blob_index::{BlobIndex, BlobSet, Location};
+pub use foreign::{ForeignFile, is_pack_folder};
 pub use lost_index::LostIndex;
+pub use stored_blob::{BlobError, BlobFault, StoredBlob};
 
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
-use crate::format::id::{BlobId, PackId, SnapshotId};
-use crate::format::index;
+use crate::format::id::{BlobId, IndexId, PackId, SnapshotId};
+use crate::format::index::{IndexDecoder, IndexEntry};
 use crate::format::manifest::{Manifest, ManifestError};
+use crate::format::pack::PackEntry;
+use crate::memory::Memory;
 use crate::pack::{FrameError, Pack, PackReader, ReadError};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
 
@@ -28,8 +34,8 @@ const MAX_MANIFEST_LEN: u64 = 64 << 20;
 const MAX_INDEX_LEN: u64 = (65 << 32) + 42;
 /// Bytes of an index file that are read at once.
 const PIECE_LEN: u64 = 1 << 20;
-const MANIFEST_SUFFIX: &str = ".mvmanifest";
-const INDEX_SUFFIX: &str = ".mvidx";
+/// For so many bytes of index files there is room beforehand.
+const MAX_RESERVED: u64 = 256 << 20;
 
 /// A repository that can be read.
 pub struct Repository {
@@ -42,7 +48,7 @@ pub struct Repository {
     last_footer: Mutex<Option<(PackId, Footer)>>,
 }
 
-type Footer = Arc<Vec<crate::format::pack::PackEntry>>;
+type Footer = Arc<Vec<PackEntry>>;
 
 /// Why a repository cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,46 +112,11 @@ pub enum SelectError {
     Store(#[from] StoreError),
 }
 
-/// A blob that cannot be had, and where it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("blob {blob}{}: {fault}", pack.map(|pack| format!(" in {}", pack.path())).unwrap_or_default())]
-pub struct BlobError {
-    /// The blob.
-    pub blob: BlobId,
-    /// The pack that should hold it, where an index names one.
-    pub pack: Option<PackId>,
-    /// What is wrong.
-    pub fault: BlobFault,
-}
-
-/// What is wrong with a blob.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BlobFault {
-    /// No index names it.
-    #[error("no index file says where it is")]
-    NotIndexed,
-    /// Its pack cannot be used.
-    #[error(transparent)]
-    Pack(#[from] ReadError),
-    /// The pack's footer does not have it.
-    #[error("the index says that the pack holds it, and the pack's footer does not")]
-    NotInPack,
-    /// Index and footer describe it differently.
-    #[error("the index and the pack's footer disagree about where it is")]
-    Disagrees,
-    /// Its bytes cannot be trusted.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-}
-
 /// The snapshots of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// Snapshots, oldest first.
     pub snapshots: Vec<SnapshotId>,
-    /// Manifest files whose names are no snapshot IDs; nothing opens them.
-    pub misnamed: Vec<String>,
 }
 
 impl Repository {
@@ -158,6 +129,15 @@ impl Repository {
         store: impl Store + 'static,
         decompressor: impl Decompressor + 'static,
     ) -> Result<Self, OpenError> {
+        Self::open_within(store, decompressor, Memory::unlimited())
+    }
+
+    /// The same, with a limit to the memory that objects of the repository may take.
+    pub fn open_within(
+        store: impl Store + 'static,
+        decompressor: impl Decompressor + 'static,
+        memory: Memory,
+    ) -> Result<Self, OpenError> {
         let config = read_config(&store)?;
         let listing = list_snapshots(&store);
         let mut index = BlobIndex::default();
@@ -167,18 +147,19 @@ impl Repository {
             Vec::new()
         });
         let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.len));
-        index.reserve(bytes);
+        // A file with holes can be longer than its medium.
+        index.reserve(bytes.min(memory.limit()).min(MAX_RESERVED));
         for file in files {
             let path = format!("indexes/{}", file.name);
             let before = index.mark();
-            if let Err(error) = read_index(&store, &path, &mut index) {
+            if let Err(error) = each_entry(&store, &path, &mut |entry| index.add(entry)) {
                 index.take_back(before);
                 damaged_indexes.push((path, error));
             }
         }
         index.finish();
         Ok(Self {
-            packs: PackReader::new(store, decompressor),
+            packs: PackReader::new(store, decompressor).within(memory),
             config,
             listing,
             index,
@@ -244,34 +225,35 @@ impl Repository {
 
     /// Loads a snapshot's manifest.
     pub fn manifest(&self, id: &SnapshotId) -> Result<Manifest, LoadError> {
-        let json = read_file(self.store(), &id.path(), MAX_MANIFEST_LEN)?;
-        Ok(Manifest::decode(id, &json)?)
+        read_manifest(self.store(), id)
+    }
+
+    /// The limit to the memory that objects may take.
+    pub fn memory(&self) -> &Memory {
+        self.packs.memory()
     }
 
     /// Reads a blob of at most `limit` bytes.
     pub fn blob(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, BlobError> {
+        let blob = self.stored_blob(id, limit)?;
+        blob.allow(blob.raw_len())?;
         let mut raw = Vec::new();
-        self.stream(id, limit, &mut |piece| raw.extend_from_slice(piece))?;
+        blob.stream(&(), &mut |piece| raw.extend_from_slice(piece))?;
         Ok(raw)
     }
 
-    /// Reads a blob of at most `limit` bytes piece by piece; the pieces are worth nothing unless this returns
-    /// `Ok`.
-    pub fn stream(&self, id: &BlobId, limit: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), BlobError> {
+    /// Finds a blob of at most `limit` bytes, without reading it.
+    pub fn stored_blob(&self, id: &BlobId, limit: u64) -> Result<StoredBlob<'_>, BlobError> {
         let location = self.index.find(id);
         let pack = location.map(|location| location.pack);
         let failed = |fault: BlobFault| BlobError { blob: *id, pack, fault };
         let Some(location) = location else { return Err(failed(BlobFault::NotIndexed)) };
-        let pack = self.pack_again(location.pack).map_err(|error| failed(error.into()))?;
-        let entry = location.check(pack.find(id)).map_err(failed)?;
+        let opened = self.pack_again(location.pack).map_err(|error| failed(error.into()))?;
+        let entry = *location.check(opened.find(id)).map_err(failed)?;
         if entry.raw_len > limit {
             return Err(failed(FrameError::TooLarge { raw_len: entry.raw_len, limit }.into()));
         }
-        let mut each = |piece: &[u8]| {
-            sink(piece);
-            ControlFlow::Continue(())
-        };
-        pack.stream(entry, &mut each).map_err(|error| failed(error.into()))
+        Ok(StoredBlob::new(self.memory(), opened, location.pack, entry))
     }
 
     /// Opens a pack, with the footer that was read last if it is the same pack's.
@@ -292,17 +274,22 @@ impl Repository {
 }
 
 fn list_snapshots(store: &dyn Store) -> Result<Listing, StoreError> {
-    let mut listing = Listing::default();
-    for entry in store.list("snapshots")? {
-        let Some(stem) = entry.name.strip_suffix(MANIFEST_SUFFIX) else { continue };
-        match stem.parse() {
-            Ok(id) if !entry.is_folder => listing.snapshots.push(id),
-            _ => listing.misnamed.push(entry.name),
-        }
-    }
-    listing.snapshots.sort();
-    listing.misnamed.sort();
-    Ok(listing)
+    let entries = store.list("snapshots")?;
+    let ids = entries.iter().filter_map(|entry| SnapshotId::of_path(&format!("snapshots/{}", entry.name)));
+    let mut snapshots: Vec<SnapshotId> = ids.collect();
+    snapshots.sort();
+    Ok(Listing { snapshots })
+}
+
+/// Reads and checks a manifest.
+pub fn read_manifest(store: &dyn Store, id: &SnapshotId) -> Result<Manifest, LoadError> {
+    let json = read_file(store, &id.path(), MAX_MANIFEST_LEN)?;
+    Ok(Manifest::decode(id, &json)?)
+}
+
+/// Reads an index file and checks it as a whole.
+pub fn check_index(store: &dyn Store, path: &str) -> Result<(), ReadError> {
+    each_entry(store, path, &mut |_| ())
 }
 
 /// Reads and checks `config.toml`.
@@ -334,26 +321,30 @@ fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
         Err(StoreError::Missing { .. }) => Vec::new(),
         entries => entries?,
     };
-    files.retain(|entry| entry.name.ends_with(INDEX_SUFFIX) && !entry.is_folder);
+    files.retain(|entry| !entry.is_folder && IndexId::of_path(&format!("indexes/{}", entry.name)).is_some());
     files.sort();
     Ok(files)
 }
 
-/// Adds what an index file names.
-fn read_index(store: &dyn Store, path: &str, index: &mut BlobIndex) -> Result<(), ReadError> {
+/// Visits what an index file names, which counts only when this returns `Ok`.
+fn each_entry(store: &dyn Store, path: &str, visit: &mut dyn FnMut(&IndexEntry)) -> Result<(), ReadError> {
     let file = store.open(path)?;
     let len = file.len();
     if len > MAX_INDEX_LEN {
         return Err(StoreError::TooLarge { path: path.to_owned(), len, limit: MAX_INDEX_LEN }.into());
     }
-    let mut decoder = index::IndexDecoder::default();
+    let mut decoder = IndexDecoder::default();
     let mut piece = Vec::new();
     let mut offset = 0;
     while offset < len {
         let count = len.saturating_sub(offset).min(PIECE_LEN);
         piece.resize(to_usize(count), 0);
         file.read_at(offset, &mut piece)?;
-        decoder.push(&piece, &mut |entry| index.add(&entry));
+        decoder.push(&piece, &mut |entry| visit(&entry));
+        // A file with holes can go on for hours.
+        if let Some(fault) = decoder.fault() {
+            return Err(fault.clone().into());
+        }
         offset = offset.saturating_add(count);
     }
     Ok(decoder.finish()?)

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod chain;
+pub mod density;
 pub mod references;
 
 use crate::format::DecodeError;
@@ -12,13 +13,18 @@ use crate::format::manifest::Manifest;
 use crate::format::page_hash::PageHashes;
 use crate::format::page_map::PageMap;
 use crate::format::page_size::PageSize;
-use crate::repository::{BlobError, LoadError, Repository};
+use crate::length::to_u64;
+use crate::observer::Observer;
+use crate::pack::FrameError;
+use crate::repository::{BlobError, BlobFault, LoadError, Repository, StoredBlob};
 
 pub use attachments::{AttachmentReader, AttachmentSet, load_attachments, visit_attachments};
-pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects};
+pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects, load_page_map};
 
 /// The largest extras tree, in bytes: a million files.
 const MAX_TREE_LEN: u64 = 256 << 20;
+/// Bytes of memory for a byte of the tree: its text, and the entries that are made of it.
+const TREE_FACTOR: u64 = 3;
 
 /// Both maps of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,15 @@ pub struct Maps {
     pub pages: PageMap,
     /// What every page hashes to.
     pub hashes: PageHashes,
+}
+
+impl Maps {
+    /// Bytes that they take in memory.
+    fn bytes(&self) -> u64 {
+        let PageMap { blobs, runs, .. } = &self.pages;
+        to_u64(size_of_val(blobs.as_slice()) + size_of_val(runs.as_slice()))
+            .saturating_add(to_u64(size_of_val(self.hashes.hashes.as_slice())))
+    }
 }
 
 /// A snapshot's content, loaded and checked against its manifest.
@@ -99,13 +114,24 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// Whether the observer stopped it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Blob { error, .. } if error.fault == BlobFault::Frame(FrameError::Stopped))
+    }
+}
+
 impl Snapshot {
     /// Loads everything that describes a snapshot with a database.
-    pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Self, SnapshotError> {
+    pub fn load(
+        repository: &Repository,
+        id: &SnapshotId,
+        observer: &dyn Observer,
+    ) -> Result<Self, SnapshotError> {
         let manifest = load_manifest(repository, id)?;
-        let maps = ChainReader::default().load(repository, &manifest)?;
-        let attachments = load_attachments(repository, &manifest)?;
-        let extras = load_extras(repository, &manifest)?;
+        let maps = ChainReader::default().load(repository, &manifest, observer)?;
+        let attachments = load_attachments(repository, &manifest, observer)?;
+        let extras = load_extras(repository, &manifest, observer)?;
         Ok(Self { manifest, maps, attachments, extras })
     }
 }
@@ -146,24 +172,50 @@ pub fn check_maps(manifest: &Manifest, maps: &Maps) -> Result<(), SnapshotError>
 }
 
 /// Loads the extras tree.
-pub fn load_extras(repository: &Repository, manifest: &Manifest) -> Result<Vec<ExtraFile>, SnapshotError> {
-    match manifest.extras.tree {
-        Some(blob) => object(repository, "the extras tree", blob, MAX_TREE_LEN, extras::decode),
-        None => Ok(Vec::new()),
-    }
+pub fn load_extras(
+    repository: &Repository,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<ExtraFile>, SnapshotError> {
+    let Some(tree) = manifest.extras.tree else { return Ok(Vec::new()) };
+    let object = SnapshotObject { repository, observer, what: "the extras tree", blob: tree };
+    let stored = object.find(MAX_TREE_LEN)?;
+    object.allow(&stored, stored.raw_len().saturating_mul(TREE_FACTOR))?;
+    let mut json = Vec::new();
+    object.stream(&stored, &mut |piece| json.extend_from_slice(piece))?;
+    extras::decode(&json).map_err(|error| object.invalid(error))
 }
 
-/// Reads an object of at most `limit` bytes, which is more than one that fits the manifest can have: a small
-/// frame can promise gigabytes.
-fn object<T>(
-    repository: &Repository,
+/// An object that describes a snapshot, and is about to be read.
+struct SnapshotObject<'a> {
+    repository: &'a Repository,
+    observer: &'a dyn Observer,
+    /// What it is, for a sentence.
     what: &'static str,
     blob: BlobId,
-    limit: u64,
-    decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
-) -> Result<T, SnapshotError> {
-    let bytes = repository
-        .blob(&blob, limit.min(MAX_RAW_LEN))
-        .map_err(|error| SnapshotError::Blob { what, error })?;
-    decode(&bytes).map_err(|error| SnapshotError::Object { what, blob, error })
+}
+
+impl<'a> SnapshotObject<'a> {
+    /// Finds it, if it has at most `limit` bytes, which is more than one that fits the manifest can have: a small
+    /// frame can promise gigabytes.
+    fn find(&self, limit: u64) -> Result<StoredBlob<'a>, SnapshotError> {
+        self.repository.stored_blob(&self.blob, limit.min(MAX_RAW_LEN)).map_err(|error| self.failed(error))
+    }
+
+    /// Refuses it when what it becomes needs more memory than there may be.
+    fn allow(&self, stored: &StoredBlob<'_>, needed: u64) -> Result<(), SnapshotError> {
+        stored.allow(needed).map_err(|error| self.failed(error))
+    }
+
+    fn stream(&self, stored: &StoredBlob<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), SnapshotError> {
+        stored.stream(self.observer, sink).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: BlobError) -> SnapshotError {
+        SnapshotError::Blob { what: self.what, error }
+    }
+
+    fn invalid(&self, error: DecodeError) -> SnapshotError {
+        SnapshotError::Object { what: self.what, blob: self.blob, error }
+    }
 }

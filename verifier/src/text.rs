@@ -52,6 +52,22 @@ pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// Reads a number of bytes with an optional K, M, G or T: powers of 1024, also written KiB or KB.
+pub fn parse_bytes(text: &str) -> Result<u64, &'static str> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default().to_ascii_lowercase();
+    let shift = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
+        "" if unit.is_empty() => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("give bytes with an optional K, M, G or T, such as 500M or 2G"),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or("give bytes with an optional K, M, G or T, such as 500M or 2G")
+}
+
 /// Bytes with a unit: `0 B`, `1.5 KiB`, `2.0 GiB`.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -70,6 +86,18 @@ pub fn human_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        let table =
+            [("0", 0), ("17", 17), ("3k", 3 << 10), ("20M", 20 << 20), ("2GiB", 2 << 30), ("1TB", 1 << 40)];
+        for (text, bytes) in table {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1", "1.5G", "10%", "1 G", "3ib", "3b", "20000000T", "1kk"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn deceiving_characters_are_escaped_and_others_kept() {

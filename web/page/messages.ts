@@ -36,6 +36,8 @@ export interface SnapshotSummary {
   page_count: number;
   database_bytes: number;
   map_chain_depth: number;
+  /** Only details have it. */
+  page_use: { needed: number; held: number } | null;
   attachments: {
     layout: string[] | null;
     rows: number;
@@ -46,6 +48,7 @@ export interface SnapshotSummary {
   };
   extras_tree: string;
   auxiliary: number;
+  document_texts: boolean;
   /** What was counted in the archive: any JSON value, from the repository. */
   stats: unknown;
   packs_added: number;
@@ -61,6 +64,8 @@ export interface Overview {
   blobs: number;
   packs: number;
   bytes: number;
+  /** Not asked for here, since it would read all lists. */
+  space: null;
   locks: Lock[];
   snapshots: SnapshotSummary[];
   unreadable: { [name: string]: string };
@@ -109,6 +114,12 @@ export interface NotChecked {
   detail: string;
 }
 
+/** What is not the repository's own; no problem. */
+export interface ForeignFile {
+  file: string;
+  detail: string;
+}
+
 export interface Report {
   version: string;
   repo_id: string;
@@ -119,6 +130,7 @@ export interface Report {
   snapshots: { id: string; verdict: Verdict; problems: number }[];
   problems: Problem[];
   not_checked: NotChecked[];
+  foreign: ForeignFile[];
   totals: { packs: number; blobs: number; bytes_read: number };
 }
 

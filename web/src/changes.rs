@@ -34,9 +34,9 @@ pub(crate) struct Changes {
 
 /// Compares a snapshot with its parent; `None` when it has no parent.
 pub(crate) fn changes(repository: &Repository, id: &SnapshotId) -> Result<Option<Changes>, SnapshotError> {
-    let new = Snapshot::load(repository, id)?;
+    let new = Snapshot::load(repository, id, &())?;
     let Some(parent_id) = new.manifest.parent_id.clone() else { return Ok(None) };
-    let old = Snapshot::load(repository, &parent_id)?;
+    let old = Snapshot::load(repository, &parent_id, &())?;
     let messages = |snapshot: &Snapshot| SnapshotSummary::of(&snapshot.manifest).messages();
     let index = repository.index();
     let (before, after) = (Content::of(&old, index), Content::of(&new, index));

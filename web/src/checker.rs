@@ -1,15 +1,13 @@
 //! Checks one pack after another, in a Worker of its own.
 
 use std::cell::Cell;
-use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use js_sys::futures::future_to_promise;
 use js_sys::{Function, Promise};
-use msgvault_verifier::format::zstd_frame::FrameHeader;
 use msgvault_verifier::verify::{Depth, PackCheck, PackJob, PackOutcome, PackResult};
-use msgvault_verifier::{Decompressor, Observer, PackReader, Ruzstd};
+use msgvault_verifier::{Memory, Observer, PackReader, Ruzstd};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -17,31 +15,13 @@ use crate::digests::Digests;
 use crate::failure::CallFailure;
 use crate::store::ChosenFiles;
 
-/// The decoder without C, with a limit to its window: how many bytes of a blob it may hold at once.
-#[derive(Clone, Copy)]
-pub(crate) struct BoundedRuzstd(u64);
-
-impl BoundedRuzstd {
-    /// What a page may take: a browser's memory is not the page's alone.
-    pub(crate) const FOR_A_PAGE: Self = Self(256 << 20);
+/// What a page may take: a browser's memory is not the page's alone.
+pub(crate) fn for_a_page() -> Memory {
+    Memory::new(256 << 20, "use msgvault-verify")
 }
 
 /// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 4 << 20;
-
-impl Decompressor for BoundedRuzstd {
-    fn decoder<'a>(
-        &self,
-        header: &FrameHeader,
-        frame: &'a mut dyn BufRead,
-    ) -> io::Result<Box<dyn Read + 'a>> {
-        Ruzstd.decoder(header, frame)
-    }
-
-    fn max_window(&self) -> u64 {
-        self.0
-    }
-}
 
 /// Checks the packs of one repository.
 #[wasm_bindgen]
@@ -63,7 +43,7 @@ impl PackChecker {
     #[wasm_bindgen(constructor)]
     pub fn new(files: ChosenFiles) -> Self {
         let files = Arc::new(files);
-        let packs = Rc::new(PackReader::new(Arc::clone(&files), BoundedRuzstd::FOR_A_PAGE));
+        let packs = Rc::new(PackReader::new(Arc::clone(&files), Ruzstd).within(for_a_page()));
         Self { files, packs }
     }
 
@@ -142,9 +122,9 @@ mod tests {
     }
 
     /// Verifies with jobs and results that are sent as text, last pack first.
-    fn verify_by_text(fixture: &str, decompressor: BoundedRuzstd) -> Report {
-        let repository = Repository::open(store(fixture), decompressor).unwrap();
-        let packs = PackReader::new(store(fixture), decompressor);
+    fn verify_by_text(fixture: &str, memory: impl Fn() -> Memory) -> Report {
+        let repository = Repository::open_within(store(fixture), Ruzstd, memory()).unwrap();
+        let packs = PackReader::new(store(fixture), Ruzstd).within(memory());
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         let check = |task: &msgvault_verifier::verify::PackTask| {
             let sent = task.job(repository.index()).to_json().unwrap();
@@ -160,14 +140,14 @@ mod tests {
     #[test]
     fn jobs_and_results_sent_as_text_give_the_same_report() {
         for fixture in ["plain", "chain", "no-attachments", "namespaced", "unchanged"] {
-            let repository = Repository::open(store(fixture), BoundedRuzstd::FOR_A_PAGE).unwrap();
+            let repository = Repository::open_within(store(fixture), Ruzstd, for_a_page()).unwrap();
             let plan = plan(&repository, &Scope::All, Depth::Full, &());
             let mut findings = Findings::new(repository.index());
             for task in &plan.tasks {
                 findings.add(task, check_pack(&repository, task, Depth::Full, &()));
             }
             let direct = merge(&repository, plan, findings, &());
-            let sent = verify_by_text(fixture, BoundedRuzstd::FOR_A_PAGE);
+            let sent = verify_by_text(fixture, for_a_page);
             assert_eq!(serde_json::to_value(&sent).unwrap(), serde_json::to_value(&direct).unwrap());
             assert_eq!(sent.verdict, Verdict::Intact);
         }
@@ -175,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_blob_too_large_here_is_neither_damaged_nor_intact() {
-        let report = verify_by_text("plain", BoundedRuzstd(16));
+        let report = verify_by_text("plain", || Memory::new(16, "use msgvault-verify"));
         assert_eq!(report.verdict, Verdict::Unchecked);
         assert_eq!(report.problems, []);
         assert!(!report.not_checked.is_empty());
@@ -186,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_task_left_undone_leaves_its_snapshots_unchecked() {
-        let repository = Repository::open(store("plain"), BoundedRuzstd::FOR_A_PAGE).unwrap();
+        let repository = Repository::open_within(store("plain"), Ruzstd, for_a_page()).unwrap();
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         let mut findings = Findings::new(repository.index());
         for task in &plan.tasks {
@@ -201,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_second_result_for_a_task_does_not_count_for_another() {
-        let repository = Repository::open(store("chain"), BoundedRuzstd::FOR_A_PAGE).unwrap();
+        let repository = Repository::open_within(store("chain"), Ruzstd, for_a_page()).unwrap();
         let plan = plan(&repository, &Scope::All, Depth::Full, &());
         assert!(plan.tasks.len() > 1);
         let mut findings = Findings::new(repository.index());

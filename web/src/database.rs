@@ -26,7 +26,7 @@ pub(crate) struct DatabaseReader {
 impl DatabaseReader {
     /// Loads the maps of a snapshot.
     pub(crate) fn open(repository: &Repository, id: &SnapshotId) -> Result<Self, SnapshotError> {
-        let maps = Snapshot::load(repository, id)?.maps;
+        let maps = Snapshot::load(repository, id, &())?.maps;
         Ok(Self { maps, next_run: 0, kept: VecDeque::new() })
     }
 

@@ -30,8 +30,11 @@ pub(crate) fn packs(repository: &Repository) -> Vec<PackRow> {
     for folder in store.list("packs").unwrap_or_default().into_iter().filter(|entry| entry.is_folder) {
         let folder = format!("packs/{}", folder.name);
         let files = store.list(&folder).unwrap_or_default();
-        for file in files.into_iter().filter(|entry| !entry.is_folder && entry.name.ends_with(".mvpack")) {
-            rows.entry(format!("{folder}/{}", file.name)).or_default().0 = Some(file.len);
+        for file in files.into_iter().filter(|entry| !entry.is_folder) {
+            let path = format!("{folder}/{}", file.name);
+            if PackId::of_path(&path).is_some() {
+                rows.entry(path).or_default().0 = Some(file.len);
+            }
         }
     }
     let is_missing = |file: &str| matches!(store.open(file), Err(StoreError::Missing { .. }));

@@ -1,6 +1,7 @@
 //! An opened repository, on the page's behalf.
 
 use js_sys::Uint8Array;
+use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::inspect::{self, RepositoryOverview};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 use crate::changes::changes;
-use crate::checker::BoundedRuzstd;
+use crate::checker::for_a_page;
 use crate::database::{DatabaseReader, MAX_BLOB};
 use crate::failure::CallFailure;
 use crate::packs::{PackRow, packs};
@@ -73,7 +74,7 @@ struct AttachmentRow {
 impl PageSession {
     /// Opens the repository in these files. Fails with a `CallFailure`.
     pub fn open(files: ChosenFiles) -> Result<PageSession, JsValue> {
-        let repository = Repository::open(files, BoundedRuzstd::FOR_A_PAGE).map_err(CallFailure::from)?;
+        let repository = Repository::open_within(files, Ruzstd, for_a_page()).map_err(CallFailure::from)?;
         Ok(Self { repository, verification: None, database: None, attachments: None })
     }
 
@@ -199,7 +200,7 @@ impl PageSession {
             Some((of, attachments)) if of == *id => attachments,
             _ => {
                 let manifest = load_manifest(&self.repository, id).map_err(CallFailure::of)?;
-                let all = load_attachments(&self.repository, &manifest).map_err(CallFailure::of)?;
+                let all = load_attachments(&self.repository, &manifest, &()).map_err(CallFailure::of)?;
                 let mut all: Vec<Attachment> = all.iter(self.repository.index()).collect();
                 all.sort_by_key(|attachment| std::cmp::Reverse(attachment.size));
                 all

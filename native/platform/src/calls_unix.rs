@@ -15,11 +15,11 @@ pub(super) fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(path, FOLDER, Mode::empty())?)
 }
 
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder<Fd: AsFd>(folder: Fd) -> io::Result<()> {
+/// Makes the names in a folder durable; `false` where there is nothing to make durable in a folder, or nobody can say.
+pub(super) fn sync_folder<Fd: AsFd>(folder: Fd) -> io::Result<bool> {
     match fs::fsync(folder) {
-        // Some file systems have nothing to make durable in a folder and say so in this way.
-        Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL | Errno::NOTSUP) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use msgvault_verifier::format::path::RelativePath;
 
-use super::{Kind, Name, Stat, is_link, not_a_file};
+use super::{Kind, Name, RenameGuard, Stat, is_link, not_a_file};
 
 /// A folder by its path. Every component below it is looked at before it is used and refused when it is a
 /// symbolic link; somebody who changes names in that very moment is not kept out here.
@@ -128,6 +128,21 @@ impl Dir {
     /// Makes the names in the folder durable, where that can be asked for.
     pub fn sync(&self) -> io::Result<()> {
         super::sync_folder(&self.root)
+    }
+
+    /// Whether the file system says that it makes names durable when asked to; here nobody asks.
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same signature everywhere")]
+    pub fn syncs_names(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Finds out, on two files that are there, what keeps [`Self::rename_new`] from replacing one.
+    pub fn rename_guard(&self, from: &RelativePath, to: &RelativePath) -> io::Result<RenameGuard> {
+        Ok(match fs::hard_link(self.checked(from)?, self.checked(to)?) {
+            Ok(()) => RenameGuard::None,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => RenameGuard::System,
+            Err(_) => RenameGuard::Look,
+        })
     }
 
     /// Whether both are the same folder, by whatever names they were opened.

@@ -12,7 +12,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::calls_unix::{self, FOLDER};
-use super::{Kind, Name, Stat, is_link, not_a_file, owner};
+use super::{Kind, Name, RenameGuard, Stat, is_link, not_a_file, owner};
 
 /// A folder held open. Names are looked up from it and no symbolic link is followed on the way, so that
 /// nobody who changes names meanwhile can lead a read or a write elsewhere.
@@ -198,7 +198,28 @@ impl Dir {
 
     /// Makes the names in the folder durable.
     pub fn sync(&self) -> io::Result<()> {
+        calls_unix::sync_folder(&self.fd).map(drop)
+    }
+
+    /// Whether the file system says that it makes names durable when asked to.
+    pub fn syncs_names(&self) -> io::Result<bool> {
         calls_unix::sync_folder(&self.fd)
+    }
+
+    /// Finds out, on two files that are there, what keeps [`Self::rename_new`] from replacing one.
+    pub fn rename_guard(&self, from: &RelativePath, to: &RelativePath) -> io::Result<RenameGuard> {
+        let refused = |done: io::Result<()>| match done {
+            Ok(()) => Some(RenameGuard::None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Some(RenameGuard::System),
+            Err(_) => None,
+        };
+        match self.move_to(from, to, RenameFlags::NOREPLACE) {
+            Err(error) if calls_unix::lacks_no_replace(&error) => {
+                Ok(refused(self.link(from, to)).unwrap_or(RenameGuard::Look))
+            }
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            done => Ok(refused(done).unwrap_or(RenameGuard::Look)),
+        }
     }
 
     /// Whether both are the same folder, by whatever names they were opened.

@@ -48,7 +48,7 @@ fn above(path: &Path) -> &Path {
 /// Makes the names in a folder durable; does nothing where that cannot be asked for.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    calls_unix::sync_folder(calls_unix::open_folder(path)?)?;
+    let _ = calls_unix::sync_folder(calls_unix::open_folder(path)?)?;
     #[cfg(not(unix))]
     let _ = path;
     Ok(())

@@ -62,6 +62,17 @@ pub struct Stat {
     pub modified: SystemTime,
 }
 
+/// What keeps a rename to a free name from replacing a file that is there by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenameGuard {
+    /// The system, whoever is faster.
+    System,
+    /// Only a look beforehand.
+    Look,
+    /// Nothing: a file was replaced.
+    None,
+}
+
 /// A name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {

@@ -31,6 +31,8 @@ macro_rules! dir_story {
                 assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
                 let taken = dir.link(&path("h"), &path("g")).unwrap_err();
                 assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+                assert_eq!(dir.rename_guard(&path("h"), &path("g")).unwrap(), RenameGuard::System);
+                assert!(dir.syncs_names().unwrap());
                 dir.rename(&path("h"), &path("i")).unwrap();
 
                 let mut text = String::new();

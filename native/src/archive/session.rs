@@ -18,11 +18,13 @@ use std::time::Duration;
 
 use msgvault_platform as platform;
 use msgvault_verifier::Observer;
+use msgvault_verifier::format::manifest::DocumentCounts;
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::length::to_unsigned;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 
+use super::documents;
 use super::place::Place;
 use super::schema::{self, RecordedContents, SchemaError};
 use super::soundness::{self, Check};
@@ -196,6 +198,11 @@ impl Pinned {
     /// The numbers that the manifest keeps.
     pub fn stats(&self) -> Result<ArchiveStats, SessionError> {
         self.ask(schema::stats)
+    }
+
+    /// The texts that are derived from documents; none when there are none.
+    pub fn documents(&self) -> Result<Option<DocumentCounts>, SessionError> {
+        self.ask(documents::counts)
     }
 
     /// Every content that the archive refers to.

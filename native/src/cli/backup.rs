@@ -1,24 +1,28 @@
 //! `msgvault backup`.
 
 mod create;
+mod forget;
+mod hold;
 mod init;
 mod list;
+mod prune;
 mod repair;
 mod restore;
 mod verify;
 
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use msgvault_cli::Exit;
+use msgvault_cli::{Exit, MemoryArgs};
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
-use msgvault_verifier::repository::Repository;
+use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
 
 use crate::decompress::Zstd;
-use crate::repo::lock::{self, LockError, LockRequest, Shared};
+use crate::repo::lock::{self, Lock, LockError, LockRequest, Shared};
 
 use super::Invocation;
 use super::environment::pause;
@@ -38,6 +42,16 @@ pub(super) enum BackupCommand {
     Repair(repair::RepairArgs),
     /// Restore a snapshot to a folder, and prove it
     Restore(restore::RestoreArgs),
+    /// Forget snapshots by name or by rules; what they need stays until `prune`
+    Forget(forget::ForgetArgs),
+    /// Take a forgotten snapshot back, while what it needs is there
+    Unforget(forget::UnforgetArgs),
+    /// Hold a snapshot, so that nothing forgets it
+    Hold(hold::HoldArgs),
+    /// Let a snapshot go that was held
+    Unhold(hold::UnholdArgs),
+    /// Give back the space of what no snapshot needs
+    Prune(prune::PruneArgs),
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result<Exit, Failure> {
@@ -48,12 +62,21 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
         BackupCommand::Verify(args) => verify::run(invocation, &args),
         BackupCommand::Repair(args) => repair::run(invocation, &args),
         BackupCommand::Restore(args) => restore::run(invocation, &args),
+        BackupCommand::Forget(args) => forget::run(invocation, &args),
+        BackupCommand::Unforget(args) => forget::unforget(invocation, &args),
+        BackupCommand::Hold(args) => hold::hold(invocation, &args),
+        BackupCommand::Unhold(args) => hold::unhold(invocation, &args),
+        BackupCommand::Prune(args) => prune::run(invocation, &args),
     }
 }
 
 impl Invocation<'_> {
     pub(super) fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(DirectoryStore::new(self.repo()?), Zstd)?)
+    }
+
+    fn open_within(&self, memory: MemoryArgs) -> Result<Repository, Failure> {
+        Ok(Repository::open_within(DirectoryStore::new(self.repo()?), Zstd, memory.memory())?)
     }
 }
 
@@ -90,6 +113,42 @@ fn lock_request<'a>(root: &'a Path, operation: &'a str, host: &'a str, args: &Lo
         patience: args.patience(),
         pause: &pause,
     }
+}
+
+impl Invocation<'_> {
+    /// Changes the repository under the exclusive lock, which is let go in the end.
+    fn exclusively<T>(
+        &self,
+        operation: &str,
+        args: &LockArgs,
+        change: impl FnOnce(&Context<'_>, &Path, &Lock) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let root = self.repo()?;
+        read_config(&DirectoryStore::new(&root))?;
+        let host = platform::host_name();
+        let changed = self.machine.with_context(&self.output, |context| -> Result<T, Failure> {
+            let lock = lock::exclusive(context, &lock_request(&root, operation, &host, args))?;
+            let changed = change(context, &root, &lock)?;
+            if let Err(error) = lock.release() {
+                context.observer.warn(&error.to_string());
+            }
+            Ok(changed)
+        })?;
+        changed.map_err(|error| self.machine.failure(error))
+    }
+
+    /// Whether there is a person at a terminal to ask; whoever cannot be asked has said yes by the command.
+    fn asks(&self, is_sure: bool) -> bool {
+        !is_sure && !self.output.args().json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+}
+
+/// Asks a person.
+fn confirms(question: &str) -> io::Result<bool> {
+    let mut answer = String::new();
+    write!(io::stderr(), "{question} [y/N] ")?;
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Takes a shared lock for a reader; says so when there is none for it.

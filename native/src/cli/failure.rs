@@ -11,10 +11,12 @@ use msgvault_verifier::verify::Verdict;
 use crate::archive::content::ContentError;
 use crate::create::CreateError;
 use crate::home::HomeError;
+use crate::prune::PruneError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;
 use crate::repo::rebuild_index::RebuildError;
 use crate::restore::RestoreError;
+use crate::retention::RetentionError;
 
 /// One line for people and the exit code.
 pub(super) struct Failure {
@@ -57,6 +59,8 @@ failures! {
     FreezeError => |_| Exit::Failed,
     ServeError => |_| Exit::Failed,
     RebuildError => of_rebuild,
+    RetentionError => of_retention,
+    PruneError => of_prune,
     Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
 }
@@ -107,6 +111,25 @@ fn of_restore(error: &RestoreError) -> Exit {
         RestoreError::Open(error) => Exit::of_open(error),
         RestoreError::Snapshot(error) => Exit::of_snapshot(error),
         RestoreError::UnknownArtifact { .. } => Exit::TooNew,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_retention(error: &RetentionError) -> Exit {
+    match error {
+        RetentionError::Lock(error) => of_lock(error),
+        RetentionError::Open(error) => Exit::of_open(error),
+        RetentionError::Manifest(error) => Exit::of_snapshot(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_prune(error: &PruneError) -> Exit {
+    match error {
+        PruneError::Lock(error) => of_lock(error),
+        PruneError::Open(error) => Exit::of_open(error),
+        PruneError::Snapshot(error) => Exit::of_snapshot(error),
+        PruneError::Doubt { too_new: true, .. } => Exit::TooNew,
         _ => Exit::Failed,
     }
 }

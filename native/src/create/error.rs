@@ -95,6 +95,14 @@ pub enum CreateError {
     /// The clock or the last snapshot's time is beyond what can be written.
     #[error("no time later than the last snapshot's can be written; check the clock of this machine")]
     Clock,
+    /// The clock can hardly be right.
+    #[error("the clock of this machine says {now}, {reason}; set it right, or add --accept-clock if it is")]
+    ImplausibleClock {
+        /// What the clock says.
+        now: String,
+        /// What speaks against it.
+        reason: String,
+    },
     /// The program has a fault.
     #[error("the program failed: {0}; the repository is as it was before")]
     Internal(String),

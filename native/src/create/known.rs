@@ -1,7 +1,7 @@
 //! Which blobs need not be stored again.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use msgvault_verifier::format::id::{BlobId, PackId};
 use msgvault_verifier::repository::{BlobSet, Repository};
@@ -20,18 +20,37 @@ struct State {
     opened: HashSet<PackId>,
     confirmed: BlobSet,
     distrusted: HashSet<BlobId>,
+    /// Lengths before compression of the blobs that they are wanted of; 0 for one that is not confirmed yet.
+    raw_lens: HashMap<BlobId, u64>,
 }
 
 impl<'r> KnownBlobs<'r> {
     pub(super) fn of(repository: &'r Repository) -> Self {
         let confirmed = BlobSet::new(repository.index());
-        let state = State { opened: HashSet::new(), confirmed, distrusted: HashSet::new() };
+        let state =
+            State { opened: HashSet::new(), confirmed, distrusted: HashSet::new(), raw_lens: HashMap::new() };
         Self { repository, state: Mutex::new(state) }
+    }
+
+    /// From now on the lengths of these blobs are noted when their packs' footers are read.
+    pub(super) fn want_raw_lens(&self, ids: &[BlobId]) {
+        let mut state = self.lock();
+        state.raw_lens = ids.iter().map(|id| (*id, 0)).collect();
+        // Those that were read before are read again when they are needed.
+        state.opened.clear();
+    }
+
+    /// The length before compression of a blob that is held, if it was wanted.
+    pub(super) fn raw_len(&self, id: &BlobId) -> Option<u64> {
+        if !self.holds(id) {
+            return None;
+        }
+        self.lock().raw_lens.get(id).copied().filter(|len| *len > 0)
     }
 
     /// From now on a blob is not held.
     pub(super) fn distrust(&self, id: BlobId) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).distrusted.insert(id);
+        self.lock().distrusted.insert(id);
     }
 
     /// Whether a blob is held. A pack that cannot be read holds nothing, so that its blobs are stored again.
@@ -39,18 +58,18 @@ impl<'r> KnownBlobs<'r> {
         let index = self.repository.index();
         let Some(position) = index.position(id) else { return false };
         let Some(location) = index.at(position) else { return false };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.distrusted.contains(id) {
             return false;
         }
         if state.opened.insert(location.pack) {
-            self.confirm(location.pack, &mut state.confirmed);
+            self.confirm(location.pack, &mut state);
         }
         state.confirmed.contains(position)
     }
 
     /// Marks every blob for which the pack's footer says what the index says.
-    fn confirm(&self, pack: PackId, confirmed: &mut BlobSet) {
+    fn confirm(&self, pack: PackId, state: &mut State) {
         let index = self.repository.index();
         let Ok(file) = self.repository.pack(pack) else { return };
         for entry in file.entries() {
@@ -59,8 +78,15 @@ impl<'r> KnownBlobs<'r> {
                 location.pack == pack && location.check(std::slice::from_ref(entry)).is_ok()
             });
             if agrees {
-                confirmed.insert(position);
+                state.confirmed.insert(position);
+                if let Some(raw_len) = state.raw_lens.get_mut(&entry.id) {
+                    *raw_len = entry.raw_len;
+                }
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,12 @@
 //! The manifest: what describes a snapshot and names all of its parts (`docs/format.md` §9).
 
 use jiff::{SignedDuration, Timestamp};
-use msgvault_verifier::format::id::{IndexId, SnapshotId};
+use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::manifest::{Attachments, Extras, Manifest};
 use serde_json::value::RawValue;
 
 use super::report::seconds;
-use super::{Capture, Captured, CreateError};
+use super::{Capture, Captured, CreateError, clock};
 use crate::repo::pack_writer::Packed;
 
 /// What is never captured, as the format lists it.
@@ -22,7 +22,12 @@ pub(super) fn build(
     new_index: Option<IndexId>,
 ) -> Result<Manifest, CreateError> {
     let internal = |error: &dyn std::fmt::Display| CreateError::Internal(error.to_string());
-    let version = if captured.is_canonical { 1 } else { 2 };
+    let auxiliary = captured.documents.as_ref().map(|documents| vec![documents.artifact.clone()]);
+    let version = match (&auxiliary, captured.is_canonical) {
+        (Some(_), _) => 4,
+        (None, false) => 2,
+        (None, true) => 1,
+    };
     let attachments = &captured.attachments;
     let text = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
     let mut manifest = Manifest {
@@ -31,11 +36,11 @@ pub(super) fn build(
         msgvault_version: capture.request.version.to_owned(),
         snapshot_id: NO_ID.parse().map_err(|error| internal(&error))?,
         parent_id: capture.parent.map(|parent| parent.id().clone()),
-        created_at: created_at(capture, captured.times.frozen)?,
+        created_at: captured.created_at.clone(),
         options: capture.request.options(),
         db: captured.database.db.clone(),
         metadata: None,
-        auxiliary: None,
+        auxiliary,
         attachments: Attachments {
             layout: Some(text(&["loose"])),
             rows: attachments.rows,
@@ -57,29 +62,14 @@ pub(super) fn build(
 }
 
 /// When the database was pinned, moved behind every snapshot that there is.
-fn created_at(capture: &Capture<'_>, frozen: Timestamp) -> Result<String, CreateError> {
+pub(super) fn created_at(capture: &Capture<'_>, frozen: Timestamp) -> Result<String, CreateError> {
     let listing = capture.repository.listing().map_err(CreateError::Listing)?;
-    let last = listing.snapshots.last().and_then(time_of);
+    let last = listing.snapshots.last().and_then(clock::time_of);
     let mut time = frozen;
     if let Some(last) = last.filter(|last| last.as_second() >= time.as_second()) {
-        let next = last.checked_add(SignedDuration::from_secs(1)).map_err(|_| CreateError::Clock)?;
-        if next.as_second() - time.as_second() > 3600 {
-            capture.context.observer.warn(
-                "the last snapshot is dated in the future, so this one is too; check the clock of this machine",
-            );
-        }
-        time = next;
+        time = last.checked_add(SignedDuration::from_secs(1)).map_err(|_| CreateError::Clock)?;
     }
     let text = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     // Four digits of the year are all that an ID has room for.
     if text.len() == 20 { Ok(text) } else { Err(CreateError::Clock) }
-}
-
-/// The time in a snapshot's name.
-fn time_of(id: &SnapshotId) -> Option<Timestamp> {
-    let digits: Vec<char> = id.as_str().chars().take(15).collect();
-    let part = |from: usize, to: usize| digits.get(from..to).map(|part| part.iter().collect::<String>());
-    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
-    let (hour, minute, second) = (part(9, 11)?, part(11, 13)?, part(13, 15)?);
-    format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z").parse().ok()
 }

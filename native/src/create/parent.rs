@@ -9,10 +9,11 @@ use msgvault_verifier::Observer;
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::format::manifest::{Manifest, ManifestError};
-use msgvault_verifier::format::page_map::{self, MapKind};
+use msgvault_verifier::format::page_map::MapKind;
 use msgvault_verifier::repository::{LoadError, Repository};
 use msgvault_verifier::snapshot::{
-    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_manifest, visit_attachments,
+    ChainReader, Maps, SnapshotError, chain_objects, check_maps, load_manifest, load_page_map,
+    visit_attachments,
 };
 
 use super::known::KnownBlobs;
@@ -20,8 +21,6 @@ use super::{CreateError, CreateRequest, cache};
 
 /// A chain of more deltas is not begun.
 const MAX_DEPTH: u64 = 29;
-/// The largest page map that is read, in bytes.
-const MAX_MAP_LEN: u64 = 1 << 32;
 
 /// The greatest snapshot that can be read, and what is needed of it.
 pub(super) struct Parent {
@@ -31,8 +30,8 @@ pub(super) struct Parent {
     pub(super) maps: Option<Maps>,
     /// Its attachments; none when the lists are damaged.
     attachments: Option<Listed>,
-    /// Why the rules allow no delta on it any more; none when they do.
-    pub(super) refuses_delta: Option<&'static str>,
+    /// The keyframe of the chain that a delta on it would go on with, or why the rules allow none.
+    pub(super) keyframe: Result<SnapshotId, &'static str>,
 }
 
 /// Finds the parent. Damaged snapshots are warned of and passed over, since a new backup is needed all the
@@ -53,7 +52,8 @@ pub(super) fn find(
         match load_manifest(repository, id) {
             Ok(manifest) => {
                 observer.explain(&format!("the new snapshot builds upon {id}, the newest that can be read"));
-                return Ok(Some(load(repository, known, manifest, observer, request)));
+                let parent = load(repository, known, manifest, observer, request);
+                return if observer.cancelled() { Err(CreateError::Cancelled) } else { Ok(Some(parent)) };
             }
             Err(error) => observer.warn(&format!("{error}; the new snapshot does not build upon it")),
         }
@@ -92,16 +92,19 @@ fn load(
             None
         }
     };
-    let attachments = Listed::load(repository, &manifest).inspect_err(|error| {
+    let attachments = Listed::load(repository, &manifest, observer).inspect_err(|error| {
         observer.warn(&format!("snapshot {id}: {error}; all are listed anew"));
         manifest.lists().iter().for_each(|list| known.distrust(*list));
     });
     let attachments = attachments.ok();
-    let refuses_delta = match maps {
-        Some(_) => refuses_delta(repository, &manifest),
-        None => Some("the last snapshot has no maps to compare with"),
+    let keyframe = match maps {
+        Some(_) => open_chain(repository, &manifest),
+        None => Err("the last snapshot has no maps to compare with"),
     };
-    Parent { manifest, maps, attachments, refuses_delta }
+    if let Some(maps) = &maps {
+        known.want_raw_lens(&maps.pages.blobs);
+    }
+    Parent { manifest, maps, attachments, keyframe }
 }
 
 /// Has the maps of a damaged chain stored again, should the new ones turn out to be the same.
@@ -121,10 +124,9 @@ fn load_maps(
     request: &CreateRequest<'_>,
 ) -> Result<Maps, SnapshotError> {
     let cached = cache::read(&request.home.cache_dir, &repository.config().repo_id, manifest);
-    if let Some((hashes, map)) = cached.zip(manifest.db.page_map)
+    if let Some(hashes) = cached
         && manifest.db.page_hash_map.is_some_and(|hashes| known.holds(&hashes))
-        && let Ok(bytes) = repository.blob(&map, MAX_MAP_LEN)
-        && let Ok((MapKind::Keyframe, pages)) = page_map::decode(&bytes)
+        && let Ok((MapKind::Keyframe, pages)) = load_page_map(repository, manifest, observer)
     {
         let maps = Maps { pages, hashes };
         if check_maps(manifest, &maps).is_ok() {
@@ -138,22 +140,25 @@ fn load_maps(
         0 => "the old page hashes come from the repository, since the cache does not hold them",
         _ => "the old page hashes come from the repository: the cache holds those of keyframes alone",
     });
-    ChainReader::default().load(repository, manifest)
+    ChainReader::default().load(repository, manifest, observer)
 }
 
-/// Why no delta may follow, if none may: the chain stays short, and its page-map deltas together smaller than
-/// their keyframe.
-fn refuses_delta(repository: &Repository, manifest: &Manifest) -> Option<&'static str> {
+/// The keyframe of a chain that a delta may follow, or why none may: the chain stays short, and its page-map deltas
+/// together smaller than their keyframe.
+fn open_chain(repository: &Repository, manifest: &Manifest) -> Result<SnapshotId, &'static str> {
     if manifest.db.map_chain_depth >= MAX_DEPTH {
-        return Some("the chain of deltas is as long as it may be");
+        return Err("the chain of deltas is as long as it may be");
     }
     let stored_len = |id| repository.index().find(id).map_or(u64::MAX, |location| location.stored_len);
     let chain = chain_objects(repository, manifest).unwrap_or_default();
-    let Some(((_, keyframe, _), deltas)) = chain.split_last() else {
-        return Some("the chain of deltas cannot be followed");
+    let Some(((id, keyframe, _), deltas)) = chain.split_last() else {
+        return Err("the chain of deltas cannot be followed");
     };
     let sum = deltas.iter().fold(0u64, |sum, (_, map, _)| sum.saturating_add(stored_len(map)));
-    (sum > stored_len(keyframe)).then_some("the deltas together have become larger than their keyframe")
+    if sum > stored_len(keyframe) {
+        return Err("the deltas together have become larger than their keyframe");
+    }
+    Ok(id.clone())
 }
 
 impl Parent {
@@ -196,9 +201,13 @@ struct Listed {
 const NOT_LISTED: u64 = u64::MAX;
 
 impl Listed {
-    fn load(repository: &Repository, manifest: &Manifest) -> Result<Self, SnapshotError> {
+    fn load(
+        repository: &Repository,
+        manifest: &Manifest,
+        observer: &dyn Observer,
+    ) -> Result<Self, SnapshotError> {
         let mut listed = Self { sizes: vec![NOT_LISTED; repository.index().len()], ..Self::default() };
-        visit_attachments(repository, manifest, &mut |Attachment { id, size }| {
+        visit_attachments(repository, manifest, observer, &mut |Attachment { id, size }| {
             listed.len += 1;
             let position = repository.index().position(&id);
             match position.and_then(|position| listed.sizes.get_mut(position)) {

@@ -3,18 +3,16 @@
 
 use jiff::Timestamp;
 use msgvault_verifier::format::id::IndexId;
-use msgvault_verifier::format::index;
 use msgvault_verifier::format::manifest::Manifest;
-use msgvault_verifier::length::{to_u32, to_unsigned};
+use msgvault_verifier::length::to_unsigned;
 use msgvault_verifier::repository::read_config;
 
 use super::{Capture, Captured, CreateError, cache, manifest, stop_if_cancelled};
 use crate::repo::lock::Lock;
 use crate::repo::pack_writer::Packed;
-use crate::repo::publish::{FileKind, Staged, make_durable, publish_bytes};
+use crate::repo::publish::{FileKind, make_durable, publish_bytes};
+use crate::repo::write_index::{next_index_id, write_index};
 
-/// Bytes of an index that are written at once.
-const PIECE: usize = 1 << 20;
 /// In milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -38,37 +36,14 @@ fn publish_index(capture: &Capture<'_>, packed: &Packed) -> Result<Option<IndexI
         stop_if_cancelled(capture)?;
         return Ok(None);
     }
-    let id = index_id(capture);
+    let root = capture.request.repo;
+    let id = next_index_id(&capture.context, capture.repository.store());
     let publish = || {
         stop_if_cancelled(capture)?;
-        let mut file = Staged::create(capture.context, capture.request.repo, FileKind::Index)?;
-        // More blobs than an index has room for do not fit into memory either.
-        let mut encoder = index::IndexEncoder::new(to_u32(packed.blobs.len()));
-        for entry in packed.blobs.entries() {
-            encoder.push(&entry);
-            if encoder.pending() >= PIECE {
-                file.write(&encoder.take())?;
-            }
-        }
-        file.write(&encoder.finish())?;
-        Ok(file.publish(&id.path())?)
+        let blobs = &packed.blobs;
+        Ok(write_index(&capture.context, root, FileKind::Index, id, blobs.len(), blobs.entries())?)
     };
-    publish().map(|()| Some(id)).inspect_err(|_: &CreateError| packed.take_back(capture.request.repo))
-}
-
-/// An ID behind those of all index files, since of two entries for a blob the later file's counts.
-fn index_id(capture: &Capture<'_>) -> IndexId {
-    let (unix_ms, random) = capture.context.ulid_parts();
-    let id = IndexId::from_parts(unix_ms, random);
-    let names = capture.repository.store().list("indexes").unwrap_or_default();
-    let ids = names.iter().filter_map(|entry| entry.name.strip_suffix(".mvidx")?.parse::<IndexId>().ok());
-    match ids.max() {
-        Some(last) if last >= id => {
-            let next = u128::from_be_bytes(last.to_bytes()).saturating_add(1);
-            IndexId::from_bytes(next.to_be_bytes())
-        }
-        _ => id,
-    }
+    publish().map(|()| Some(id)).inspect_err(|_: &CreateError| packed.take_back(root))
 }
 
 fn publish_manifest(capture: &Capture<'_>, manifest: &Manifest, lock: &Lock) -> Result<(), CreateError> {

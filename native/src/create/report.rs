@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use msgvault_platform::context::SharedObserver;
 use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
-use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::format::manifest::{DocumentCounts, Manifest};
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::{Observer, Phase};
 use serde::Serialize;
 
 use super::{Captured, CreateRequest};
+use crate::repo::pack_writer::Packed;
 
 /// What was captured.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +27,7 @@ pub struct CreateReport {
     pub created_at: String,
     /// The user's label.
     pub tag: String,
-    /// 1, or 2 when attachments have paths of their own.
+    /// 1, 2 when attachments have paths of their own, 4 when there are texts derived from documents.
     pub format_version: u64,
     /// What SQLite says of the captured database; none when it was not asked.
     pub check: Option<DatabaseCheck>,
@@ -36,6 +37,8 @@ pub struct CreateReport {
     pub attachments: AttachmentCounts,
     /// Other files.
     pub extras: ExtraCounts,
+    /// What is disclosed about texts derived from documents; none when there are none.
+    pub documents: Option<DocumentCounts>,
     /// What the archive counts.
     pub stats: ArchiveStats,
     /// New packs.
@@ -76,6 +79,12 @@ pub struct PageCounts {
     pub bytes: u64,
     /// Deltas between this snapshot's maps and their keyframe.
     pub map_chain_depth: u64,
+    /// Pages in all blobs that the snapshot needs.
+    pub held: u64,
+    /// Pages that did not change and were stored again, so that every blob of a keyframe is at least half in use.
+    pub stored_again: u64,
+    /// Stored bytes of these pages, which `bytes_added` contains.
+    pub bytes_stored_again: u64,
 }
 
 /// The captured attachments.
@@ -105,18 +114,23 @@ pub(super) fn of(
     request: &CreateRequest<'_>,
     manifest: Manifest,
     captured: &Captured,
+    packed: &Packed,
     warnings: Vec<String>,
 ) -> CreateReport {
-    let attachments = &captured.attachments;
+    let (attachments, database) = (&captured.attachments, &captured.database);
+    let again = database.again_blobs.iter().filter_map(|blob| packed.blobs.stored_len(blob));
     CreateReport {
         dry_run: request.dry_run,
         check: captured.check.clone(),
         pages: PageCounts {
             page_size: manifest.db.page_size,
             total: manifest.db.page_count,
-            changed: captured.database.changed,
+            changed: database.changed,
             bytes: manifest.database_bytes(),
             map_chain_depth: manifest.db.map_chain_depth,
+            held: database.held,
+            stored_again: database.stored_again,
+            bytes_stored_again: again.sum(),
         },
         snapshot_id: Some(manifest.snapshot_id).filter(|_| !request.dry_run),
         parent_id: manifest.parent_id,
@@ -130,6 +144,7 @@ pub(super) fn of(
             new: attachments.new_blobs,
         },
         extras: ExtraCounts { files: captured.extras.files, bytes: captured.extras.bytes },
+        documents: captured.documents.as_ref().map(|documents| documents.counts),
         stats: captured.stats.clone(),
         new_packs: manifest.new_packs.filter(|_| !request.dry_run).unwrap_or_default(),
         new_index: manifest.new_index,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use msgvault_verifier::format::manifest::Options;
 
 use super::CreateError;
-use crate::home::Home;
+use crate::home::{Dense, Home};
 use crate::repo::lock::LockRequest;
 use crate::repo::pack_writer::PackOptions;
 
@@ -34,12 +34,16 @@ pub struct CreateRequest<'a> {
     pub jobs: usize,
     /// The zstd level, 1 to 19; 0 means the default.
     pub zstd_level: i32,
+    /// When keyframes store pages again.
+    pub dense: Dense,
     /// Break fresh locks of others.
     pub force_unlock: bool,
     /// How long to wait for locks of others.
     pub retry_lock: Duration,
     /// Have SQLite check the database that is captured.
     pub check: bool,
+    /// The user knows that the clock is right, whatever speaks against it.
+    pub accept_clock: bool,
     /// Find out what would be stored, and store nothing.
     pub dry_run: bool,
     /// This program's version, for the manifest.

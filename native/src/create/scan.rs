@@ -33,6 +33,8 @@ pub(super) struct Scan<'a> {
     pub(super) old: &'a [PageHash],
     /// Pages that are captured in any case, ascending.
     pub(super) lost: &'a [Range<u64>],
+    /// Pages that are stored again even though they did not change, ascending.
+    pub(super) again: &'a [Range<u64>],
     pub(super) jobs: usize,
     pub(super) observer: SharedObserver<'a>,
 }
@@ -41,8 +43,25 @@ pub(super) struct Scan<'a> {
 pub(super) struct Scanned<T> {
     /// The hashes of all pages.
     pub(super) hashes: Vec<PageHash>,
-    /// Where the captured pages are.
-    pub(super) runs: Vec<PlannedRun<T>>,
+    /// Where the changed and the lost pages are.
+    pub(super) changed: Vec<PlannedRun<T>>,
+    /// Where those are that are stored again.
+    pub(super) again: Vec<PlannedRun<T>>,
+}
+
+/// What becomes of a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Captured,
+    StoredAgain,
+}
+
+/// Pages that changed are likely to change again, and those that are stored again are not: each have blobs of their
+/// own.
+struct Planners<T, F> {
+    changed: Planner<T, F>,
+    again: Planner<T, F>,
 }
 
 struct Chunk {
@@ -51,16 +70,17 @@ struct Chunk {
 }
 
 impl Scan<'_> {
-    /// Scans all pages; blobs of changed ones are handed to `emit`.
+    /// Scans all pages; blobs of those to be stored are handed to `emit`.
     pub(super) fn run<T: Copy, E: Into<CreateError>>(
         &self,
-        emit: impl FnMut(Vec<u8>) -> Result<T, E>,
+        emit: impl Fn(Vec<u8>) -> Result<T, E>,
     ) -> Result<Scanned<T>, CreateError> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()
             .map_err(|error| CreateError::Threads(error.to_string()))?;
-        let mut planner = Planner::new(self.page_size, emit);
+        let planner = || Planner::new(self.page_size, &emit);
+        let mut planners = Planners { changed: planner(), again: planner() };
         let mut hashes = Vec::with_capacity(to_usize(self.page_count));
         let (full, chunks) = sync_channel(AHEAD);
         let (used, empty) = sync_channel(AHEAD + 2);
@@ -75,7 +95,7 @@ impl Scan<'_> {
                 }
                 let first = hashes.len();
                 self.hash(&pool, &chunk.bytes, &mut hashes);
-                self.plan(&chunk, hashes.get(first..).unwrap_or_default(), &mut planner)
+                self.plan(&chunk, hashes.get(first..).unwrap_or_default(), &mut planners)
                     .map_err(Into::into)?;
                 self.observer.advance(to_u64(chunk.bytes.len()));
                 // Nobody wants it any more after the last chunk.
@@ -83,31 +103,69 @@ impl Scan<'_> {
             }
             Ok(())
         })?;
-        let runs = planner.finish().map_err(Into::into)?;
-        Ok(Scanned { hashes, runs })
+        let changed = planners.changed.finish().map_err(Into::into)?;
+        let again = planners.again.finish().map_err(Into::into)?;
+        Ok(Scanned { hashes, changed, again })
+    }
+
+    /// Reads pages once more, which must still hash to `hashes`, and hands blobs of them to `emit`.
+    pub(super) fn read_again<T: Copy, E: Into<CreateError>>(
+        &self,
+        ranges: &[Range<u64>],
+        hashes: &[PageHash],
+        emit: impl Fn(Vec<u8>) -> Result<T, E>,
+    ) -> Result<Vec<PlannedRun<T>>, CreateError> {
+        let mut planner = Planner::new(self.page_size, emit);
+        let mut bytes = Vec::new();
+        for range in ranges {
+            let mut start_page = range.start;
+            while start_page < range.end {
+                if self.observer.cancelled() {
+                    return Err(CreateError::Cancelled);
+                }
+                let pages = self.chunk_pages().min(range.end - start_page);
+                self.read(start_page, pages, &mut bytes)?;
+                let expected = hashes.get(to_usize(start_page)..).unwrap_or_default();
+                let read = bytes.chunks(self.page_size.in_memory()).map(PageHash::of);
+                if !read.zip(expected).all(|(found, expected)| found == *expected) {
+                    return Err(self.unreadable(start_page, io::Error::other("it changed while it was read")));
+                }
+                planner.changed(start_page, &bytes).map_err(Into::into)?;
+                self.observer.advance(to_u64(bytes.len()));
+                start_page += pages;
+            }
+        }
+        planner.finish().map_err(Into::into)
     }
 
     /// Reads chunk after chunk until the end, an error, or until nobody listens.
     fn read_all(&self, full: &SyncSender<Result<Chunk, CreateError>>, empty: &Receiver<Vec<u8>>) {
-        let chunk_pages = to_u64(CHUNK / self.page_size.in_memory());
         let mut start_page = 0;
         while start_page < self.page_count {
-            let pages = chunk_pages.min(self.page_count - start_page);
-            let len = to_usize(pages * self.page_size.bytes());
+            let pages = self.chunk_pages().min(self.page_count - start_page);
             let mut bytes = empty.try_recv().unwrap_or_default();
-            bytes.resize(len, 0);
-            let read = platform::read_exact_at(self.file, start_page * self.page_size.bytes(), &mut bytes);
+            let read = self.read(start_page, pages, &mut bytes);
             let failed = read.is_err();
-            let chunk = read.map(|()| Chunk { start_page, bytes }).map_err(|source| CreateError::ReadPages {
-                path: self.path.to_owned(),
-                page: start_page,
-                source: at_end(source),
-            });
-            if full.send(chunk).is_err() || failed {
+            if full.send(read.map(|()| Chunk { start_page, bytes })).is_err() || failed {
                 return;
             }
             start_page += pages;
         }
+    }
+
+    /// Pages that are read at once.
+    fn chunk_pages(&self) -> u64 {
+        to_u64(CHUNK / self.page_size.in_memory())
+    }
+
+    fn read(&self, start_page: u64, pages: u64, bytes: &mut Vec<u8>) -> Result<(), CreateError> {
+        bytes.resize(to_usize(pages * self.page_size.bytes()), 0);
+        platform::read_exact_at(self.file, start_page * self.page_size.bytes(), bytes)
+            .map_err(|source| self.unreadable(start_page, at_end(source)))
+    }
+
+    fn unreadable(&self, page: u64, source: io::Error) -> CreateError {
+        CreateError::ReadPages { path: self.path.to_owned(), page, source }
     }
 
     fn hash(&self, pool: &ThreadPool, bytes: &[u8], hashes: &mut Vec<PageHash>) {
@@ -115,39 +173,47 @@ impl Scan<'_> {
         pool.install(|| hashes.par_extend(pages.map(PageHash::of)));
     }
 
-    /// Hands every stretch of changed pages to the planner.
+    /// Hands every stretch of pages that are to be stored to its planner.
     fn plan<T: Copy, E>(
         &self,
         chunk: &Chunk,
         hashes: &[PageHash],
-        planner: &mut Planner<T, impl FnMut(Vec<u8>) -> Result<T, E>>,
+        planners: &mut Planners<T, impl Fn(Vec<u8>) -> Result<T, E>>,
     ) -> Result<(), E> {
         let first = to_usize(chunk.start_page);
         let old = self.old.get(first..).unwrap_or_default();
-        let is_changed = |position: usize| {
-            old.get(position) != hashes.get(position) || self.is_lost(chunk.start_page, position)
+        let fate = |position: usize| {
+            let page = chunk.start_page + to_u64(position);
+            if old.get(position) != hashes.get(position) || is_in(self.lost, page) {
+                Fate::Captured
+            } else if is_in(self.again, page) {
+                Fate::StoredAgain
+            } else {
+                Fate::Kept
+            }
         };
+        let size = self.page_size.in_memory();
         let mut position = 0;
         while position < hashes.len() {
-            let end = (position..hashes.len()).find(|at| !is_changed(*at)).unwrap_or(hashes.len());
-            if end > position {
-                let size = self.page_size.in_memory();
-                let bytes = chunk.bytes.get(position * size..end * size).unwrap_or_default();
-                planner.changed(chunk.start_page + to_u64(position), bytes)?;
+            let this = fate(position);
+            let end = (position + 1..hashes.len()).find(|at| fate(*at) != this).unwrap_or(hashes.len());
+            let bytes = chunk.bytes.get(position * size..end * size).unwrap_or_default();
+            let start_page = chunk.start_page + to_u64(position);
+            match this {
+                Fate::Kept => {}
+                Fate::Captured => planners.changed.changed(start_page, bytes)?,
+                Fate::StoredAgain => planners.again.changed(start_page, bytes)?,
             }
-            position = end + 1;
+            position = end;
         }
         Ok(())
     }
+}
 
-    fn is_lost(&self, start_page: u64, position: usize) -> bool {
-        if self.lost.is_empty() {
-            return false;
-        }
-        let page = start_page + to_u64(position);
-        let at = self.lost.partition_point(|range| range.end <= page);
-        self.lost.get(at).is_some_and(|range| range.contains(&page))
-    }
+/// Whether one of the ranges, which ascend, has the page.
+fn is_in(ranges: &[Range<u64>], page: u64) -> bool {
+    let at = ranges.partition_point(|range| range.end <= page);
+    ranges.get(at).is_some_and(|range| range.contains(&page))
 }
 
 fn at_end(error: io::Error) -> io::Error {

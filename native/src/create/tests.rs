@@ -2,6 +2,8 @@
 //! archive.
 
 mod archive;
+mod dense;
+mod documents;
 mod failures;
 
 use std::fs;
@@ -10,6 +12,7 @@ use archive::Archive;
 use msgvault_verifier::format::id::BlobId;
 
 use super::*;
+use crate::home::Dense;
 
 #[test]
 fn a_first_snapshot_holds_the_archive_to_the_byte() {
@@ -78,7 +81,8 @@ fn a_database_that_shrinks_or_changes_its_page_size_is_followed() {
     archive.write_messages(0..800);
     let large = archive.create();
     archive.sql("DELETE FROM messages WHERE id > 50; VACUUM");
-    let small = archive.create();
+    // A dense keyframe would be due.
+    let small = archive.try_create(|request| request.dense = Dense::Off).unwrap();
     assert!(small.pages.total < large.pages.total);
     assert_eq!(archive.check(&small).manifest.db.map_chain_depth, 1);
 
@@ -251,4 +255,43 @@ fn a_snapshot_is_later_than_the_last_whatever_the_clock() {
     let report = archive.create_at_the_same_time();
     assert_eq!(report.created_at, "2026-11-23T13:36:01Z");
     assert!(report.warnings[0].contains("clock"), "{:?}", report.warnings);
+}
+
+#[test]
+fn one_wrong_clock_does_not_date_every_later_snapshot() {
+    const SEVENTY_YEARS: i64 = 70 * 365 * 86_400;
+    let archive = Archive::new();
+    archive.write_messages(0..5);
+    let first = archive.create();
+    archive.pass(SEVENTY_YEARS);
+    let before = archive.copy_repository();
+    for dry_run in [false, true] {
+        let refused = archive.create_as(&(), |request| request.dry_run = dry_run).unwrap_err();
+        assert!(matches!(refused, CreateError::ImplausibleClock { .. }), "{refused}");
+        assert!(refused.to_string().contains("says 2096-"), "{refused}");
+        assert!(archive.copy_repository() == before);
+    }
+
+    let ahead = archive.create_as(&(), |request| request.accept_clock = true).unwrap();
+    assert!(ahead.created_at.starts_with("2096-"), "{}", ahead.created_at);
+    assert!(ahead.warnings[0].contains(&first.created_at), "{:?}", ahead.warnings);
+    archive.pass(-SEVENTY_YEARS);
+    archive.write_messages(5..9);
+    let behind = archive.create();
+    assert!(behind.created_at.starts_with("2096-"));
+    assert!(behind.warnings[0].contains(&ahead.created_at), "{:?}", behind.warnings);
+
+    // The way out that the guide shows: what they stored stays and is used.
+    for id in [&ahead.snapshot_id, &behind.snapshot_id].map(|id| id.clone().unwrap()) {
+        fs::remove_file(archive.root().join(id.path())).unwrap();
+    }
+    let right = archive.create();
+    assert!(right.created_at.starts_with("2026-11-2"), "{}", right.created_at);
+    assert_eq!(
+        (right.parent_id.clone(), right.warnings.len()),
+        (first.snapshot_id, 0),
+        "{:?}",
+        right.warnings
+    );
+    archive.check(&right);
 }

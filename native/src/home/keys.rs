@@ -5,10 +5,11 @@
 use toml::de::DeTable;
 
 /// All keys of `[backup]`.
-const BACKUP: [&str; 9] = [
+const BACKUP: [&str; 10] = [
     "repo",
     "zstd_level",
     "check",
+    "dense",
     "schedule",
     "check_schedule",
     "verify_schedule",

@@ -49,6 +49,7 @@ fn the_home_is_named_by_flag_config_environment_or_user() {
         assert_eq!(home.attachments, expected.join("attachments"));
         assert_eq!(home.cache_dir, expected.join("backup-cache"));
         assert_eq!((home.repo, home.config_file, home.zstd_level), (None, None, None));
+        assert_eq!(home.dense, None);
         assert_eq!(home.server, Server::default());
     }
     let nothing = Home::resolve(&Flags::default(), &Environment::default(), cwd);
@@ -96,13 +97,14 @@ fn a_given_config_moves_the_home_and_what_is_relative() {
 fn settings_are_read_and_others_ignored() {
     let root = world(
         "top = 1\n[data]\ndata_dir = \"\"\nmore = []\n[oauth]\nx = 2\n[server]\nbind_addr = \"::1\"\napi_port = \
-         8080\napi_key = \"k\"\n[backup]\nrepo = \"~/b\"\nzstd_level = 7\nschedule = \"0 3 * * *\"\nverify_schedule = \
+         8080\napi_key = \"k\"\n[backup]\nrepo = \"~/b\"\nzstd_level = 7\ndense = \"auto\"\nschedule = \"0 3 * * *\"\nverify_schedule = \
          \"\"\non_failure = \"mail me\"\nhook_timeout = 60\n",
     );
     let home = resolve(&root, Some("h"), None).unwrap();
     assert_eq!((&home.home, &*home.data_dir), (&root.path().join("h"), root.path()));
     assert_eq!(home.server, Server { bind_addr: "::1".into(), api_port: 8080, api_key: "k".into() });
     assert_eq!((home.repo, home.zstd_level), (path("/users/me/b"), Some(7)));
+    assert_eq!(home.dense, Some(Dense::Auto));
     let expected = BackupSettings {
         schedule: Some("0 3 * * *".into()),
         on_failure: Some("mail me".into()),
@@ -172,6 +174,7 @@ fn an_error_says_where_it_is() {
         ("[data]\ndata_dir = 5\n", ":2:12: "),
         ("[server]\n  api_port = 70000\n", ":2:14: "),
         ("[backup]\nzstd_level = 20\n", ":2:14: "),
+        ("[backup]\ndense = \"weekly\"\n", ":2:9: "),
         ("[backup]\nrepo = \"a\"\nrepo = \"b\"\n", ":3:1: "),
     ];
     for (config, place) in table {

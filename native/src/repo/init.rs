@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use msgvault_platform as platform;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::config::{RepoConfig, RepoId};
+use msgvault_verifier::system_names::is_of_a_system;
 
+use super::probe::{MediumError, probe};
 use super::publish::{FileKind, PublishError, publish_bytes};
 
 /// The folders of a repository.
@@ -35,6 +37,9 @@ pub enum InitError {
         /// The path.
         path: PathBuf,
     },
+    /// The medium cannot hold a repository.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] PublishError),
@@ -42,7 +47,7 @@ pub enum InitError {
 
 /// Makes an empty repository of a folder that is empty or does not exist yet.
 ///
-/// `config.toml` comes last, so that nothing half-made is ever taken for a repository; what was made before a
+/// The medium is tried out first. `config.toml` comes last, so that nothing half-made is ever taken for a repository; what was made before a
 /// failure is removed again.
 pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError> {
     refuse_used(root)?;
@@ -59,6 +64,7 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
     for name in FOLDERS {
         made.create(&root.join(name))?;
     }
+    probe(context, &root.join("staging"))?;
     // Durable from the inside out, so that a configuration is never there without its folders.
     for folder in made.folders.iter().rev() {
         platform::sync_folder(folder).map_err(PublishError::io("make durable", folder))?;
@@ -67,7 +73,7 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
         }
     }
     publish_bytes(*context, root, FileKind::Config, "config.toml", config.encode().as_bytes())
-        .inspect_err(|_| super::publish::take_back(&root.join("config.toml")))?;
+        .inspect_err(|_| super::publish::take_back(root, "config.toml"))?;
     made.folders.clear();
     Ok(config)
 }
@@ -78,14 +84,23 @@ fn refuse_used(root: &Path) -> Result<(), InitError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(InitError::NotAFolder { path }),
         Err(error) => Err(PublishError::io("look into", path)(error).into()),
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) if root.join("config.toml").is_file() && root.join("snapshots").is_dir() => {
-                Err(InitError::Exists { path })
+        Ok(_) if root.join("config.toml").is_file() && root.join("snapshots").is_dir() => {
+            Err(InitError::Exists { path })
+        }
+        Ok(mut entries) => {
+            let names = entries.try_fold(true, |free, entry| Ok(free && is_left_by_a_system(&entry?)));
+            if names.map_err(PublishError::io("look into", path.clone()))? {
+                Ok(())
+            } else {
+                Err(InitError::NotEmpty { path })
             }
-            Some(_) => Err(InitError::NotEmpty { path }),
-        },
+        }
     }
+}
+
+/// Whether it is what disks and shares hold that are otherwise empty.
+fn is_left_by_a_system(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(is_of_a_system)
 }
 
 /// Folders that were made, outermost first; removed when dropped, as far as they are empty.
@@ -160,6 +175,23 @@ mod tests {
         assert_eq!(fs::read_dir(used).unwrap().count(), 1);
         fs::create_dir(used.join("empty")).unwrap();
         init(&used.join("empty"), &fixture.context(&())).unwrap();
+    }
+
+    #[test]
+    fn what_systems_leave_on_a_disk_is_not_in_the_way() {
+        let fixture = Fixture::new();
+        let disk = fixture.folder.path().join("disk");
+        fs::create_dir_all(disk.join("lost+found")).unwrap();
+        fs::create_dir(disk.join("@eaDir")).unwrap();
+        for name in [".DS_Store", "._.DS_Store", "Thumbs.db", "desktop.ini"] {
+            fs::write(disk.join(name), name).unwrap();
+        }
+        fs::write(disk.join("letter.txt"), "dear").unwrap();
+        assert!(matches!(init(&disk, &fixture.context(&())), Err(InitError::NotEmpty { .. })));
+        fs::remove_file(disk.join("letter.txt")).unwrap();
+        init(&disk, &fixture.context(&())).unwrap();
+        assert_eq!(fs::read_to_string(disk.join("Thumbs.db")).unwrap(), "Thumbs.db");
+        assert!(matches!(init(&disk, &fixture.context(&())), Err(InitError::Exists { .. })));
     }
 
     #[test]

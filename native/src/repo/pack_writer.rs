@@ -11,6 +11,7 @@
 
 mod assembler;
 mod encoder;
+mod frame_copier;
 mod new_blobs;
 mod open_pack;
 mod queue;
@@ -23,7 +24,8 @@ use std::thread;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 
-use super::publish::{PublishError, take_back};
+use super::publish::{PublishError, confirm, take_back};
+pub use frame_copier::{CopyError, FrameCopier};
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
 
@@ -66,9 +68,15 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// Looks whether the packs can be found in the repository; else takes them back.
+    fn confirm(&self, root: &Path) -> Result<(), PublishError> {
+        let names: Vec<String> = self.packs.iter().map(|pack| pack.path()).collect();
+        confirm(root, names.iter().map(String::as_str)).inspect_err(|_| self.take_back(root))
+    }
+
     /// Removes the packs again, which no index names yet.
     pub fn take_back(&self, root: &Path) {
-        self.packs.iter().for_each(|pack| take_back(&root.join(pack.path())));
+        self.packs.iter().for_each(|pack| take_back(root, &pack.path()));
     }
 }
 
@@ -284,7 +292,12 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
     let (blobs, failure) = queue.into_parts();
     let packed = Packed { packs: assembled.unwrap_or_default(), blobs };
     match (failure, produced) {
-        (None, Ok(result)) => Ok((result, packed)),
+        (None, Ok(result)) => {
+            if !options.dry_run {
+                packed.confirm(options.root).map_err(PackError::Publish)?;
+            }
+            Ok((result, packed))
+        }
         (failure, produced) => {
             packed.take_back(options.root);
             Err(match (failure, produced) {

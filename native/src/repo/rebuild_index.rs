@@ -2,21 +2,18 @@
 //!
 //! An index says nothing that the packs do not say themselves, so nothing is lost with it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId};
-use msgvault_verifier::format::index::{IndexEncoder, IndexEntry};
-use msgvault_verifier::length::to_u32;
+use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::StoreError;
 use serde::Serialize;
 
 use super::lock::{Lock, LockError};
-use super::publish::{FileKind, PublishError, Staged, clean_staging};
-
-/// Bytes of an index that are written at once.
-const PIECE: usize = 1 << 20;
+use super::publish::{FileKind, PublishError, clean_staging};
+use super::write_index::{all_packs, index_entry, next_index_id, write_index};
 
 /// Why indexes cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +64,15 @@ pub struct UnreadablePack {
     pub detail: String,
 }
 
-/// Writes every lost or damaged index file anew, and one for packs that no index file names.
+/// Writes every lost or damaged index file anew, and one for packs that no index file names. Packs in `condemned`
+/// are left out: nothing needs them, and they go soon.
 ///
 /// `lock` is the exclusive one on the repository, which was opened under it.
 pub fn rebuild_indexes(
     context: &Context<'_>,
     root: &std::path::Path,
     repository: &Repository,
+    condemned: &BTreeSet<PackId>,
     lock: &Lock,
 ) -> Result<RebuildReport, RebuildError> {
     clean_staging(root)?;
@@ -82,7 +81,8 @@ pub fn rebuild_indexes(
         root,
         repository,
         lock,
-        named: repository.index().packs().iter().copied().collect(),
+        named: repository.index().packs().iter().chain(condemned).copied().collect(),
+        there: all_packs(repository)?,
         report: RebuildReport::default(),
     };
     rebuild.of_manifests()?;
@@ -95,8 +95,10 @@ struct Rebuild<'a> {
     root: &'a std::path::Path,
     repository: &'a Repository,
     lock: &'a Lock,
-    /// Packs that an index names.
+    /// Packs that an index names, or that nothing needs.
     named: HashSet<PackId>,
+    /// Packs that are there, by name.
+    there: Vec<PackId>,
     report: RebuildReport,
 }
 
@@ -104,7 +106,8 @@ impl Rebuild<'_> {
     /// Those that manifests name, under their own names and from the packs that the manifests name.
     fn of_manifests(&mut self) -> Result<(), RebuildError> {
         for lost in self.repository.lost_indexes() {
-            let (entries, packs) = self.entries(&lost.packs)?;
+            let packs = self.unnamed(&lost.packs);
+            let (entries, packs) = self.entries(&packs)?;
             if packs > 0 {
                 self.publish(lost.index, &entries, packs)?;
             }
@@ -117,25 +120,29 @@ impl Rebuild<'_> {
         let rebuilt: HashSet<&str> = self.report.rebuilt.iter().map(|index| &*index.file).collect();
         let (mut damaged, mut left) = (Vec::new(), Vec::new());
         for (file, _) in self.repository.damaged_indexes() {
-            let stem = file.strip_prefix("indexes/").and_then(|name| name.strip_suffix(".mvidx"));
-            match stem.and_then(|stem| stem.parse::<IndexId>().ok()) {
+            match IndexId::of_path(file) {
                 _ if rebuilt.contains(&**file) => {}
                 Some(index) if self.repository.is_broken_index(file) => damaged.push(index),
                 _ => left.push(file.clone()),
             }
         }
         self.report.left = left;
-        let packs: Vec<PackId> =
-            all_packs(self.repository)?.into_iter().filter(|pack| !self.named.contains(pack)).collect();
+        let packs = self.unnamed(&self.there);
         let (entries, packs) = self.entries(&packs)?;
         if damaged.is_empty() && packs > 0 {
-            let (unix_ms, random) = self.context.ulid_parts();
-            damaged.push(IndexId::from_parts(unix_ms, random));
+            damaged.push(next_index_id(&self.context, self.repository.store()));
         }
         for index in damaged {
             self.publish(index, &entries, packs)?;
         }
         Ok(())
+    }
+
+    /// Those of some packs that are there and that no index names.
+    fn unnamed(&self, packs: &[PackId]) -> Vec<PackId> {
+        let is_unnamed =
+            |pack: &&PackId| !self.named.contains(pack) && self.there.binary_search(pack).is_ok();
+        packs.iter().filter(is_unnamed).copied().collect()
     }
 
     /// What the footers of packs say, and how many could be read.
@@ -148,17 +155,7 @@ impl Rebuild<'_> {
             match self.repository.pack(*id) {
                 Ok(pack) => {
                     read += 1;
-                    entries.extend(pack.entries().iter().map(|entry| {
-                        let (stored_len, encoding) = (entry.stored_len, entry.encoding);
-                        let found = IndexEntry {
-                            id: entry.id,
-                            pack: *id,
-                            offset: entry.offset,
-                            stored_len,
-                            encoding,
-                        };
-                        (entry.id, found)
-                    }));
+                    entries.extend(pack.entries().iter().map(|entry| (entry.id, index_entry(*id, entry))));
                 }
                 Err(error) => {
                     let unreadable = UnreadablePack { file: id.path(), detail: error.to_string() };
@@ -176,33 +173,10 @@ impl Rebuild<'_> {
         entries: &BTreeMap<BlobId, IndexEntry>,
         packs: usize,
     ) -> Result<(), RebuildError> {
-        let mut file = Staged::create(self.context, self.root, FileKind::RebuiltIndex)?;
-        let mut encoder = IndexEncoder::new(to_u32(entries.len()));
-        for entry in entries.values() {
-            encoder.push(entry);
-            if encoder.pending() >= PIECE {
-                file.write(&encoder.take())?;
-            }
-        }
-        file.write(&encoder.finish())?;
         self.lock.still_held()?;
-        file.publish(&index.path())?;
+        let kind = FileKind::RebuiltIndex;
+        write_index(&self.context, self.root, kind, index, entries.len(), entries.values().copied())?;
         self.report.rebuilt.push(RebuiltIndex { file: index.path(), packs, blobs: entries.len() });
         Ok(())
     }
-}
-
-/// Every pack that lies where packs lie.
-fn all_packs(repository: &Repository) -> Result<Vec<PackId>, StoreError> {
-    let store = repository.store();
-    let mut packs = Vec::new();
-    for folder in store.list("packs")?.into_iter().filter(|entry| entry.is_folder) {
-        for entry in store.list(&format!("packs/{}", folder.name))? {
-            let id = entry.name.strip_suffix(".mvpack").and_then(|stem| stem.parse::<PackId>().ok());
-            // A copy in another folder is not where anybody looks for it.
-            packs.extend(id.filter(|id| id.path() == format!("packs/{}/{}", folder.name, entry.name)));
-        }
-    }
-    packs.sort_unstable();
-    Ok(packs)
 }

@@ -7,9 +7,11 @@ use msgvault_freeze::ownership::OwnershipError;
 use msgvault_freeze::record::RecordError;
 use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
+use msgvault_verifier::FrameError;
 use msgvault_verifier::format::id::BlobId;
-use msgvault_verifier::repository::{BlobError, OpenError};
+use msgvault_verifier::repository::{BlobError, BlobFault, OpenError};
 use msgvault_verifier::snapshot::SnapshotError;
+use msgvault_verifier::text::human_bytes;
 use rusqlite::ErrorCode;
 
 use crate::archive::pack_index::IndexFault;
@@ -30,10 +32,10 @@ pub enum RestoreError {
     Open(#[from] OpenError),
     /// The snapshot cannot be made whole.
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(SnapshotError),
     /// A blob cannot be had.
-    #[error("{0}; `msgvault backup verify` lists everything that is damaged")]
-    Blob(#[from] BlobError),
+    #[error("{}{}", .0, advice(.0))]
+    Blob(BlobError),
     /// A blob is not what the snapshot says of it.
     #[error("blob {blob} has {found} bytes where {expected} are needed for {what}: the snapshot is damaged")]
     WrongLength {
@@ -116,6 +118,31 @@ pub enum RestoreError {
         /// The first findings.
         findings: String,
     },
+    /// The database was made to do harm: it asks for more work than its bytes justify.
+    #[error(
+        "the captured database asks SQLite for endless work: {steps} steps were not enough to read it; it was made to do harm, or is damaged"
+    )]
+    Endless {
+        /// Steps of SQLite's machine that were allowed.
+        steps: u64,
+    },
+    /// SQLite needs more memory than allowed.
+    #[error(
+        "too large here: SQLite needs more than {} of memory for the captured database; allow more with --memory, or use a machine that has more",
+        human_bytes(*limit)
+    )]
+    SqliteMemory {
+        /// Bytes that it may take.
+        limit: u64,
+    },
+    /// SQLite's full check would run functions whose time nothing bounds.
+    #[error(
+        "SQLite's full check is not made: the captured schema computes with a function that can take for ever ({told}); restore without --integrity-check, and look at the schema before you use the archive"
+    )]
+    LongFunction {
+        /// What SQLite said.
+        told: String,
+    },
     /// The caller stopped the run.
     #[error("the restore was stopped; nothing that was there before is lost")]
     Cancelled,
@@ -135,14 +162,53 @@ pub enum RestoreError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
+impl From<SnapshotError> for RestoreError {
+    fn from(error: SnapshotError) -> Self {
+        if error.is_stopped() { Self::Cancelled } else { Self::Snapshot(error) }
+    }
+}
+
+impl From<BlobError> for RestoreError {
+    fn from(error: BlobError) -> Self {
+        match error.fault {
+            BlobFault::Frame(FrameError::Stopped) => Self::Cancelled,
+            _ => Self::Blob(error),
+        }
+    }
+}
+
+/// What to do about a blob; continues the sentence.
+fn advice(error: &BlobError) -> &'static str {
+    match error.fault {
+        BlobFault::Frame(FrameError::TooLargeHere(_)) => "",
+        _ => "; `msgvault backup verify` lists everything that is damaged",
+    }
+}
+
 impl RestoreError {
     /// Whether the snapshot came back as it was captured, and its database was damaged then already: every page
     /// was compared with its hash before SQLite saw it.
     pub fn is_archive_damage(&self) -> bool {
-        let (Self::Schema(SchemaError::Sqlite(error)) | Self::Sqlite(error)) = self else {
-            return matches!(self, Self::Integrity { .. });
+        let is_corrupt = |code| matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase);
+        matches!(self, Self::Integrity { .. }) || self.sqlite_code().is_some_and(is_corrupt)
+    }
+
+    /// Whether nothing is known to be wrong: there is not the memory to tell, or not the time.
+    pub fn is_not_checked(&self) -> bool {
+        let (Self::Snapshot(SnapshotError::Blob { error, .. }) | Self::Blob(error)) = self else {
+            return matches!(self, Self::SqliteMemory { .. } | Self::LongFunction { .. });
         };
-        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        matches!(error.fault, BlobFault::Frame(FrameError::TooLargeHere(_)))
+    }
+
+    /// What SQLite said about the captured database.
+    pub(super) fn sqlite_code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Schema(SchemaError::Sqlite(error))
+            | Self::PackIndex(IndexFault::Sqlite(error))
+            | Self::Sqlite(error) => error.sqlite_error_code(),
+            _ => None,
+        }
     }
 }
 

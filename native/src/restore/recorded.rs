@@ -15,7 +15,7 @@ use crate::archive::temporary::{self, TemporaryError};
 use crate::archive::{content_table, schema};
 
 use super::error::RestoreError;
-use super::{Restore, names, proof};
+use super::{Restore, captured, names};
 
 /// Paths come ordered by hash, as the positions are.
 const TABLE: &str =
@@ -40,18 +40,19 @@ pub(super) fn read(restore: &Restore<'_>) -> Result<Recorded, RestoreError> {
     });
     let connection = temporary::open(TABLE)?;
     let (mut canonical, mut other) = (BlobSet::new(index), BlobSet::new(index));
-    let database = proof::open(restore)?;
-    schema::check_tables(&database)?;
-    schema::recorded_paths(&database, |id, path| {
-        let position = index.position(&id).filter(|position| listed.contains(*position));
-        let position = position.ok_or(RestoreError::NotListed { id })?;
-        if path.as_str() == content_table::canonical_path(&id) {
-            canonical.insert(position);
-        } else {
-            other.insert(position);
-            keep(&connection, position, &path).map_err(TemporaryError::from)?;
-        }
-        Ok::<_, RestoreError>(())
+    captured::read(restore, |database| {
+        schema::check_tables(database)?;
+        schema::recorded_paths(database, |id, path| {
+            let position = index.position(&id).filter(|position| listed.contains(*position));
+            let position = position.ok_or(RestoreError::NotListed { id })?;
+            if path.as_str() == content_table::canonical_path(&id) {
+                canonical.insert(position);
+            } else {
+                other.insert(position);
+                keep(&connection, position, &path).map_err(TemporaryError::from)?;
+            }
+            Ok::<_, RestoreError>(())
+        })
     })?;
     let is_referenced = |position: &usize| canonical.contains(*position) || other.contains(*position);
     match positions().filter(|position| !is_referenced(position)).find_map(|position| index.at(position)) {

@@ -38,7 +38,7 @@ pub fn rehearse(
 ) -> Result<(), RestoreError> {
     let workers = Workers::new(jobs)?;
     context.observer.begin(Phase::PLAN, 0);
-    let snapshot = Snapshot::load(repository, snapshot)?;
+    let snapshot = Snapshot::load(repository, snapshot, context.observer)?;
     let plan = preflight::plan(context, repository, &snapshot, &workers)?;
     free_space::check(space::ACTION, scratch, snapshot.manifest.database_bytes())?;
     let opened = Dir::open(scratch).and_then(|dir| Ok((dir, scratch.canonicalize()?)));

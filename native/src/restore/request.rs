@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use msgvault_verifier::Memory;
 use msgvault_verifier::format::id::SnapshotId;
 
 use crate::repo::lock::LockRequest;
 
 /// What to restore, and where to.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct RestoreRequest<'a> {
     /// The repository, and who locks it.
     pub lock: LockRequest<'a>,
@@ -21,6 +22,8 @@ pub struct RestoreRequest<'a> {
     pub integrity_check: bool,
     /// How many threads read and write; 0 means one per processor.
     pub jobs: usize,
+    /// The limit to the memory that objects of the snapshot may take.
+    pub memory: Memory,
     /// Homes and data directories that a live daemon owns.
     pub live_homes: &'a [PathBuf],
 }

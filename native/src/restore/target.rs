@@ -10,6 +10,7 @@ use msgvault_platform::context::Context;
 use msgvault_platform::{self as platform, Dir, FileError, Kind};
 use msgvault_verifier::format::extras::ExtraFile;
 use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::system_names::is_of_a_system;
 
 use super::error::{RestoreError, TargetError, reached};
 use super::names::{ATTACHMENTS, DATABASE};
@@ -115,8 +116,8 @@ fn check_relations(path: &Path, request: &RestoreRequest<'_>) -> Result<(), Targ
 fn check_content(dir: &Dir, path: &Path, overwrite: bool) -> Result<TargetContent, TargetError> {
     let unusable = |source| TargetError::Unusable { path: path.to_owned(), source };
     let entries = dir.entries().map_err(unusable)?;
-    let is_ours = |text: Option<&str>| text.is_some_and(names::is_leftover);
-    let content = if entries.iter().all(|entry| is_ours(entry.text.as_deref())) {
+    let is_nobodys = |name: &str| names::is_leftover(name) || is_of_a_system(name);
+    let content = if entries.iter().all(|entry| entry.text.as_deref().is_some_and(is_nobodys)) {
         TargetContent::Nothing
     } else {
         unfinished::find(dir).map_err(unusable)?.map_or(TargetContent::Files, TargetContent::Unfinished)

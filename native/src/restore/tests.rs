@@ -1,3 +1,4 @@
+mod bounds;
 mod hostile;
 mod interrupted;
 mod planted;
@@ -15,8 +16,8 @@ use jiff::Timestamp;
 use msgvault_platform::Dir;
 use msgvault_platform::context::SharedObserver;
 use msgvault_testing::FailAt;
-use msgvault_verifier::Observer;
 use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::{Memory, Observer};
 use tempfile::TempDir;
 
 use super::*;
@@ -42,9 +43,16 @@ fn restore<'a>(
         patience: Duration::ZERO,
         pause: &|_| panic!("waited"),
     };
-    let (overwrite, integrity_check) = (false, false);
-    let mut request =
-        RestoreRequest { lock, snapshot, target, overwrite, integrity_check, jobs: 2, live_homes: &[] };
+    let mut request = RestoreRequest {
+        lock,
+        snapshot,
+        target,
+        overwrite: false,
+        integrity_check: false,
+        jobs: 2,
+        memory: Memory::unlimited(),
+        live_homes: &[],
+    };
     change(&mut request);
     run(&context, &request)
 }

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use msgvault_platform::{Dir, Kind};
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::format::path::RelativePath;
+use msgvault_verifier::system_names::is_of_a_system;
 
 use super::names::{self, ATTACHMENTS, UNFINISHED};
 use super::undo;
@@ -35,12 +36,11 @@ pub(super) fn clear(dir: &Dir) -> io::Result<()> {
     }
 }
 
-/// Takes the mark away when nothing else is there.
+/// Takes the mark away when nothing else is there but what systems leave.
 pub(super) fn clear_if_alone(dir: &Dir) -> io::Result<()> {
-    match dir.entries()?.as_slice() {
-        [only] if only.text.as_deref() == Some(UNFINISHED) => clear(dir),
-        _ => Ok(()),
-    }
+    let is_alone = |name: &str| name == UNFINISHED || is_of_a_system(name);
+    let alone = dir.entries()?.iter().all(|entry| entry.text.as_deref().is_some_and(is_alone));
+    if alone { clear(dir) } else { Ok(()) }
 }
 
 /// The snapshot of an unfinished restore; none when there is no mark, or something that such a restore did
@@ -56,6 +56,7 @@ pub(super) fn find(dir: &Dir) -> io::Result<Option<SnapshotId>> {
     for entry in &entries {
         let Some(name) = &entry.text else { return Ok(None) };
         let is_its = names::is_leftover(name)
+            || is_of_a_system(name)
             || noted.contains(name)
             || name == ATTACHMENTS
             || is_empty_folder(dir, name, MAX_DEPTH)?;

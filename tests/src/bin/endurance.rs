@@ -5,7 +5,8 @@ use std::io::{self, stdout};
 use clap::Parser;
 use msgvault_tests::days::every_day_comes_back;
 use msgvault_tests::kills::{killed_creates, killed_restores};
-use msgvault_tests::sample::{Options, parse_size};
+use msgvault_tests::sample::Options;
+use msgvault_verifier::text::parse_bytes;
 
 /// Back up an archive day after day and restore every day, then kill backups and restores; end with an error
 /// at the first difference.
@@ -13,7 +14,7 @@ use msgvault_tests::sample::{Options, parse_size};
 #[command(version)]
 struct Cli {
     /// Approximate bytes of database and attachments on the first day; K, M and G are powers of 1024
-    #[arg(default_value = "100M", value_parser = parse_size)]
+    #[arg(default_value = "100M", value_parser = parse_bytes)]
     size: u64,
     /// Number of days; at least two, so that there is a delta
     #[arg(default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..))]

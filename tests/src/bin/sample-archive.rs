@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use msgvault_tests::sample::{self, Churn, Options, SampleError, Summary, parse_size};
+use msgvault_tests::sample::{self, Churn, Options, SampleError, Summary};
+use msgvault_verifier::text::parse_bytes;
 
 /// Create believable msgvault archives from a seed.
 #[derive(Debug, Parser)]
@@ -31,7 +32,7 @@ struct Make {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Approximate bytes of database and attachments; K, M and G are powers of 1024
-    #[arg(long, default_value = "1M", value_parser = parse_size)]
+    #[arg(long, default_value = "1M", value_parser = parse_bytes)]
     size: u64,
     /// Page size of the database
     #[arg(long, default_value_t = 4096)]

@@ -25,7 +25,6 @@ mod make;
 mod packed;
 mod rng;
 mod schema;
-mod size;
 mod store;
 mod summary;
 #[cfg(test)]
@@ -36,7 +35,6 @@ pub use churn::{Churn, churn};
 pub use digest::{file_digest, row_digest, tree_digest};
 pub use error::SampleError;
 pub use make::{Options, make};
-pub use size::parse_size;
 pub use summary::Summary;
 
 /// What the functions of this module return.

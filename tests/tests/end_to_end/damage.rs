@@ -43,7 +43,7 @@ fn verify(store: &MemoryStore) -> Result<Report, OpenError> {
 
 /// Every blob that a snapshot needs, found another way than verification finds them, so that both must agree.
 fn needs(repository: &Repository, id: &SnapshotId) -> BTreeSet<BlobId> {
-    let snapshot = Snapshot::load(repository, id).unwrap();
+    let snapshot = Snapshot::load(repository, id, &()).unwrap();
     let mut blobs: BTreeSet<BlobId> = snapshot.maps.pages.blobs.iter().copied().collect();
     blobs.extend(
         chain_objects(repository, &snapshot.manifest)

@@ -102,6 +102,10 @@ fn every_document_fits_its_schema() {
     let damaged = scene.backup(&["verify", "--all", "--json"]);
     assert_eq!(damaged.code, 3);
     fits_file(&damaged.json(), "verify");
+    let listed = scene.backup(&["list", "--json"]).done().json();
+    fits_file(&listed, "repository");
+    assert!(listed["space"]["dead_bytes"].is_null(), "{listed:#}");
+    assert!(listed["snapshots"][0]["page_use"].is_null(), "{listed:#}");
 }
 
 #[test]

@@ -22,12 +22,14 @@ mod fixtures;
 mod interchange;
 mod kills;
 mod locks;
+mod medium;
 #[cfg(unix)]
 mod ownership;
 mod quiet_and_verbose;
 mod read_only_home;
 mod repair;
 mod restore;
+mod retention;
 mod space;
 mod static_verifier;
 mod telling;

@@ -15,6 +15,7 @@ use msgvault_tests::fixtures::{self, Fixture};
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
 use msgvault_tests::tree::{Files, files, hashes_and_modes};
+use msgvault_verifier::Memory;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use tempfile::TempDir;
 
@@ -48,9 +49,16 @@ fn restore<'a>(
         patience: Duration::ZERO,
         pause: &|_| panic!("waited"),
     };
-    let (overwrite, integrity_check) = (false, false);
-    let mut request =
-        RestoreRequest { lock, snapshot, target, overwrite, integrity_check, jobs: 2, live_homes: &[] };
+    let mut request = RestoreRequest {
+        lock,
+        snapshot,
+        target,
+        overwrite: false,
+        integrity_check: false,
+        jobs: 2,
+        memory: Memory::unlimited(),
+        live_homes: &[],
+    };
     change(&mut request);
     restore::run(&context, &request)
 }

@@ -31,6 +31,40 @@ fn a_tag_of_64_kib_is_listed_and_inspected() {
 }
 
 #[test]
+fn texts_of_documents_are_told_by_every_command() {
+    let scene = Scene::new(&small());
+    let without = scene.create(&[]);
+    let listed = scene.backup(&["list"]).done().stdout;
+    assert!(!listed.contains("DOCUMENT TEXTS"), "{listed}");
+    let database = rusqlite::Connection::open(scene.database()).unwrap();
+    let texts = "CREATE TABLE document_chunks (id INTEGER PRIMARY KEY, text TEXT, char_count INTEGER);
+        INSERT INTO document_chunks (text, char_count) VALUES ('an invoice', 10);
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    database.execute_batch(texts).unwrap();
+    drop(database);
+    let created = scene.backup(&["create"]).done().stdout;
+    assert!(created.contains("documents    10 characters of text"), "{created}");
+    let listed = scene.backup(&["list"]).done().stdout;
+    let table = listed.lines().skip_while(|line| !line.starts_with("SNAPSHOT"));
+    let cells: Vec<&str> = table.filter_map(|line| line.split_whitespace().next_back()).collect();
+    assert_eq!(cells, ["TAG", "no", "yes"], "{listed}");
+    let documents = scene.backup(&["list", "--json"]).done().json();
+    let told = |n: usize| {
+        (&documents["snapshots"][n]["document_texts"], &documents["snapshots"][n]["format_version"])
+    };
+    assert_eq!((told(0), told(1)), ((&false.into(), &1.into()), (&true.into(), &4.into())));
+    let inspect = |id: &str| {
+        let mut inspect = Command::new(program("msgvault-verify"));
+        run(inspect.arg("inspect").arg(scene.repo()).arg(id)).done().stdout
+    };
+    assert!(inspect("latest").contains("document texts   yes"));
+    assert!(!inspect(&without).contains("document texts"));
+    let target = scene.beside("restored");
+    let restored = scene.backup(&["restore", "--json", "--target", &target.to_string_lossy()]).done().json();
+    assert_eq!(restored["disclosures"][0]["counts"]["chunks"], 1);
+}
+
+#[test]
 fn a_panic_is_one_line_and_one_document() {
     let scene = Scene::new(&small());
     let mut command = Command::new(program("fault-driver"));

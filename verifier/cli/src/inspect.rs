@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use msgvault_verifier::inspect::{RepositoryOverview, SnapshotDetails, SnapshotSummary};
+use msgvault_verifier::inspect::{PageUse, RepositoryOverview, SnapshotDetails, SnapshotSummary};
 use msgvault_verifier::text::{count, escape, human_bytes};
 
 use super::{Exit, Output, Unreported};
@@ -38,6 +38,13 @@ fn overview_text(overview: &RepositoryOverview) -> String {
         count(overview.packs, "pack"),
         human_bytes(overview.bytes)
     );
+    if let Some(space) = overview.space {
+        let dead = space.dead_bytes.map_or_else(
+            || "unknown, since something cannot be read".to_owned(),
+            |dead| format!("{} of {} in packs", human_bytes(dead), human_bytes(space.pack_bytes)),
+        );
+        let _ = writeln!(out, "unreached    {dead}");
+    }
     for lock in &overview.locks {
         let operation = lock.operation.as_deref().unwrap_or("unknown");
         let host = lock.hostname.as_deref().unwrap_or("unknown");
@@ -57,20 +64,28 @@ pub(super) fn snapshot_table(snapshots: &[SnapshotSummary]) -> String {
     if snapshots.is_empty() {
         return "no snapshot yet".to_owned();
     }
-    let header = ["SNAPSHOT", "CREATED", "MESSAGES", "ATTACHMENTS", "DATABASE", "ADDED", "TAG"];
-    let mut rows = vec![header.map(str::to_owned)];
+    let header =
+        ["SNAPSHOT", "CREATED", "MESSAGES", "ATTACHMENTS", "DATABASE", "ADDED", "DOCUMENT TEXTS", "TAG"];
+    let discloses = snapshots.iter().any(|snapshot| snapshot.document_texts);
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
     for snapshot in snapshots {
-        rows.push([
+        rows.push(vec![
             snapshot.snapshot_id.to_string(),
             escape(&snapshot.created_at),
             snapshot.messages().map_or_else(|| "?".to_owned(), |messages| messages.to_string()),
             snapshot.attachments.blobs.to_string(),
             human_bytes(snapshot.database_bytes),
             human_bytes(snapshot.bytes_added),
+            if snapshot.document_texts { "yes" } else { "no" }.to_owned(),
             escape(&snapshot.tag),
         ]);
     }
-    let widths: Vec<usize> = (0..header.len())
+    if !discloses {
+        for row in &mut rows {
+            row.remove(header.len() - 2);
+        }
+    }
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
     let lines: Vec<String> = rows
@@ -112,6 +127,9 @@ fn details_text(details: &SnapshotDetails) -> String {
             summary.map_chain_depth
         ),
     );
+    if let Some(PageUse { needed, held }) = summary.page_use {
+        line("page blobs", format!("{needed} pages needed, {held} held"));
+    }
     line("counted", escape(summary.stats.get()));
     line(
         "attachments",
@@ -123,6 +141,9 @@ fn details_text(details: &SnapshotDetails) -> String {
         ),
     );
     line("added", format!("{} in {}", human_bytes(summary.bytes_added), count(summary.packs_added, "pack")));
+    if summary.document_texts {
+        line("document texts", "yes: the database holds texts derived from documents".to_owned());
+    }
     for item in &details.auxiliary_artifacts {
         line("artifact", format!("{} ({} bytes)", escape(&item.name), item.bytes));
     }

@@ -3,6 +3,7 @@
 
 mod inspect;
 mod jobs;
+mod memory;
 mod output;
 mod panics;
 mod progress;
@@ -11,6 +12,7 @@ mod verify;
 
 pub use inspect::{print_details, print_overview};
 pub use jobs::JobsArgs;
+pub use memory::MemoryArgs;
 pub use output::{Color, Output, OutputArgs, ProgressKind, Unreported};
 pub use panics::guarded;
 pub use progress::Progress;
@@ -44,6 +46,8 @@ pub enum Exit {
     Done,
     /// Failed.
     Failed,
+    /// What was asked for makes no sense.
+    Usage,
     /// Finished and found problems.
     Problems,
     /// Done, and the report could not be written.
@@ -64,6 +68,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::Usage => 2,
             Self::Problems => 3,
             Self::Unreported => 5,
             Self::NoRepository => 10,

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use msgvault_cli::{
-    Exit, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all, guarded,
-    print_details, print_overview, print_report, resolve_scope, with_jobs,
+    Exit, MemoryArgs, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all,
+    guarded, print_details, print_overview, print_report, resolve_scope, with_jobs,
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
@@ -69,7 +69,7 @@ fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
     let stop = AtomicBool::new(false);
     let progress = Progress::new(output, &stop);
     let run = || -> Result<Exit, VerifyError> {
-        let repository = open(repo)?;
+        let repository = open(repo, args.memory)?;
         let scope = resolve_scope(&repository, args)?;
         for lock in inspect::locks(repository.store()).iter().filter(|lock| lock.exclusive) {
             let host = lock.hostname.as_deref().unwrap_or("an unknown host");
@@ -89,10 +89,10 @@ fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
 
 fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
     let run = || -> Result<Exit, VerifyError> {
-        let repository = open(repo)?;
+        let repository = open(repo, MemoryArgs::default())?;
         let Some(snapshot) = snapshot else {
-            let overview =
-                inspect::overview(&repository).map_err(msgvault_verifier::repository::SelectError::from)?;
+            let overview = inspect::overview_with_space(&repository)
+                .map_err(msgvault_verifier::repository::SelectError::from)?;
             return Ok(print_overview(output, &overview)?);
         };
         let id = repository.select(snapshot)?;
@@ -114,6 +114,6 @@ fn write_page(output: &Output, file: &Path) -> Exit {
     }
 }
 
-fn open(folder: PathBuf) -> Result<Repository, VerifyError> {
-    Ok(Repository::open(DirectoryStore::new(folder), Ruzstd)?)
+fn open(folder: PathBuf, memory: MemoryArgs) -> Result<Repository, VerifyError> {
+    Ok(Repository::open_within(DirectoryStore::new(folder), Ruzstd, memory.memory())?)
 }

@@ -10,7 +10,7 @@ use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_p
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
 
-use super::{Exit, JobsArgs, Output, Unreported};
+use super::{Exit, JobsArgs, MemoryArgs, Output, Unreported};
 
 /// What to verify.
 #[derive(Debug, Clone, Args)]
@@ -27,6 +27,9 @@ pub struct VerifyArgs {
     /// How many packs are read at the same time
     #[command(flatten)]
     pub threads: JobsArgs,
+    /// How much memory an object may take
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 }
 
 impl VerifyArgs {
@@ -129,7 +132,8 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
         Verdict::Intact => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
         Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
-        Verdict::Unchecked if report.has_nothing_to_check() => Exit::Failed,
+        // Neither good nor bad is known, and nobody stopped it.
+        Verdict::Unchecked if report.complete => Exit::Failed,
         Verdict::Unchecked => Exit::Interrupted(2),
     };
     let printed = match exit {

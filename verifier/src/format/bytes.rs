@@ -72,14 +72,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Cuts off `count` items of `width` bytes and checks that so many bytes are there.
-    pub(super) fn items<const WIDTH: usize>(&mut self, count: u64) -> Result<&'a [[u8; WIDTH]], DecodeError> {
-        let width = to_u64(WIDTH);
-        let size = count.saturating_mul(width);
-        let (items, _) = self.take(size)?.as_chunks::<WIDTH>();
-        Ok(items)
-    }
-
     pub(super) fn end(&self) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             return Ok(());
@@ -89,13 +81,62 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Takes the trailing SHA-256 off an object and checks it.
-pub(super) fn unseal<'a>(object: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], DecodeError> {
-    let Some((body, digest)) = bytes.split_last_chunk::<32>() else {
-        return Err(DecodeError::Truncated { object, needed: 32, present: length(bytes) });
-    };
-    let actual: [u8; 32] = Sha256::digest(body).into();
-    if actual == *digest { Ok(body) } else { Err(DecodeError::Checksum { object }) }
+/// An object that ends in the SHA-256 of everything before it, read from pieces of any length.
+///
+/// What was read is worth nothing unless `finish` returns `Ok`.
+pub(super) struct SealedReader {
+    object: &'static str,
+    hash: Sha256,
+    /// Bytes that are not read yet; the last 32 may be the checksum.
+    pending: Vec<u8>,
+    /// The first rule that is broken, told unless the checksum does not match either.
+    fault: Option<DecodeError>,
+}
+
+impl SealedReader {
+    pub(super) fn new(object: &'static str) -> Self {
+        Self { object, hash: Sha256::new(), pending: Vec::new(), fault: None }
+    }
+
+    /// Reads on. `read` takes what it can use of the bytes that are there, and is not asked again once it failed.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        read: impl FnOnce(&mut Reader<'_>) -> Result<(), DecodeError>,
+    ) {
+        self.pending.extend_from_slice(bytes);
+        let mut pending = std::mem::take(&mut self.pending);
+        if let Some((body, _)) = pending.split_last_chunk::<32>() {
+            let mut reader = Reader::new(self.object, body);
+            if self.fault.is_none() {
+                self.fault = read(&mut reader).err();
+            }
+            let unread = if self.fault.is_some() { 0 } else { reader.remaining() };
+            let read = length(body).saturating_sub(unread);
+            let read = usize::try_from(read).unwrap_or(body.len());
+            self.hash.update(body.get(..read).unwrap_or_default());
+            pending.drain(..read);
+        }
+        self.pending = pending;
+    }
+
+    /// The rule that is broken by what was read so far.
+    pub(super) fn fault(&self) -> Option<&DecodeError> {
+        self.fault.as_ref()
+    }
+
+    /// Compares the checksum; gives how many bytes before it were not read.
+    pub(super) fn finish(mut self) -> Result<u64, DecodeError> {
+        let object = self.object;
+        let Some((unread, digest)) = self.pending.split_last_chunk::<32>() else {
+            return Err(DecodeError::Truncated { object, needed: 32, present: length(&self.pending) });
+        };
+        self.hash.update(unread);
+        if <[u8; 32]>::from(self.hash.finalize()) != *digest {
+            return Err(DecodeError::Checksum { object });
+        }
+        self.fault.map_or(Ok(length(unread)), Err)
+    }
 }
 
 /// Appends the SHA-256 of everything before it.

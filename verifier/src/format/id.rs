@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+const PACK_SUFFIX: &str = ".mvpack";
+const INDEX_SUFFIX: &str = ".mvidx";
+const MANIFEST_SUFFIX: &str = ".mvmanifest";
+
 /// A text that is no ID of the kind it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
@@ -169,14 +173,26 @@ impl PackId {
     pub fn path(self) -> String {
         let name = self.to_string();
         let folder = name.get(..2).unwrap_or_default();
-        format!("packs/{folder}/{name}.mvpack")
+        format!("packs/{folder}/{name}{PACK_SUFFIX}")
+    }
+
+    /// The pack that lies at exactly this path of a repository.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let (_, name) = path.rsplit_once('/')?;
+        let id: Self = name.strip_suffix(PACK_SUFFIX)?.parse().ok()?;
+        (id.path() == path).then_some(id)
     }
 }
 
 impl IndexId {
     /// Where the index lies in a repository.
     pub fn path(self) -> String {
-        format!("indexes/{self}.mvidx")
+        format!("indexes/{self}{INDEX_SUFFIX}")
+    }
+
+    /// The index that lies at exactly this path of a repository.
+    pub fn of_path(path: &str) -> Option<Self> {
+        path.strip_prefix("indexes/")?.strip_suffix(INDEX_SUFFIX)?.parse().ok()
     }
 }
 
@@ -194,7 +210,12 @@ impl SnapshotId {
 
     /// Where the manifest lies in a repository.
     pub fn path(&self) -> String {
-        format!("snapshots/{}.mvmanifest", self.0)
+        format!("snapshots/{}{MANIFEST_SUFFIX}", self.0)
+    }
+
+    /// The snapshot whose manifest lies at exactly this path of a repository.
+    pub fn of_path(path: &str) -> Option<Self> {
+        path.strip_prefix("snapshots/")?.strip_suffix(MANIFEST_SUFFIX)?.parse().ok()
     }
 }
 
@@ -273,6 +294,33 @@ mod tests {
         let id: PackId = "01m849xq3wk3s4p8ybcf4313en".parse().unwrap();
         assert_eq!(id.path(), "packs/01/01m849xq3wk3s4p8ybcf4313en.mvpack");
         assert_eq!(PackId::from_bytes(id.to_bytes()), id);
+    }
+
+    #[test]
+    fn only_whole_names_are_ours() {
+        let (pack, index) = (PackId::from_parts(1, 2), IndexId::from_parts(1, 2));
+        assert_eq!(PackId::of_path(&pack.path()), Some(pack));
+        assert_eq!(IndexId::of_path(&index.path()), Some(index));
+        let snapshot: SnapshotId = "20261123T133558Z-9824709055ec59757a6d0f7aa9aea77c".parse().unwrap();
+        assert_eq!(SnapshotId::of_path(&snapshot.path()), Some(snapshot.clone()));
+        for path in [pack.path(), index.path(), snapshot.path()] {
+            let (folder, name) = path.rsplit_once('/').unwrap();
+            let (stem, suffix) = name.rsplit_once('.').unwrap();
+            for stray in [
+                format!("{folder}/._{name}"),
+                format!("{folder}/{name}.tmp"),
+                format!("{folder}/{stem} (conflicted copy).{suffix}"),
+                format!("{folder}/{}", name.to_uppercase()),
+                format!("{folder}/.{suffix}"),
+                format!("{folder}/below/{name}"),
+                format!("elsewhere/{name}"),
+                name.to_owned(),
+            ] {
+                assert!(PackId::of_path(&stray).is_none(), "{stray}");
+                assert!(IndexId::of_path(&stray).is_none(), "{stray}");
+                assert!(SnapshotId::of_path(&stray).is_none(), "{stray}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::canonical_json::Writer;
+use super::id::FileId;
 
 /// The exclusive lock.
 pub const EXCLUSIVE: &str = "locks/exclusive.json";
@@ -106,11 +107,12 @@ impl LockName {
     /// Classifies a file name in `locks/`; other names are no locks.
     pub fn of(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".json")?;
+        let is_numbered = |prefix| stem.strip_prefix(prefix).is_some_and(|id| id.parse::<FileId>().is_ok());
         if stem == "exclusive" {
             Some(Self::Exclusive)
-        } else if stem.starts_with("shared-") {
+        } else if is_numbered("shared-") {
             Some(Self::Shared)
-        } else if stem.starts_with("releasing-") {
+        } else if is_numbered("releasing-") {
             Some(Self::Releasing)
         } else {
             None
@@ -138,7 +140,17 @@ mod tests {
         assert_eq!(LockRecord::decode(text.as_bytes()), Some(record));
         assert_eq!(LockRecord::decode(b""), None);
         assert_eq!(LockName::of("shared-01m849xq3wk3s4p8ybcf4313en.json"), Some(LockName::Shared));
-        assert_eq!(LockName::of(".gitkeep"), None);
+        for stray in [
+            ".gitkeep",
+            "shared-.json",
+            "shared-01m849xq3wk3s4p8ybcf4313en (1).json",
+            "._shared-01m849xq3wk3s4p8ybcf4313en.json",
+            "shared-01M849XQ3WK3S4P8YBCF4313EN.json",
+            "exclusive (conflicted copy).json",
+            "exclusive.json.tmp",
+        ] {
+            assert_eq!(LockName::of(stray), None, "{stray}");
+        }
     }
 
     #[test]

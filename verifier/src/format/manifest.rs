@@ -13,7 +13,7 @@ use super::json_object::{Object, object, objects};
 mod auxiliary;
 mod encode;
 
-pub use auxiliary::{Auxiliary, DOCUMENT_DERIVATIVES, DocumentDerivatives};
+pub use auxiliary::{Auxiliary, DOCUMENT_DERIVATIVES, DocumentCounts, DocumentDerivatives};
 
 /// Why a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,7 @@ pub const TRAILER_LEN: u64 = 40;
 pub const SEAL_LEN: u64 = 32 << 20;
 
 const ENTRY_LEN: u64 = 61;
+const COUNT_LEN: u64 = 4;
 const MAX_FOOTER_LEN: u64 = 1 << 30;
 
 /// The header of a plain pack.
@@ -125,26 +126,88 @@ pub fn decode_trailer(file_len: u64, bytes: &[u8; 40]) -> Result<Trailer, Decode
     }
 }
 
-/// Reads the footer that `trailer` points at.
+/// Reads the footer that a trailer points at from pieces of any length. Keeps the entries alone: a file with
+/// holes can have a footer that is longer than anything on its medium.
+pub struct FooterDecoder<'t> {
+    trailer: &'t Trailer,
+    hash: Sha256,
+    /// Bytes that are not read yet.
+    pending: Vec<u8>,
+    /// Entries that are still to come; none before their count was read.
+    left: Option<u64>,
+    entries: Vec<PackEntry>,
+    /// The first rule that is broken, told unless the checksum does not match either.
+    fault: Option<DecodeError>,
+}
+
+impl<'t> FooterDecoder<'t> {
+    /// Nothing yet.
+    pub fn new(trailer: &'t Trailer) -> Self {
+        let (pending, entries) = (Vec::new(), Vec::new());
+        Self { trailer, hash: Sha256::new(), pending, left: None, entries, fault: None }
+    }
+
+    /// Reads on.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        if self.fault.is_some() {
+            return;
+        }
+        self.pending.extend_from_slice(bytes);
+        let pending = std::mem::take(&mut self.pending);
+        let mut reader = Reader::new(OBJECT, &pending);
+        self.fault = self.read(&mut reader).err();
+        reader.rest().clone_into(&mut self.pending);
+    }
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let mut left = match self.left {
+            Some(left) => left,
+            None if reader.remaining() < COUNT_LEN => return Ok(()),
+            None => {
+                let count = u64::from(reader.u32()?);
+                let room = u64::from(self.trailer.footer_len).checked_sub(COUNT_LEN);
+                if count.checked_mul(ENTRY_LEN) != room {
+                    let reason = format!("the footer counts {count} entries and has room for another number");
+                    return Err(DecodeError::invalid(OBJECT, reason));
+                }
+                count
+            }
+        };
+        while left > 0 && reader.remaining() >= ENTRY_LEN {
+            self.entries.push(decode_entry(reader, self.trailer.footer_offset)?);
+            left = left.saturating_sub(1);
+        }
+        self.left = Some(left);
+        if left == 0 { reader.end() } else { Ok(()) }
+    }
+
+    /// The entries, if they are complete and what the checksum in the trailer says.
+    pub fn finish(mut self) -> Result<Vec<PackEntry>, DecodeError> {
+        self.hash.update(self.trailer.footer_len.to_le_bytes());
+        if <[u8; 32]>::from(self.hash.finalize()) != self.trailer.digest {
+            return Err(DecodeError::Checksum { object: OBJECT });
+        }
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if self.left != Some(0) {
+            let needed = self.left.map_or(COUNT_LEN, |left| left.saturating_mul(ENTRY_LEN));
+            return Err(DecodeError::Truncated { object: OBJECT, needed, present: length(&self.pending) });
+        }
+        if overlap(&self.entries) {
+            return Err(DecodeError::invalid(OBJECT, "the frames of two entries overlap"));
+        }
+        self.entries.shrink_to_fit();
+        Ok(self.entries)
+    }
+}
+
+/// Reads the footer that `trailer` points at and that is in memory as a whole.
 pub fn decode_footer(trailer: &Trailer, footer: &[u8]) -> Result<Vec<PackEntry>, DecodeError> {
-    let mut hash = Sha256::new();
-    hash.update(footer);
-    hash.update(trailer.footer_len.to_le_bytes());
-    if <[u8; 32]>::from(hash.finalize()) != trailer.digest {
-        return Err(DecodeError::Checksum { object: OBJECT });
-    }
-    let mut reader = Reader::new(OBJECT, footer);
-    let count = u64::from(reader.u32()?);
-    if count.checked_mul(ENTRY_LEN) != Some(reader.remaining()) {
-        let reason = format!("the footer counts {count} entries and has room for another number");
-        return Err(DecodeError::invalid(OBJECT, reason));
-    }
-    let entries = (0..count).map(|_| decode_entry(&mut reader, trailer.footer_offset));
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    if overlap(&entries) {
-        return Err(DecodeError::invalid(OBJECT, "the frames of two entries overlap"));
-    }
-    Ok(entries)
+    let mut decoder = FooterDecoder::new(trailer);
+    decoder.push(footer);
+    decoder.finish()
 }
 
 /// Whether two entries share bytes: then a small file could ask for any amount of work.
@@ -175,6 +238,12 @@ fn decode_entry(reader: &mut Reader<'_>, footer_offset: u64) -> Result<PackEntry
         return invalid("is stored raw with another length");
     }
     Ok(PackEntry { id, offset, stored_len, raw_len, encoding, crc32c })
+}
+
+/// Bytes of a pack with so many entries, of so many stored bytes together.
+pub fn file_len(entries: u64, stored: u64) -> u64 {
+    let footer = entries.saturating_mul(61).saturating_add(4);
+    stored.saturating_add(footer).saturating_add(HEADER_LEN + TRAILER_LEN)
 }
 
 /// Writes footer and trailer.

@@ -1,9 +1,13 @@
 //! Page hashes: what every page of the database must hash to (`docs/format.md` §5).
 
 use super::DecodeError;
-use super::bytes::{Reader, count32, length, seal, unseal};
+use super::bytes::{count32, length, seal};
 use super::id::PageHash;
 use super::page_size::PageSize;
+
+mod decoder;
+
+pub use decoder::{PageHashDecoder, keyframe_len};
 
 const OBJECT: &str = "the page-hash object";
 const KEYFRAME: [u8; 4] = *b"MVHK";
@@ -42,37 +46,14 @@ pub enum PageHashObject {
 
 /// The most bytes of an object for so many pages: a delta that changes them all.
 pub fn max_len(page_count: u64) -> u64 {
-    page_count.saturating_mul(24).saturating_add(54)
+    decoder::delta_len(page_count)
 }
 
-/// Reads a keyframe or a delta.
+/// Reads a keyframe or a delta that is in memory as a whole.
 pub fn decode(bytes: &[u8]) -> Result<PageHashObject, DecodeError> {
-    let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);
-    let magic = reader.array::<4>()?;
-    reader.version_one()?;
-    let page_size = PageSize::decode(OBJECT, reader.u32()?)?;
-    let page_count = reader.u64()?;
-    match magic {
-        KEYFRAME => {
-            let hashes = reader.items::<16>(page_count)?.iter().copied().map(PageHash::from_bytes).collect();
-            reader.end()?;
-            Ok(PageHashObject::Keyframe(PageHashes { page_size, hashes }))
-        }
-        DELTA => {
-            let count = u64::from(reader.u32()?);
-            let pages: Vec<u64> = reader.items::<8>(count)?.iter().copied().map(u64::from_le_bytes).collect();
-            let hashes = reader.items::<16>(count)?.iter().copied().map(PageHash::from_bytes).collect();
-            reader.end()?;
-            if !pages.is_sorted_by(|a, b| a < b) || pages.last().is_some_and(|last| *last >= page_count) {
-                return Err(DecodeError::invalid(
-                    OBJECT,
-                    "its page numbers do not ascend inside the database",
-                ));
-            }
-            Ok(PageHashObject::Delta(PageHashDelta { page_size, page_count, pages, hashes }))
-        }
-        _ => Err(DecodeError::Magic { object: OBJECT }),
-    }
+    let mut decoder = PageHashDecoder::new(length(bytes));
+    decoder.push(bytes);
+    decoder.finish()
 }
 
 impl PageHashes {
@@ -194,6 +175,21 @@ mod tests {
             match expected {
                 Some(fills) => assert_eq!(actual.hashes, hashes(fills), "{delta:?}"),
                 None => assert!(applied.is_err() && actual == base, "{delta:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_is_the_same_whatever_the_pieces() {
+        let keyframe = PageHashes { page_size: size(), hashes: hashes(&[1, 2, 3]) }.encode();
+        for whole in [keyframe, delta(4, &[(1, 9), (3, 8)]).encode()] {
+            for piece in [1, 17, 18, 19, 33, 1000] {
+                let mut decoder = PageHashDecoder::new(length(&whole));
+                whole.chunks(piece).for_each(|piece| decoder.push(piece));
+                assert_eq!(decoder.finish(), decode(&whole), "pieces of {piece}");
+            }
+            for len in 0..whole.len() {
+                assert!(decode(&whole[..len]).is_err(), "{len} bytes");
             }
         }
     }

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use super::DecodeError;
-use super::bytes::{Reader, count32, length, seal, unseal};
+use super::bytes::{count32, length, seal};
 use super::id::BlobId;
 use super::page_size::PageSize;
+
+mod decoder;
+
+pub use decoder::MapDecoder;
 
 const OBJECT: &str = "the page map";
 const KEYFRAME: [u8; 4] = *b"MVMK";
@@ -72,42 +76,14 @@ pub enum MapKind {
 /// The most bytes of a map of so many pages that names so many blobs: no run is empty.
 pub fn max_len(page_count: u64, blob_count: u64) -> u64 {
     let runs = page_count.saturating_mul(24);
-    blob_count.saturating_mul(32).saturating_add(runs).saturating_add(58)
+    blob_count.saturating_mul(32).saturating_add(runs).saturating_add(decoder::EMPTY_LEN)
 }
 
-/// Reads a keyframe or a delta.
+/// Reads a keyframe or a delta that is in memory as a whole.
 pub fn decode(bytes: &[u8]) -> Result<(MapKind, PageMap), DecodeError> {
-    let mut reader = Reader::new(OBJECT, unseal(OBJECT, bytes)?);
-    let kind = match reader.array::<4>()? {
-        KEYFRAME => MapKind::Keyframe,
-        DELTA => MapKind::Delta,
-        _ => return Err(DecodeError::Magic { object: OBJECT }),
-    };
-    reader.version_one()?;
-    let page_size = PageSize::decode(OBJECT, reader.u32()?)?;
-    let page_count = reader.u64()?;
-    let blob_count = reader.u32()?;
-    let blobs = reader.items::<32>(blob_count.into())?.iter().copied().map(BlobId::from_bytes).collect();
-    let run_count = reader.u32()?;
-    let items = reader.items::<24>(run_count.into())?;
-    reader.end()?;
-    let runs = items.iter().map(decode_run).collect::<Result<Vec<_>, _>>()?;
-    let map = PageMap { page_size, page_count, blobs, runs };
-    map.check_runs()?;
-    if kind == MapKind::Keyframe && !map.is_complete() {
-        return Err(DecodeError::invalid(OBJECT, "it is a keyframe with a gap"));
-    }
-    Ok((kind, map))
-}
-
-fn decode_run(item: &[u8; 24]) -> Result<Run, DecodeError> {
-    let mut reader = Reader::new(OBJECT, item);
-    Ok(Run {
-        start_page: reader.u64()?,
-        page_count: reader.u32()?,
-        blob_index: reader.u32()?,
-        blob_offset: reader.u64()?,
-    })
+    let mut decoder = MapDecoder::new(length(bytes), u64::MAX);
+    decoder.push(bytes);
+    decoder.finish()
 }
 
 impl PageMap {
@@ -210,30 +186,27 @@ impl PageMap {
         self.runs.push(Run { blob_index, ..*run });
     }
 
-    fn check_runs(&self) -> Result<(), DecodeError> {
-        let mut next = 0;
-        for run in &self.runs {
-            let invalid = |what: &str| {
-                Err(DecodeError::invalid(OBJECT, format!("the run at page {} {what}", run.start_page)))
-            };
-            if run.page_count == 0 {
-                return invalid("is empty");
-            }
-            if run.start_page < next {
-                return invalid("overlaps the one before it or is out of order");
-            }
-            // By subtraction, since an addition can wrap.
-            let room = self.page_count.checked_sub(run.start_page);
-            if room.is_none_or(|room| u64::from(run.page_count) > room) {
-                return invalid("reaches past the end of the database");
-            }
-            if u64::from(run.blob_index) >= length(&self.blobs) {
-                return invalid("names a blob that is not in the table");
-            }
-            if run.blob_end(self.page_size).is_none() {
-                return invalid("lies past the end of any blob");
-            }
-            next = run.end_page();
+    /// Checks a run that follows others, which end before `next`.
+    fn check_run(&self, run: &Run, next: u64) -> Result<(), DecodeError> {
+        let invalid = |what: &str| {
+            Err(DecodeError::invalid(OBJECT, format!("the run at page {} {what}", run.start_page)))
+        };
+        if run.page_count == 0 {
+            return invalid("is empty");
+        }
+        if run.start_page < next {
+            return invalid("overlaps the one before it or is out of order");
+        }
+        // By subtraction, since an addition can wrap.
+        let room = self.page_count.checked_sub(run.start_page);
+        if room.is_none_or(|room| u64::from(run.page_count) > room) {
+            return invalid("reaches past the end of the database");
+        }
+        if u64::from(run.blob_index) >= length(&self.blobs) {
+            return invalid("names a blob that is not in the table");
+        }
+        if run.blob_end(self.page_size).is_none() {
+            return invalid("lies past the end of any blob");
         }
         Ok(())
     }
@@ -290,6 +263,31 @@ mod tests {
         let sparse = map(10, &[3], &[run(2, 1, 0, 0), run(9, 1, 0, 512)]);
         assert_eq!(decode(&sparse.encode(MapKind::Delta)), Ok((MapKind::Delta, sparse.clone())));
         assert!(decode(&sparse.encode(MapKind::Keyframe)).is_err(), "a keyframe with gaps");
+    }
+
+    #[test]
+    fn a_map_is_the_same_whatever_the_pieces() {
+        let full = map(10, &[1, 2], &[run(0, 4, 0, 0), run(4, 6, 1, 1024)]).encode(MapKind::Keyframe);
+        for piece in [1, 21, 22, 23, 31, 33, 1000] {
+            let mut decoder = MapDecoder::new(length(&full), 0);
+            full.chunks(piece).for_each(|piece| decoder.push(piece));
+            assert_eq!(decoder.finish(), decode(&full), "pieces of {piece}");
+        }
+        for len in 0..full.len() {
+            let mut decoder = MapDecoder::new(length(&full), 0);
+            decoder.push(&full[..len]);
+            assert!(decoder.finish().is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_map_names_hardly_more_blobs_than_runs_point_at() {
+        let bytes = map(1, &[0; 100], &[run(0, 1, 0, 0)]).encode(MapKind::Keyframe);
+        for (spare, is_read) in [(99, true), (98, false), (0, false)] {
+            let mut decoder = MapDecoder::new(length(&bytes), spare);
+            decoder.push(&bytes);
+            assert_eq!(decoder.finish().is_ok(), is_read, "{spare}");
+        }
     }
 
     #[test]

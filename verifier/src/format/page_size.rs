@@ -8,6 +8,9 @@ use crate::length::to_usize;
 pub struct PageSize(u32);
 
 impl PageSize {
+    /// The smallest one.
+    pub const SMALLEST: Self = Self(512);
+
     /// Checks a page size read from data.
     pub const fn new(bytes: u32) -> Option<Self> {
         if bytes.is_power_of_two() && bytes >= 512 && bytes <= 65_536 { Some(Self(bytes)) } else { None }

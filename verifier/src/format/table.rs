@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use sha2::{Digest, Sha256};
 
 use super::DecodeError;
-use super::bytes::{Reader, length};
+use super::bytes::{Reader, SealedReader};
 
 /// Bytes before the first entry: magic, version, count.
 const HEADER_LEN: u64 = 10;
@@ -82,62 +82,46 @@ impl<E: TableEntry> TableEncoder<E> {
 ///
 /// Entries are handed on before the checksum was seen: they are worth nothing unless `finish` returns `Ok`.
 pub struct TableDecoder<E> {
-    hash: Sha256,
-    /// Bytes that are not read yet; the last 32 may be the checksum.
-    pending: Vec<u8>,
+    sealed: SealedReader,
+    entries: Entries<E>,
+}
+
+/// How far a table was read.
+struct Entries<E> {
     /// Entries that are still to come; none before the header was read.
     left: Option<u64>,
     last: Option<E>,
-    /// The first rule that is broken, told unless the checksum does not match either.
-    fault: Option<DecodeError>,
 }
 
 impl<E: TableEntry> Default for TableDecoder<E> {
     fn default() -> Self {
-        Self { hash: Sha256::new(), pending: Vec::new(), left: None, last: None, fault: None }
+        Self { sealed: SealedReader::new(E::OBJECT), entries: Entries { left: None, last: None } }
     }
 }
 
 impl<E: TableEntry> TableDecoder<E> {
     /// Reads on, and hands every whole entry to `each`.
     pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(E)) {
-        self.pending.extend_from_slice(bytes);
-        let mut pending = std::mem::take(&mut self.pending);
-        if let Some((body, _)) = pending.split_last_chunk::<32>() {
-            let mut reader = Reader::new(E::OBJECT, body);
-            if self.fault.is_none() {
-                self.fault = self.read(&mut reader, each).err();
-            }
-            let unread = if self.fault.is_some() { 0 } else { reader.remaining() };
-            let read = length(body).saturating_sub(unread);
-            let read = usize::try_from(read).unwrap_or(body.len());
-            self.hash.update(body.get(..read).unwrap_or_default());
-            pending.drain(..read);
-        }
-        self.pending = pending;
+        self.sealed.push(bytes, |reader| self.entries.read(reader, each));
+    }
+
+    /// The rule that is broken by what was read so far; or else its checksum is wrong.
+    pub fn fault(&self) -> Option<&DecodeError> {
+        self.sealed.fault()
     }
 
     /// Checks that the table is complete and what its checksum says.
-    pub fn finish(mut self) -> Result<(), DecodeError> {
-        let present = length(&self.pending);
-        let Some((unread, digest)) = self.pending.split_last_chunk::<32>() else {
-            return Err(DecodeError::Truncated { object: E::OBJECT, needed: DIGEST_LEN, present });
-        };
-        self.hash.update(unread);
-        if <[u8; 32]>::from(self.hash.finalize()) != *digest {
-            return Err(DecodeError::Checksum { object: E::OBJECT });
+    pub fn finish(self) -> Result<(), DecodeError> {
+        let present = self.sealed.finish()?;
+        let missing = self.entries.left.map_or(HEADER_LEN, |left| left.saturating_mul(width::<E>()));
+        if missing > 0 {
+            return Err(DecodeError::Truncated { object: E::OBJECT, needed: missing, present });
         }
-        let missing = self.left.map_or(HEADER_LEN, |left| left.saturating_mul(width::<E>()));
-        match self.fault {
-            Some(fault) => Err(fault),
-            None if missing > 0 => {
-                let present = length(unread);
-                Err(DecodeError::Truncated { object: E::OBJECT, needed: missing, present })
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
+}
 
+impl<E: TableEntry> Entries<E> {
     fn read(&mut self, reader: &mut Reader<'_>, each: &mut dyn FnMut(E)) -> Result<(), DecodeError> {
         let mut left = match self.left {
             Some(left) => left,
@@ -193,7 +177,7 @@ fn width<E: TableEntry>() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::attachment_list::Attachment;
-    use super::super::bytes::seal;
+    use super::super::bytes::{length, seal};
     use super::super::id::BlobId;
     use super::*;
 

@@ -6,9 +6,13 @@ use std::collections::{HashMap, HashSet};
 use crate::format::attachment_list::{self, Attachment};
 use crate::format::id::BlobId;
 use crate::format::manifest::Manifest;
+use crate::observer::Observer;
 use crate::repository::{BlobIndex, BlobSet, Repository};
 
-use super::SnapshotError;
+use super::{SnapshotError, SnapshotObject};
+
+/// What a list is, for a sentence.
+const LIST: &str = "the attachment list";
 
 /// Attachments in first-seen order; 12 bytes each, for those that the index has.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +108,7 @@ impl AttachmentReader {
         &mut self,
         repository: &Repository,
         manifest: &Manifest,
+        observer: &dyn Observer,
     ) -> Result<(&AttachmentSet, usize), SnapshotError> {
         // Put back when all went well: half of a snapshot's lists is nothing to build on.
         let mut known = std::mem::take(self);
@@ -116,10 +121,13 @@ impl AttachmentReader {
         let Self { lists, attachments, met, bytes } = &mut known;
         for list in added {
             let left = manifest.attachments.blobs.saturating_sub(to_u64(attachments.len()));
-            visit_list(repository, list, left, &mut |attachment| {
+            let object = SnapshotObject { repository, observer, what: LIST, blob: *list };
+            visit_list(&object, left, &mut |attachment| {
                 let (position, is_new) = met.meet(repository.index(), &attachment.id);
-                attachments.push(position, attachment);
-                *bytes = bytes.saturating_add(attachment.size);
+                if is_new {
+                    attachments.push(position, attachment);
+                    *bytes = bytes.saturating_add(attachment.size);
+                }
                 is_new
             })?;
             lists.push(*list);
@@ -134,9 +142,10 @@ impl AttachmentReader {
 pub fn load_attachments(
     repository: &Repository,
     manifest: &Manifest,
+    observer: &dyn Observer,
 ) -> Result<AttachmentSet, SnapshotError> {
     let mut reader = AttachmentReader::default();
-    reader.load_shared(repository, manifest)?;
+    reader.load_shared(repository, manifest, observer)?;
     Ok(reader.attachments)
 }
 
@@ -146,12 +155,14 @@ pub fn load_attachments(
 pub fn visit_attachments(
     repository: &Repository,
     manifest: &Manifest,
+    observer: &dyn Observer,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
     let (mut count, mut bytes) = (0u64, 0u64);
     for list in manifest.lists() {
         let left = manifest.attachments.blobs.saturating_sub(count);
-        visit_list(repository, list, left, &mut |attachment| {
+        let object = SnapshotObject { repository, observer, what: LIST, blob: *list };
+        visit_list(&object, left, &mut |attachment| {
             count = count.saturating_add(1);
             bytes = bytes.saturating_add(attachment.size);
             visit(attachment)
@@ -160,25 +171,23 @@ pub fn visit_attachments(
     check_totals(manifest, count, bytes)
 }
 
-/// Reads a list of at most `left` attachments. Fails when `visit` says of one that it was met before.
+/// Reads a list of at most `left` attachments. Fails when `visit` says of one that it was met before: of that and
+/// what follows it is not told.
 fn visit_list(
-    repository: &Repository,
-    list: &BlobId,
+    object: &SnapshotObject<'_>,
     left: u64,
     visit: &mut dyn FnMut(Attachment) -> bool,
 ) -> Result<(), SnapshotError> {
-    let what = "the attachment list";
     let mut repeated = None;
     let mut decoder = attachment_list::ListDecoder::default();
     let mut each = |attachment: Attachment| {
-        if !visit(attachment) {
-            repeated.get_or_insert(attachment.id);
+        if repeated.is_none() && !visit(attachment) {
+            repeated = Some(attachment.id);
         }
     };
-    repository
-        .stream(list, attachment_list::encoded_len(left), &mut |piece| decoder.push(piece, &mut each))
-        .map_err(|error| SnapshotError::Blob { what, error })?;
-    decoder.finish().map_err(|error| SnapshotError::Object { what, blob: *list, error })?;
+    let stored = object.find(attachment_list::encoded_len(left))?;
+    object.stream(&stored, &mut |piece| decoder.push(piece, &mut each))?;
+    decoder.finish().map_err(|error| object.invalid(error))?;
     match repeated {
         Some(id) => Err(mismatch(format!("{id} occurs twice"))),
         None => Ok(()),

@@ -7,7 +7,7 @@ use crate::format::extras::ExtraFile;
 use crate::format::id::BlobId;
 use crate::format::manifest::Manifest;
 use crate::format::page_map::Run;
-use crate::format::page_size::PageSize;
+use crate::observer::Observer;
 use crate::repository::{BlobIndex, Repository};
 
 use super::attachments::AttachmentReader;
@@ -43,14 +43,6 @@ impl Role<'_> {
             Self::Artifact(name, _) => format!("the artifact {name:?}"),
         }
     }
-
-    /// The page size, when the blob holds pages.
-    pub fn page_size(&self) -> Option<PageSize> {
-        match self {
-            Self::Pages(maps, _) => Some(maps.pages.page_size),
-            _ => None,
-        }
-    }
 }
 
 /// Finds the references of one snapshot after another, which mostly have the same maps and lists.
@@ -72,6 +64,7 @@ impl ReferenceReader {
         &mut self,
         repository: &Repository,
         manifest: &Manifest,
+        observer: &dyn Observer,
         visit: &mut dyn FnMut(&BlobId, Role<'_>) -> bool,
         fail: &mut dyn FnMut(&SnapshotError),
     ) {
@@ -86,7 +79,7 @@ impl ReferenceReader {
                 }
                 Err(error) => fail(error),
             }
-            match self.chains.load_shared(repository, manifest) {
+            match self.chains.load_shared(repository, manifest, observer) {
                 Ok(maps) => each_page_blob(maps, &mut |blob, role| {
                     visit(blob, role);
                 }),
@@ -98,7 +91,7 @@ impl ReferenceReader {
         for list in manifest.lists() {
             visit(list, Role::Object("the attachment list"));
         }
-        match self.attachments.load_shared(repository, manifest) {
+        match self.attachments.load_shared(repository, manifest, observer) {
             Ok((attachments, inherited)) => {
                 let mut settled = self.settled.min(inherited);
                 for (n, attachment) in attachments.iter(repository.index()).enumerate().skip(settled) {
@@ -113,7 +106,7 @@ impl ReferenceReader {
         if let Some(tree) = &manifest.extras.tree {
             visit(tree, Role::Object("the extras tree"));
         }
-        match load_extras(repository, manifest) {
+        match load_extras(repository, manifest, observer) {
             Ok(files) => each_extra(&files, &mut |blob, role| {
                 visit(blob, role);
             }),

@@ -31,8 +31,8 @@ impl Store for DirectoryStore {
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.root.join(folder)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            // A name that is not UTF-8 is not a name of the format.
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            // A name that is not UTF-8 is not a name of the format, and what it becomes here is none either.
+            let name = entry.file_name().to_string_lossy().into_owned();
             let metadata = fs::metadata(entry.path()).ok();
             // A file that vanished meanwhile was not listed. One that is there and cannot be looked at is: it
             // must not be taken for absent, and whoever opens it learns why.
@@ -50,15 +50,54 @@ impl Store for DirectoryStore {
     fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
         let full = self.root.join(path);
         let failed = |error: io::Error| failure(path, &error);
-        // Asked before opening, since opening a pipe would wait for its writer.
+        let not_a_file = || StoreError::NotAFile { path: path.to_owned() };
+        // Asked before opening, since opening a device can do something.
         if !fs::metadata(&full).map_err(failed)?.is_file() {
-            return Err(StoreError::NotAFile { path: path.to_owned() });
+            return Err(not_a_file());
         }
-        let file = File::open(&full).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        Ok(Box::new(OpenFile { file, len, path: path.to_owned() }))
+        let file = open_without_waiting(&full).map_err(failed)?;
+        // Asked again, since the name may lead elsewhere by now.
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(not_a_file());
+        }
+        Ok(Box::new(OpenFile { file, len: metadata.len(), path: path.to_owned() }))
     }
 }
+
+/// Opens a file for reading; a pipe would wait for its writer, who never comes.
+#[cfg(unix)]
+fn open_without_waiting(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().read(true).custom_flags(DO_NOT_WAIT).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_without_waiting(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// `O_NONBLOCK`, which means nothing to a regular file. Systems that are not named here may wait.
+#[cfg(unix)]
+const DO_NOT_WAIT: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+        0x80
+    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+        0x4000
+    } else {
+        0x800
+    }
+} else if cfg!(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+)) {
+    0x4
+} else {
+    0
+};
 
 struct OpenFile {
     file: File,
@@ -110,4 +149,21 @@ fn failure(path: &str, error: &io::Error) -> StoreError {
 
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_takes_the_place_of_a_file_is_not_waited_for() {
+        let pipe = std::env::temp_dir().join(format!("msgvault-pipe-{}", std::process::id()));
+        let _ = fs::remove_file(&pipe);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let opened = open_without_waiting(&pipe).unwrap();
+        assert!(!opened.metadata().unwrap().is_file());
+        fs::remove_file(&pipe).unwrap();
+    }
 }

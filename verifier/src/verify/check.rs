@@ -12,6 +12,7 @@ use crate::repository::{BlobFault, Location, Repository};
 
 use self::page_hasher::PageHasher;
 use super::fault::Fault;
+use super::pages::WantedPages;
 use super::plan::{PackJob, PackTask, Wanted};
 use super::{Depth, ProblemCode};
 
@@ -112,6 +113,7 @@ pub struct PackCheck<'a> {
     depth: Depth,
     /// The opened pack and the blobs that are left in it.
     left: Option<(Pack<'a>, &'a [(Wanted, Location)])>,
+    job: &'a PackJob,
     /// Blobs that were given out and not settled.
     unsettled: usize,
     result: PackResult,
@@ -141,7 +143,7 @@ impl<'a> PackCheck<'a> {
                 None
             }
         };
-        Self { observer, depth, left, unsettled: 0, result }
+        Self { observer, depth, left, job, unsettled: 0, result }
     }
 
     /// Where the stored bytes of the next blob should be in the pack; none at the end.
@@ -162,7 +164,7 @@ impl<'a> PackCheck<'a> {
             Err(FrameError::Stopped.into())
         } else {
             let reader = BlobReader { pack, observer: self.observer };
-            reader.read(location, *wanted, self.depth, &is_mine, raw)
+            reader.read(location, self.job.pages_of(wanted.position), self.depth, &is_mine, raw)
         };
         if matches!(read, Err(BlobFault::Frame(FrameError::Stopped))) {
             self.result.cancelled = true;
@@ -216,7 +218,7 @@ impl BlobReader<'_> {
     fn read(
         &self,
         location: &Location,
-        wanted: Wanted,
+        wanted: &[WantedPages],
         depth: Depth,
         is_mine: impl Fn(u64) -> bool,
         raw: &mut Vec<u8>,
@@ -226,7 +228,8 @@ impl BlobReader<'_> {
         if depth == Depth::Quick {
             return Ok((facts, None));
         }
-        let mut hashers: Vec<PageHasher> = wanted.page_sizes().map(PageHasher::new).collect();
+        let hashers = wanted.iter().map(|pages| PageHasher::new(pages, entry.raw_len));
+        let mut hashers: Vec<PageHasher<'_>> = hashers.collect();
         let mut take = |piece: &[u8]| {
             for hasher in &mut hashers {
                 hasher.update(piece);

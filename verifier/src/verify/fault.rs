@@ -20,9 +20,10 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn of(fault: &BlobFault) -> Self {
         match fault {
-            BlobFault::Frame(
-                FrameError::TooLargeHere { .. } | FrameError::Store(StoreError::Unavailable { .. }),
-            )
+            BlobFault::Frame(FrameError::TooLargeHere(error)) => {
+                Self::NotChecked(format!("not checked: {error}"))
+            }
+            BlobFault::Frame(FrameError::Store(StoreError::Unavailable { .. }))
             | BlobFault::Pack(ReadError::Store(StoreError::Unavailable { .. })) => {
                 Self::NotChecked(fault.to_string())
             }

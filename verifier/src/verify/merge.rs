@@ -9,16 +9,19 @@ use crate::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives, Manifes
 use crate::format::page_map::Run;
 use crate::format::page_size::PageSize;
 use crate::format::stats::ArchiveStats;
+use crate::memory::TooLargeHere;
 use crate::observer::Observer;
 use crate::repository::{BlobIndex, Repository};
 use crate::snapshot::references::{ReferenceReader, Role};
 use crate::snapshot::{Maps, SnapshotError};
 
+use super::Depth;
 use super::check::PackResult;
 use super::fault::Fault;
 use super::loss::Loss;
 use super::lost::LostIndexes;
 use super::not_checked::NotChecked;
+use super::pages::KnownPages;
 use super::plan::{PackTask, Plan};
 use super::problem::{Problem, ProblemCode, load_code};
 use super::report::{Report, Totals};
@@ -49,9 +52,11 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
                 continue;
             }
         };
-        let judge = RefCell::new(Judge::new(id, &lost, &findings, &unseen));
+        let unhashed = plan.unhashed.as_ref();
+        let judge =
+            RefCell::new(Judge { depth: plan.depth, unhashed, ..Judge::new(id, &lost, &findings, &unseen) });
         let visit = &mut |blob: &BlobId, role: Role<'_>| judge.borrow_mut().visit(blob, role);
-        references.each(repository, &manifest, visit, &mut |error| judge.borrow_mut().fail(error));
+        references.each(repository, &manifest, observer, visit, &mut |error| judge.borrow_mut().fail(error));
         let mut judge = judge.into_inner();
         judge.manifest(repository, &manifest);
         // Files that change between the two walks must not make anything pass that nobody looked at.
@@ -69,7 +74,8 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     not_checked.sort();
     not_checked.dedup();
     let asked = (plan.depth, plan.all, plan.snapshots);
-    Report::new(repository.config(), asked, problems, not_checked, totals, complete)
+    let foreign = repository.foreign_files();
+    Report::new(repository.config(), asked, problems, not_checked, foreign, totals, complete)
 }
 
 /// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the
@@ -78,8 +84,8 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
 pub struct Findings {
     /// The length of every checked blob, `UNCHECKED` for the others.
     raw_lens: Vec<u64>,
-    /// The hashes of the pages in page blobs; 16 bytes a page.
-    pages: HashMap<(u32, PageSize), Vec<PageHash>>,
+    /// The hashes of the wanted pages in page blobs; 16 bytes a page.
+    pages: HashMap<(u32, PageSize), KnownPages>,
     faults: HashMap<u32, Fault>,
     bad_packs: HashMap<PackId, Fault>,
     totals: Totals,
@@ -130,7 +136,10 @@ impl Findings {
                         *slot = facts.raw_len;
                     }
                     for (size, hashes) in facts.pages {
-                        self.pages.insert((blob.position, size), hashes);
+                        let wanted =
+                            task.pages_of(blob.position).iter().find(|wanted| wanted.page_size == size);
+                        let Some(wanted) = wanted else { continue };
+                        self.pages.insert((blob.position, size), KnownPages::new(&wanted.ranges, hashes));
                     }
                 }
                 Err(fault) => {
@@ -171,8 +180,11 @@ enum Finding<'f> {
 struct Judge<'f> {
     id: &'f SnapshotId,
     index: &'f BlobIndex,
+    depth: Depth,
     lost: &'f LostIndexes<'f>,
     findings: &'f Findings,
+    /// Page blobs of which no page was hashed, and why.
+    unhashed: Option<&'f (HashSet<u32>, TooLargeHere)>,
     /// Index files that nobody could look at: any of them may name a blob that no other one does.
     unseen: &'f [NotChecked],
     problems: Vec<Problem>,
@@ -199,7 +211,9 @@ impl<'f> Judge<'f> {
             id,
             index: lost.repository().index(),
             lost,
+            depth: Depth::Full,
             findings,
+            unhashed: None,
             unseen,
             problems: Vec::new(),
             found: BTreeMap::new(),
@@ -282,35 +296,36 @@ impl<'f> Judge<'f> {
     }
 
     fn fit_runs(&mut self, blob: &BlobId, pack: PackId, key: u32, raw_len: u64, maps: &Maps, runs: &[Run]) {
-        // Quick looks at no content.
-        let actual = self.findings.pages.get(&(key, maps.pages.page_size));
+        let findings = self.findings;
+        let size = maps.pages.page_size;
+        let known = findings.pages.get(&(key, size));
+        if let Some((unhashed, error)) = self.unhashed
+            && known.is_none()
+            && unhashed.contains(&key)
+        {
+            self.leave(blob, pack, &format!("not checked: the hashes of all pages together are {error}"));
+        }
         for run in runs {
-            self.fit_run(blob, pack, raw_len, maps, run, actual.map(Vec::as_slice));
+            if run.blob_end(size).is_none_or(|end| end > raw_len) {
+                let detail = format!(
+                    "the run at page {} reaches past the {raw_len} bytes of the blob",
+                    run.start_page
+                );
+                self.mismatch(ProblemCode::RunOutsideBlob, blob, pack, detail);
+                continue;
+            }
+            match known.and_then(|known| known.of(run, size)) {
+                Some(actual) => self.fit_pages(blob, pack, maps, run, actual),
+                // Quick looks at no content.
+                None => self.met_unchecked |= self.depth == Depth::Full && !self.reported.contains(blob),
+            }
         }
     }
 
-    fn fit_run(
-        &mut self,
-        blob: &BlobId,
-        pack: PackId,
-        raw_len: u64,
-        maps: &Maps,
-        run: &Run,
-        actual: Option<&[PageHash]>,
-    ) {
-        let size = maps.pages.page_size;
-        if run.blob_end(size).is_none_or(|end| end > raw_len) {
-            let detail =
-                format!("the run at page {} reaches past the {raw_len} bytes of the blob", run.start_page);
-            return self.mismatch(ProblemCode::RunOutsideBlob, blob, pack, detail);
-        }
-        let Some(actual) = actual else { return };
-        let first = to_usize(run.blob_offset / size.bytes());
-        let wanted = to_usize(run.start_page);
-        let count = to_usize(run.page_count);
-        let actual = actual.iter().skip(first).take(count);
-        let expected = maps.hashes.hashes.iter().skip(wanted).take(count);
-        if let Some(page) = actual.zip(expected).position(|(actual, expected)| actual != expected) {
+    fn fit_pages(&mut self, blob: &BlobId, pack: PackId, maps: &Maps, run: &Run, actual: &[PageHash]) {
+        let expected =
+            maps.hashes.hashes.iter().skip(to_usize(run.start_page)).take(to_usize(run.page_count));
+        if let Some(page) = actual.iter().zip(expected).position(|(actual, expected)| actual != expected) {
             let page = run.start_page.saturating_add(to_u64(page));
             let detail =
                 format!("page {page} of the database has another hash than the page-hash map states");
@@ -328,6 +343,10 @@ impl<'f> Judge<'f> {
 
     /// Reports what kept references from being known, unless the blob that is to blame was reported.
     fn fail(&mut self, error: &SnapshotError) {
+        if error.is_stopped() {
+            self.met_unchecked = true;
+            return;
+        }
         if let SnapshotError::Blob { error, .. } = error
             && !matches!(self.findings.of(self.index, &error.blob), Finding::Good { .. } | Finding::Unchecked)
         {

@@ -1,20 +1,25 @@
 //! Which blobs must be read, grouped by pack.
 
 use crate::length::to_u32;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::page_size::PageSize;
+use crate::memory::TooLargeHere;
 use crate::observer::{Observer, Phase};
 use crate::pack::ReadError;
-use crate::repository::{BlobError, BlobFault, BlobIndex, Location, Repository};
+use crate::repository::{BlobError, BlobFault, BlobIndex, BlobSet, Location, Repository, is_pack_folder};
 use crate::snapshot::SnapshotError;
-use crate::snapshot::references::ReferenceReader;
+use crate::snapshot::references::{ReferenceReader, Role};
 use crate::store::{StoreEntry, StoreError};
 
 use super::not_checked::NotChecked;
+use super::pages::{PageRanges, WantedPages};
 use super::problem::{Problem, ProblemCode, load_code};
 use super::{Depth, Scope};
+
+/// Bytes of a page hash.
+const HASH_LEN: u64 = 16;
 
 /// What must be checked.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct Plan {
     pub(super) doubts: Vec<Problem>,
     /// Files that the plan should have read and could not look at.
     pub(super) not_checked: Vec<NotChecked>,
+    /// Page blobs of which no page is hashed, since there is not the memory to keep what that gives, and why.
+    pub(super) unhashed: Option<(HashSet<u32>, TooLargeHere)>,
     /// Whether the walk was cut short.
     pub(super) cancelled: bool,
 }
@@ -52,6 +59,8 @@ pub struct PackTask {
     pub pack: PackId,
     /// Its blobs, in the order in which they lie in it.
     pub blobs: Vec<Wanted>,
+    /// The pages of which hashes are to be computed on the way, by blob and page size.
+    pub pages: Vec<WantedPages>,
     /// Stored bytes of all of them.
     pub bytes: u64,
 }
@@ -63,6 +72,8 @@ pub struct PackJob {
     pub pack: PackId,
     /// Its blobs and where they lie.
     pub blobs: Vec<(Wanted, Location)>,
+    /// The pages of which hashes are to be computed on the way, by blob and page size.
+    pub pages: Vec<WantedPages>,
     /// Stored bytes of all of them.
     pub bytes: u64,
 }
@@ -71,26 +82,34 @@ impl PackTask {
     /// Looks up where the blobs lie, in the index of the repository that the plan was made for.
     pub fn job(&self, index: &BlobIndex) -> PackJob {
         let locate = |wanted: &Wanted| Some((*wanted, index.at(usize::try_from(wanted.position).ok()?)?));
-        PackJob { pack: self.pack, blobs: self.blobs.iter().filter_map(locate).collect(), bytes: self.bytes }
+        let blobs = self.blobs.iter().filter_map(locate).collect();
+        PackJob { pack: self.pack, blobs, pages: self.pages.clone(), bytes: self.bytes }
+    }
+
+    /// The wanted pages of a blob.
+    pub(super) fn pages_of(&self, position: u32) -> &[WantedPages] {
+        pages_of(&self.pages, position)
     }
 }
 
-/// A blob to check, and which page hashes to compute on the way.
+impl PackJob {
+    /// The wanted pages of a blob.
+    pub(super) fn pages_of(&self, position: u32) -> &[WantedPages] {
+        pages_of(&self.pages, position)
+    }
+}
+
+fn pages_of(pages: &[WantedPages], position: u32) -> &[WantedPages] {
+    let start = pages.partition_point(|wanted| wanted.position < position);
+    let end = pages.partition_point(|wanted| wanted.position <= position);
+    pages.get(start..end).unwrap_or_default()
+}
+
+/// A blob to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     /// Its position in the repository's index.
     pub position: u32,
-    /// A bit a page size: bit `n` is `512 << n` bytes.
-    pub page_sizes: u8,
-}
-
-impl Wanted {
-    /// The page sizes for which hashes are wanted.
-    pub fn page_sizes(self) -> impl Iterator<Item = PageSize> {
-        (0..8u32)
-            .filter(move |bit| self.page_sizes >> bit & 1 == 1)
-            .filter_map(|bit| PageSize::new(512 << bit))
-    }
 }
 
 /// Finds out what must be read to verify `scope`.
@@ -108,23 +127,25 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
         }
     }
     let has_unseen_index = !not_checked.is_empty();
-    let mut wanted = WantedBlobs::new(repository.index().len());
+    let mut wanted = WantedBlobs::new(repository.index());
     let mut references = ReferenceReader::default();
     let mut cancelled = false;
     for id in &snapshots {
-        if observer.cancelled() {
-            cancelled = true;
+        cancelled |= observer.cancelled();
+        if cancelled {
             break;
         }
         match repository.manifest(id) {
             Ok(manifest) => references.each(
                 repository,
                 &manifest,
+                observer,
                 &mut |blob, role| {
-                    wanted.add(repository.index().position(blob), role.page_size());
+                    wanted.add(repository.index().position(blob), &role, depth);
                     true
                 },
                 &mut |error| match NotChecked::of_error(id, error) {
+                    _ if error.is_stopped() => cancelled = true,
                     Some(left) => not_checked.push(left),
                     None if has_unseen_index && is_not_indexed(error) => {}
                     None => doubts.push(Problem::of_error(id, error)),
@@ -137,8 +158,10 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
         }
     }
     drop(references);
+    let unhashed = wanted.bound_pages(repository);
     let tasks = wanted.into_tasks(repository.index());
-    Plan { depth, all: *scope == Scope::All, snapshots, tasks, problems, doubts, not_checked, cancelled }
+    let all = *scope == Scope::All;
+    Plan { depth, all, snapshots, tasks, problems, doubts, not_checked, unhashed, cancelled }
 }
 
 /// An index file that may be intact, and that nobody could look at.
@@ -156,11 +179,6 @@ fn is_not_indexed(error: &SnapshotError) -> bool {
 fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {
     match repository.listing() {
         Ok(listing) => {
-            for name in listing.misnamed {
-                let file = format!("snapshots/{name}");
-                let detail = "its name is not a snapshot ID";
-                problems.push(Problem::of_file(ProblemCode::ManifestMisnamed, &file, detail));
-            }
             if listing.snapshots.is_empty() && has_packs(repository) {
                 let detail = "there are packs and no manifest says what they are for";
                 problems.push(Problem::of_file(ProblemCode::SnapshotsMissing, "snapshots", detail));
@@ -176,45 +194,76 @@ fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<Snapsho
 
 /// Whether anything was ever stored. What cannot be listed counts: something is there.
 fn has_packs(repository: &Repository) -> bool {
-    let is_named_so = |entry: &StoreEntry| entry.name.len() == 2;
-    let folders = match repository.store().list("packs") {
-        Ok(entries) => entries.into_iter().filter(is_named_so).map(|entry| format!("packs/{}", entry.name)),
+    let store = repository.store();
+    let folders = match store.list("packs") {
+        Ok(entries) => entries.into_iter().map(|entry| entry.name).filter(|name| is_pack_folder(name)),
         Err(StoreError::Missing { .. }) => return false,
         Err(_) => return true,
     };
-    let is_pack = |entry: &StoreEntry| entry.name.ends_with(".mvpack");
-    let mut listed = folders.map(|folder| repository.store().list(&folder));
-    listed.any(|entries| entries.map_or(true, |entries| entries.iter().any(is_pack)))
+    folders.map(|folder| format!("packs/{folder}")).any(|folder| {
+        let is_pack = |entry: &StoreEntry| PackId::of_path(&format!("{folder}/{}", entry.name)).is_some();
+        store.list(&folder).map_or(true, |entries| entries.iter().any(is_pack))
+    })
 }
 
-/// Two bytes a blob of the index: the wanted page sizes, and whether it is wanted at all.
-struct WantedBlobs(Vec<u16>);
+/// Blobs of the index, and pages in them.
+struct WantedBlobs {
+    blobs: BlobSet,
+    pages: BTreeMap<(u32, PageSize), PageRanges>,
+}
 
 impl WantedBlobs {
-    const WANTED: u16 = 0x100;
-
-    fn new(blobs: usize) -> Self {
-        Self(vec![0; blobs])
+    fn new(index: &BlobIndex) -> Self {
+        Self { blobs: BlobSet::new(index), pages: BTreeMap::new() }
     }
 
-    fn add(&mut self, position: Option<usize>, page_size: Option<PageSize>) {
+    fn add(&mut self, position: Option<usize>, role: &Role<'_>, depth: Depth) {
         // A blob that no index names is found by the walk that makes the report.
-        let Some(mark) = position.and_then(|position| self.0.get_mut(position)) else { return };
-        *mark |= Self::WANTED;
-        if let Some(size) = page_size {
-            *mark |= 1 << (size.get() / 512).trailing_zeros();
+        let Some(position) = position else { return };
+        self.blobs.insert(position);
+        if let Role::Pages(maps, runs) = role
+            && depth == Depth::Full
+        {
+            let size = maps.pages.page_size;
+            self.pages.entry((to_u32(position), size)).or_default().add(runs, size);
         }
+    }
+
+    /// Gives up pages whose hashes there is no memory for, and says of which blobs they are. Which ones that are
+    /// does not depend on the order of the checks.
+    fn bound_pages(&mut self, repository: &Repository) -> Option<(HashSet<u32>, TooLargeHere)> {
+        let mut needed = 0u64;
+        let mut unhashed = HashSet::new();
+        self.pages.retain(|(position, _), ranges| {
+            needed = needed.saturating_add(ranges.count_within(u64::MAX).saturating_mul(HASH_LEN));
+            let fits = needed <= repository.memory().limit();
+            if !fits {
+                unhashed.insert(*position);
+            }
+            fits
+        });
+        let error = repository.memory().allow(needed).err()?;
+        if unhashed.is_empty() {
+            // So much is allowed, and the system does not have it.
+            unhashed.extend(std::mem::take(&mut self.pages).into_keys().map(|(position, _)| position));
+        }
+        Some((unhashed, error))
     }
 
     fn into_tasks(self, index: &BlobIndex) -> Vec<PackTask> {
         let mut packs: BTreeMap<PackId, PackTask> = BTreeMap::new();
-        for (position, mark) in self.0.iter().enumerate().filter(|(_, mark)| **mark & Self::WANTED != 0) {
+        for position in (0..index.len()).filter(|position| self.blobs.contains(*position)) {
             let Some(location) = index.at(position) else { continue };
-            let empty = || PackTask { pack: location.pack, blobs: Vec::new(), bytes: 0 };
+            let empty = || PackTask { pack: location.pack, blobs: Vec::new(), pages: Vec::new(), bytes: 0 };
             let task = packs.entry(location.pack).or_insert_with(empty);
-            let page_sizes = mark.to_le_bytes()[0];
-            task.blobs.push(Wanted { position: to_u32(position), page_sizes });
+            task.blobs.push(Wanted { position: to_u32(position) });
             task.bytes = task.bytes.saturating_add(location.stored_len);
+        }
+        for ((position, page_size), ranges) in self.pages {
+            let location = usize::try_from(position).ok().and_then(|position| index.at(position));
+            let task = location.and_then(|location| packs.get_mut(&location.pack));
+            let Some(task) = task else { continue };
+            task.pages.push(WantedPages { position, page_size, ranges });
         }
         let offset = |wanted: &Wanted| index.at(usize::try_from(wanted.position).ok()?).map(|at| at.offset);
         let finished = |mut task: PackTask| {

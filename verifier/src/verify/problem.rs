@@ -196,7 +196,7 @@ pub(super) fn fault_code(fault: &BlobFault) -> ProblemCode {
         BlobFault::NotIndexed => ProblemCode::BlobNotIndexed,
         BlobFault::Pack(ReadError::Store(StoreError::Missing { .. })) => ProblemCode::PackMissing,
         BlobFault::Pack(ReadError::Store(_))
-        | BlobFault::Frame(FrameError::Store(_) | FrameError::Stopped | FrameError::TooLargeHere { .. }) => {
+        | BlobFault::Frame(FrameError::Store(_) | FrameError::Stopped | FrameError::TooLargeHere(_)) => {
             ProblemCode::PackUnreadable
         }
         BlobFault::Pack(ReadError::Decode(DecodeError::Encrypted { .. })) => ProblemCode::PackEncrypted,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::format::config::RepoConfig;
 use crate::format::id::SnapshotId;
+use crate::repository::ForeignFile;
 use crate::text::{count, human_bytes};
 
 use super::not_checked::NotChecked;
@@ -51,6 +52,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What could not be looked at; nothing is known about it.
     pub not_checked: Vec<NotChecked>,
+    /// Files among the repository's that are not its own; at most the first thousand. They are no problem.
+    pub foreign: Vec<ForeignFile>,
     /// What was read.
     pub totals: Totals,
 }
@@ -84,6 +87,7 @@ impl Report {
         (depth, all, snapshots): (Depth, bool, Vec<SnapshotId>),
         problems: Vec<Problem>,
         not_checked: Vec<NotChecked>,
+        foreign: Vec<ForeignFile>,
         totals: Totals,
         complete: bool,
     ) -> Self {
@@ -98,6 +102,7 @@ impl Report {
             snapshots: snapshots.into_iter().map(unjudged).collect(),
             problems,
             not_checked,
+            foreign,
             totals,
         };
         report.judge();
@@ -108,6 +113,14 @@ impl Report {
     pub fn add(&mut self, problem: Problem) {
         self.problems.push(problem);
         self.problems.sort();
+        self.judge();
+    }
+
+    /// Notes that a check of a snapshot could not be made, for a reason that is not the repository's.
+    pub fn leave(&mut self, id: &SnapshotId, detail: String) {
+        let left = NotChecked { snapshot: Some(id.clone()), file: id.path(), blob: None, detail };
+        self.not_checked.push(left);
+        self.not_checked.sort();
         self.judge();
     }
 
@@ -151,12 +164,13 @@ impl Report {
         }
         words::problems(&mut out, &self.problems, usize::MAX);
         words::not_checked(&mut out, &self.not_checked);
+        words::foreign(&mut out, &self.foreign);
         let _ = write!(out, "{}", self.summary());
         out
     }
 
     /// What is wrong, for who asked to hear of nothing else: the summary, and then line by line the causes, at
-    /// most [`MOST_CAUSES`] of them, each with the files to look at.
+    /// most twenty of them, each with the files to look at.
     pub fn wrong(&self) -> Vec<String> {
         let mut particulars = String::new();
         words::problems(&mut particulars, &self.problems, MOST_CAUSES);

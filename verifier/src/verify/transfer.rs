@@ -1,12 +1,15 @@
 //! Jobs and results as text, for checkers that share no memory with the planner.
 
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
 use crate::format::id::{BlobId, PackId};
 use crate::format::pack::Encoding;
+use crate::format::page_size::PageSize;
 use crate::repository::Location;
 
 use super::PackResult;
+use super::pages::{PageRanges, WantedPages};
 use super::plan::{PackJob, Wanted};
 
 #[derive(Serialize, Deserialize)]
@@ -14,31 +17,45 @@ struct SentJob {
     pack: PackId,
     bytes: u64,
     blobs: Vec<SentBlob>,
+    pages: Vec<SentPages>,
 }
 
-/// Position, page sizes, ID, offset, stored length, and whether it is compressed.
+/// Position, ID, offset, stored length, and whether it is compressed.
 #[derive(Serialize, Deserialize)]
-struct SentBlob(u32, u8, BlobId, u64, u64, bool);
+struct SentBlob(u32, BlobId, u64, u64, bool);
+
+/// Position of the blob, bytes per page, and the pages.
+#[derive(Serialize, Deserialize)]
+struct SentPages(u32, u32, PageRanges);
 
 impl PackJob {
     /// The job as text.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let blob = |(wanted, location): &(Wanted, Location)| {
             let Location { id, offset, stored_len, encoding, .. } = *location;
-            SentBlob(wanted.position, wanted.page_sizes, id, offset, stored_len, encoding == Encoding::Zstd)
+            SentBlob(wanted.position, id, offset, stored_len, encoding == Encoding::Zstd)
         };
         let blobs = self.blobs.iter().map(blob).collect();
-        serde_json::to_string(&SentJob { pack: self.pack, bytes: self.bytes, blobs })
+        let pages =
+            |wanted: &WantedPages| SentPages(wanted.position, wanted.page_size.get(), wanted.ranges.clone());
+        let pages = self.pages.iter().map(pages).collect();
+        serde_json::to_string(&SentJob { pack: self.pack, bytes: self.bytes, blobs, pages })
     }
 
     /// Reads what `to_json` wrote.
     pub fn from_json(json: &str) -> serde_json::Result<Self> {
-        let SentJob { pack, bytes, blobs } = serde_json::from_str(json)?;
-        let blob = |SentBlob(position, page_sizes, id, offset, stored_len, compressed)| {
+        let SentJob { pack, bytes, blobs, pages } = serde_json::from_str(json)?;
+        let blob = |SentBlob(position, id, offset, stored_len, compressed)| {
             let encoding = if compressed { Encoding::Zstd } else { Encoding::Raw };
-            (Wanted { position, page_sizes }, Location { id, pack, offset, stored_len, encoding })
+            (Wanted { position }, Location { id, pack, offset, stored_len, encoding })
         };
-        Ok(Self { pack, blobs: blobs.into_iter().map(blob).collect(), bytes })
+        let wanted = |SentPages(position, page_size, ranges)| {
+            let page_size =
+                PageSize::new(page_size).ok_or_else(|| serde_json::Error::custom("no page size"))?;
+            Ok(WantedPages { position, page_size, ranges })
+        };
+        let pages = pages.into_iter().map(wanted).collect::<serde_json::Result<Vec<_>>>()?;
+        Ok(Self { pack, blobs: blobs.into_iter().map(blob).collect(), pages, bytes })
     }
 }
 
@@ -89,7 +106,7 @@ pub(super) mod pages {
 mod tests {
     use super::*;
     use crate::format::id::PageHash;
-    use crate::format::page_size::PageSize;
+    use crate::format::page_map::Run;
     use crate::verify::ProblemCode;
     use crate::verify::check::{BlobFacts, BlobResult};
     use crate::verify::fault::Fault;
@@ -104,9 +121,14 @@ mod tests {
             stored_len: 1 << 32,
             encoding,
         };
-        let wanted = Wanted { position: 7, page_sizes: 0b1000 };
+        let wanted = Wanted { position: 7 };
+        let page_size = PageSize::new(4096).unwrap();
+        let mut ranges = PageRanges::default();
+        let run = |page: u64| Run { start_page: 0, page_count: 2, blob_index: 0, blob_offset: page * 4096 };
+        ranges.add(&[run(1), run(9)], page_size);
+        let pages = vec![WantedPages { position: 7, page_size, ranges }];
         let blobs = vec![(wanted, location(Encoding::Raw)), (wanted, location(Encoding::Zstd))];
-        let job = PackJob { pack, blobs, bytes: 99 };
+        let job = PackJob { pack, blobs, pages, bytes: 99 };
         assert_eq!(PackJob::from_json(&job.to_json().unwrap()).unwrap(), job);
     }
 

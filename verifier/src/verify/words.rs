@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::format::id::{BlobId, PackId, SnapshotId};
+use crate::repository::ForeignFile;
 use crate::text::{count, escape};
 
 use super::not_checked::NotChecked;
@@ -13,6 +14,8 @@ use super::problem::{Problem, ProblemCode};
 const ONE_BY_ONE: usize = 3;
 /// So many snapshots of a group are named.
 const NAMED: usize = 3;
+/// So many foreign files are named.
+const FOREIGN_NAMED: usize = 20;
 
 /// What makes problems one: their cause and the file that is to blame.
 type Cause<'p> = (ProblemCode, Option<&'p str>, Option<PackId>);
@@ -104,5 +107,20 @@ pub(super) fn not_checked(out: &mut String, not_checked: &[NotChecked]) {
         let _ = write!(out, "{}", escape(detail));
         whose(out, group.iter().map(|left| (left.snapshot.as_ref(), left.blob.as_ref())));
         let _ = writeln!(out, "\n    file {}", escape(file));
+    }
+}
+
+/// Tells which files are not the repository's own.
+pub(super) fn foreign(out: &mut String, foreign: &[ForeignFile]) {
+    if foreign.is_empty() {
+        return;
+    }
+    let files = count(foreign.len(), "file");
+    let _ = writeln!(out, "not part of the repository, and left alone: {files}");
+    for ForeignFile { file, detail } in foreign.iter().take(FOREIGN_NAMED) {
+        let _ = writeln!(out, "    {}: {}", escape(file), escape(detail));
+    }
+    if let Some(more) = foreign.len().checked_sub(FOREIGN_NAMED).filter(|more| *more > 0) {
+        let _ = writeln!(out, "    and {} more", count(more, "file"));
     }
 }

@@ -12,6 +12,8 @@ use msgvault_verifier::format::page_map::{MapKind, PageMap, Run};
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::store::MemoryStore;
 
+use crate::frames::Unfolding;
+
 const PAGE: u32 = 512;
 
 /// A page of a database, unless the forge was told another size.
@@ -60,6 +62,11 @@ impl Forge {
             self.pending.push((entry, stored));
         }
         id
+    }
+
+    /// Adds a blob that unfolds into its content.
+    pub fn unfolding(&mut self, content: Unfolding<'_>, window_log: Option<u8>) -> BlobId {
+        self.stored(content.id(), content.frame(window_log), content.raw_len(), Encoding::Zstd)
     }
 
     /// Seals what is pending into a pack and an index file of its own.

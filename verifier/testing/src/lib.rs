@@ -7,8 +7,10 @@
 
 mod faults;
 mod forge;
+mod frames;
 mod report;
 
 pub use faults::FailAt;
 pub use forge::{Forge, Page, page, run, size};
+pub use frames::{Part, Unfolding};
 pub use report::{codes, verify};

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use msgvault_testing::{Forge, codes, page};
 use msgvault_verifier::Ruzstd;
-use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::format::id::{IndexId, SnapshotId};
 use msgvault_verifier::inspect::overview;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::{DirectoryStore, MemoryStore, Store, StoreEntry, StoreError, StoreFile};
@@ -62,7 +62,7 @@ fn pipes_in_place_of_files_are_refused() {
     };
     let pack = fs::read_dir(root.join("packs/00")).unwrap().next().unwrap().unwrap().path();
     pipe(&pack);
-    pipe(&root.join("indexes/zzz.mvidx"));
+    pipe(&root.join(IndexId::from_parts(1 << 40, 0).path()));
     assert_eq!(codes(&verify(&root)), ["index-damaged", "pack-unreadable"]);
     pipe(&root.join(snapshot.path()));
     assert_eq!(codes(&verify(&root)), ["index-damaged", "manifest-unreadable"]);
@@ -97,6 +97,90 @@ fn strays_in_any_folder_change_nothing() {
     let repository = Repository::open(DirectoryStore::new(&root), Ruzstd).unwrap();
     assert_eq!(repository.select("latest").unwrap(), snapshot);
     assert!(overview(&repository).unwrap().unreadable.is_empty());
+}
+
+#[test]
+fn what_systems_and_tools_leave_is_told_and_no_problem() {
+    let (root, snapshot) = folder("foreign");
+    let before = verify(&root);
+    let pack = fs::read_dir(root.join("packs/00")).unwrap().next().unwrap().unwrap().path();
+    let index = fs::read_dir(root.join("indexes")).unwrap().next().unwrap().unwrap().path();
+    let manifest = root.join(snapshot.path());
+    let beside = |path: &Path, name: &dyn Fn(&str) -> String| {
+        path.with_file_name(name(path.file_name().unwrap().to_str().unwrap()))
+    };
+    let conflict = |name: &str| name.replace(".mv", " (conflicted copy).mv");
+    for path in [&pack, &index, &manifest] {
+        fs::copy(path, beside(path, &conflict)).unwrap();
+        fs::write(beside(path, &|name| format!("._{name}")), "\0\x05\x16\x07").unwrap();
+        fs::write(beside(path, &|name| format!("{name}.tmp")), "").unwrap();
+        fs::write(beside(path, &|_| "Thumbs.db".to_owned()), "").unwrap();
+        fs::create_dir(beside(path, &|_| "@eaDir".to_owned())).unwrap();
+    }
+    fs::write(beside(&index, &|_| "x.mvidx".to_owned()), "").unwrap();
+    fs::write(beside(&manifest, &|_| "nightly.mvmanifest".to_owned()), "{}").unwrap();
+    fs::create_dir_all(root.join("locks/lost+found")).unwrap();
+    fs::create_dir_all(root.join("packs/zz")).unwrap();
+    fs::write(root.join("locks/shared-x.json"), "{}").unwrap();
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9.mvidx");
+    fs::write(root.join("indexes").join(<std::ffi::OsStr>::to_owned(name)), "").unwrap();
+
+    let report = verify(&root);
+    assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
+    assert_eq!((report.problems.len(), report.totals), (0, before.totals));
+    // Forge leaves one of its own.
+    assert_eq!((before.foreign.len(), report.foreign.len()), (1, 22));
+    let detail_of = |part: &str| {
+        let found = report.foreign.iter().find(|foreign| foreign.file.contains(part));
+        found.map(|found| found.detail.clone()).unwrap_or_default()
+    };
+    let of = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let copy_of = |kind, path| format!("a copy of {kind} {} under another name", of(path));
+    assert_eq!(detail_of(&conflict(&format!("{}.mvpack", of(&pack)))), copy_of("pack", &pack));
+    assert_eq!(detail_of(&conflict(&format!("{}.mvidx", of(&index)))), copy_of("index", &index));
+    assert_eq!(detail_of(&conflict(&format!("{snapshot}.mvmanifest"))), copy_of("snapshot", &manifest));
+    for (part, detail) in [
+        ("snapshots/._", "operating system"),
+        ("indexes/@eaDir", "operating system"),
+        ("locks/lost+found", "operating system"),
+        ("packs/zz", "nothing reads it"),
+        ("nightly", "nothing reads it"),
+        ("locks/shared-x.json", "nothing reads it"),
+        ("caf\u{fffd}", "nothing reads it"),
+    ] {
+        assert!(detail_of(part).contains(detail), "{part}: {}", detail_of(part));
+    }
+    let text = report.to_text();
+    assert!(text.contains("not part of the repository, and left alone: 22 files"), "{text}");
+    assert!(text.contains("and 2 files more"), "{text}");
+    assert!(
+        overview(&Repository::open(DirectoryStore::new(&root), Ruzstd).unwrap())
+            .unwrap()
+            .unreadable
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_conflict_copy_that_is_all_there_is_gets_named() {
+    let (root, snapshot) = folder("renamed");
+    let (manifest, copy) = (root.join(snapshot.path()), root.join("snapshots/x (1).mvmanifest"));
+    let index = fs::read_dir(root.join("indexes")).unwrap().next().unwrap().unwrap().path();
+    let renamed = index.with_extension("conflict.mvidx");
+    fs::rename(&manifest, &copy).unwrap();
+    fs::rename(&index, &renamed).unwrap();
+    let report = verify(&root);
+    let all: Vec<&str> = report.foreign.iter().map(|foreign| foreign.detail.as_str()).collect();
+    assert!(
+        all.iter().any(|detail| detail.ends_with(&format!("rename it to {}", snapshot.path()))),
+        "{all:?}"
+    );
+    let stem = index.file_stem().unwrap().to_str().unwrap();
+    let of_index = format!("rename this file to indexes/{stem}.mvidx and verify again");
+    assert!(all.iter().any(|detail| detail.ends_with(&of_index)), "{all:?}");
+    fs::rename(&copy, &manifest).unwrap();
+    fs::rename(&renamed, &index).unwrap();
+    assert_eq!(verify(&root).verdict, Verdict::Intact);
 }
 
 /// A disk whose root belongs to somebody else in part, as one with `lost+found` does.

@@ -1,7 +1,7 @@
 //! What nobody's backup holds and somebody's attack might: every one is refused with a reason, in bounded
 //! time and memory.
 
-use msgvault_testing::{Forge, codes, page, run, size, verify};
+use msgvault_testing::{Forge, Part, Unfolding, codes, page, run, size, verify};
 use msgvault_verifier::format::attachment_list::Attachment;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId, PageHash};
 use msgvault_verifier::format::pack::{self, Encoding, PackEntry};
@@ -27,28 +27,14 @@ fn a_repository_made_by_hand_is_intact() {
     assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
 }
 
-/// A frame of `raw_len` zero bytes, 4 stored bytes a 128 KiB.
-fn frame_of_zeros(raw_len: u32) -> Vec<u8> {
-    const BLOCK: u32 = 128 << 10;
-    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
-    frame.extend(raw_len.to_le_bytes());
-    let blocks = raw_len.div_ceil(BLOCK);
-    for block in 0..blocks {
-        let len = (raw_len - block * BLOCK).min(BLOCK);
-        let header = len << 3 | 1 << 1 | u32::from(block + 1 == blocks);
-        frame.extend(&header.to_le_bytes()[..3]);
-        frame.push(0);
-    }
-    frame
-}
-
 #[test]
 fn objects_longer_than_the_manifest_allows_are_not_decompressed() {
     let mut forge = Forge::new();
     let mut db = forge.database(&[page(1)]);
     // Their names are wrong, which nobody should find out by unpacking gigabytes.
     let huge = |forge: &mut Forge, name: &[u8]| {
-        forge.stored(BlobId::of(name), frame_of_zeros(u32::MAX), u32::MAX.into(), Encoding::Zstd)
+        let zeros = Unfolding(&[Part::Zeros(4_294_967_295)]);
+        forge.stored(BlobId::of(name), zeros.frame(None), zeros.raw_len(), Encoding::Zstd)
     };
     db.page_map = Some(huge(&mut forge, b"map"));
     let mut manifest = forge.manifest(None, db);
@@ -60,9 +46,10 @@ fn objects_longer_than_the_manifest_allows_are_not_decompressed() {
         msgvault_verifier::repository::Repository::open(forge.store, msgvault_verifier::Ruzstd).unwrap();
     let id = repository.select("latest").unwrap();
     let manifest = repository.manifest(&id).unwrap();
-    let map = msgvault_verifier::snapshot::ChainReader::default().load(&repository, &manifest).unwrap_err();
-    let list = msgvault_verifier::snapshot::load_attachments(&repository, &manifest).unwrap_err();
-    let tree = msgvault_verifier::snapshot::load_extras(&repository, &manifest).unwrap_err();
+    let map =
+        msgvault_verifier::snapshot::ChainReader::default().load(&repository, &manifest, &()).unwrap_err();
+    let list = msgvault_verifier::snapshot::load_attachments(&repository, &manifest, &()).unwrap_err();
+    let tree = msgvault_verifier::snapshot::load_extras(&repository, &manifest, &()).unwrap_err();
     for error in [map.to_string(), list.to_string(), tree.to_string()] {
         assert!(error.contains("4294967295 bytes, more than the"), "{error}");
     }

@@ -54,6 +54,8 @@ function manifest(details: Details): HTMLElement {
     ["Database", `${bytes(details.database_bytes)}: ${count(details.page_count, "page")} of ${details.page_size} bytes`],
     ["Page map", h("span", {}, code(details.page_map), ` ${count(details.map_chain_depth, "delta")} from the keyframe`)],
     ["Page hashes", code(details.page_hash_map)],
+    ...(details.page_use ? [["Blobs of pages", `hold ${count(details.page_use.held, "page")}, of which ${details.page_use.needed.toLocaleString("en")} are needed`] as [string, Content]] : []),
+    ["Texts of documents", details.document_texts ? "yes: the database holds texts derived from documents" : "none are disclosed"],
     ["Attachments", `${count(details.attachments.blobs, "file")} of ${bytes(details.attachments.blob_bytes)} in ${count(details.attachments.rows, "row")}`],
     ["Attachment lists", codes(details.attachments.lists ?? [])],
     ["Tree of other files", code(details.extras_tree)],

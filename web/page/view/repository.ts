@@ -85,7 +85,7 @@ export function drawTimeline(
       {},
       h("label", {},
         radio,
-        h("span", { class: "when" }, h("time", {}, when(snapshot.created_at)), snapshot.tag !== "" && h("span", { class: "tag" }, shown(snapshot.tag))),
+        h("span", { class: "when" }, h("time", {}, when(snapshot.created_at)), snapshot.tag !== "" && h("span", { class: "tag" }, shown(snapshot.tag)), snapshot.document_texts && h("span", { class: "texts" }, "with texts of documents")),
         h("span", { class: "numbers" },
           messages === undefined ? "messages not counted" : count(messages, "message"), " · ",
           `${bytes(snapshot.database_bytes)} database · ${count(snapshot.attachments.blobs, "attachment")}`),

@@ -1,6 +1,6 @@
 // The verdict, first and in one sentence; then what was not checked.
 
-import type { NotChecked, Report, VerificationOutcome } from "../messages.ts";
+import type { ForeignFile, NotChecked, Report, VerificationOutcome } from "../messages.ts";
 import { count, shown } from "../words.ts";
 import { type Content, button, copyButton, fill, h } from "./dom.ts";
 import { saveText } from "../save.ts";
@@ -9,7 +9,7 @@ import { saveText } from "../save.ts";
 type Kind = "intact" | "damaged" | "unchecked";
 
 const SIGNS: { [kind in Kind]: string } = { intact: "✓", damaged: "✕", unchecked: "–" };
-/** How many entries that were not checked are named. */
+/** How many entries of a list are named. */
 const SHOWN = 20;
 
 export interface Verified {
@@ -36,6 +36,7 @@ export function drawVerdict(into: HTMLElement, verified: Verified): void {
     h("h2", {}, h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[kind]), title),
     h("p", { class: "sentence" }, outcome.summary),
     ...leftOut(verified),
+    ...foreign(report.foreign),
     h("p", { class: "actions" },
       button("Save report (JSON)", () => saveText("msgvault-verify.json", json())),
       copyButton("Copy report (text)", text)),
@@ -65,6 +66,15 @@ function leftOut({ outcome: { report }, snapshots, unread }: Verified): Content[
   if (alike.length > SHOWN) left.push(`${count(alike.length - SHOWN, "more entry", "more entries")} in the report.`);
   if (left.length === 0) return [];
   return [h("div", { class: "left-out" }, h("h3", {}, "What was not checked"), h("ul", {}, ...left.map((text) => h("li", {}, text))))];
+}
+
+/** What lies among the repository's files and is not its own. */
+function foreign(files: ForeignFile[]): Content[] {
+  if (files.length === 0) return [];
+  const told = files.slice(0, SHOWN).map(({ file, detail }) => `${shown(file)}: ${shown(detail)}`);
+  if (files.length > SHOWN) told.push(`${count(files.length - SHOWN, "more file")} in the report.`);
+  const title = `Not part of the repository: ${count(files.length, "file")}, no problem`;
+  return [h("details", { class: "foreign" }, h("summary", {}, title), h("ul", {}, ...told.map((text) => h("li", {}, text))))];
 }
 
 /** Entries of one file for one reason: what happened to a file happened to every blob in it. */

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use msgvault_cli::{Exit, JobsArgs};
 use msgvault_freeze as freeze;
 use msgvault_platform as platform;
@@ -14,6 +15,7 @@ use crate::cli::Invocation;
 use crate::cli::environment::pause;
 use crate::cli::failure::Failure;
 use crate::create::{self, CreateError, CreateReport, CreateRequest, DatabaseCheck};
+use crate::home::Dense;
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -35,6 +37,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Compression level, 1 to 19; 0 is the default [default: the configuration's, else 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     zstd_level: Option<i32>,
+    /// When pages are stored again that lie in blobs of mostly dead pages [default: the configuration's, else monthly]
+    #[arg(long, value_name = "WHEN", value_enum)]
+    dense: Option<Dense>,
     #[command(flatten)]
     lock: LockArgs,
     /// Seconds to wait for a daemon that is busy with other work
@@ -44,9 +49,30 @@ pub(in crate::cli) struct CreateArgs {
     /// made all the same [default: `[backup] check` of the configuration]
     #[arg(long)]
     check: bool,
+    /// Believe this machine's clock even if it seems to be years off
+    #[arg(long)]
+    accept_clock: bool,
     /// Find out what would be stored, and store nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+impl ValueEnum for Dense {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Monthly, Self::Auto, Self::Off]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Monthly => {
+                PossibleValue::new("monthly").help("auto, and with the first snapshot of a month")
+            }
+            Self::Auto => {
+                PossibleValue::new("auto").help("when blobs hold more than twice the pages that are needed")
+            }
+            Self::Off => PossibleValue::new("off").help("never"),
+        })
+    }
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit, Failure> {
@@ -63,9 +89,11 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
         allow_plaintext_secrets: args.allow_plaintext_secrets,
         jobs: args.threads.jobs,
         zstd_level: args.zstd_level.or(home.zstd_level).unwrap_or_default(),
+        dense: args.dense.or(home.dense).unwrap_or_default(),
         force_unlock: args.lock.force_unlock,
         retry_lock: args.lock.patience(),
         check: args.check || home.check,
+        accept_clock: args.accept_clock,
         dry_run: args.dry_run,
         version: env!("CARGO_PKG_VERSION"),
         host: &host,
@@ -131,6 +159,14 @@ fn text(report: &CreateReport) -> String {
             out += "\n               keep the snapshots from before, and look after the archive";
         }
     }
+    if report.pages.stored_again > 0 {
+        let _ = write!(
+            out,
+            "\n  stored again {} unchanged pages, {}, since their blobs were less than half in use",
+            report.pages.stored_again,
+            human_bytes(report.pages.bytes_stored_again)
+        );
+    }
     let _ = write!(
         out,
         "\n  attachments  {} ({}), {} new",
@@ -139,6 +175,13 @@ fn text(report: &CreateReport) -> String {
         report.attachments.new
     );
     let _ = write!(out, "\n  other files  {}", report.extras.files);
+    if let Some(documents) = &report.documents {
+        let characters = documents.characters;
+        let _ = write!(
+            out,
+            "\n  documents    {characters} characters of text derived from them are in the database"
+        );
+    }
     let _ = write!(
         out,
         "\n  added        {} in {}",

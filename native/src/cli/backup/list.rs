@@ -1,7 +1,7 @@
 //! `msgvault backup list`.
 
 use msgvault_cli::{Exit, print_overview};
-use msgvault_verifier::inspect::overview;
+use msgvault_verifier::inspect::{overview, overview_with_space};
 use msgvault_verifier::repository::SelectError;
 
 use crate::cli::Invocation;
@@ -9,6 +9,8 @@ use crate::cli::failure::Failure;
 
 pub(super) fn run(invocation: &Invocation<'_>) -> Result<Exit, Failure> {
     let repository = invocation.open()?;
-    let overview = overview(&repository).map_err(SelectError::from)?;
+    // A person who looks what there is should not wait for it.
+    let told = if invocation.output.args().json { overview_with_space } else { overview };
+    let overview = told(&repository).map_err(SelectError::from)?;
     Ok(print_overview(&invocation.output, &overview)?)
 }

@@ -3,17 +3,13 @@
 use std::fmt::Write;
 
 use msgvault_cli::Exit;
-use msgvault_platform as platform;
-use msgvault_platform::context::Context;
-use msgvault_verifier::repository::read_config;
-use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::text::{count, escape};
 
 use super::LockArgs;
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
-use crate::repo::lock;
 use crate::repo::rebuild_index::{RebuildReport, rebuild_indexes};
+use crate::retention::condemned_packs;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct RepairArgs {
@@ -25,19 +21,10 @@ pub(in crate::cli) struct RepairArgs {
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit, Failure> {
-    let root = invocation.repo()?;
-    read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
-    let host = platform::host_name();
-    let repair = |context: &Context<'_>| -> Result<RebuildReport, Failure> {
-        let lock = lock::exclusive(context, &super::lock_request(&root, "repair", &host, &args.lock))?;
-        let report = rebuild_indexes(context, &root, &invocation.open()?, &lock)?;
-        if let Err(error) = lock.release() {
-            context.observer.warn(&error.to_string());
-        }
-        Ok(report)
-    };
-    let repaired = invocation.machine.with_context(&invocation.output, repair)?;
-    let report = repaired.map_err(|error| invocation.machine.failure(error))?;
+    let report = invocation.exclusively("repair", &args.lock, |context, root, lock| {
+        let condemned = condemned_packs(root)?;
+        Ok(rebuild_indexes(context, root, &invocation.open()?, &condemned, lock)?)
+    })?;
     if report.unreadable.is_empty() && report.left.is_empty() {
         invocation.output.result(&report, || text(&report))?;
         return Ok(Exit::Done);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use msgvault_cli::{Exit, JobsArgs};
+use msgvault_cli::{Exit, JobsArgs, MemoryArgs};
 use msgvault_freeze::record;
 use msgvault_platform as platform;
 use msgvault_verifier::format::id::SnapshotId;
@@ -34,10 +34,12 @@ pub(in crate::cli) struct RestoreArgs {
     lock: LockArgs,
     #[command(flatten)]
     threads: JobsArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
-    let (root, snapshot) = choose(invocation, args.snapshot.as_deref().unwrap_or("latest"))?;
+    let (root, snapshot) = choose(invocation, args)?;
     let host = platform::host_name();
     let live_homes = live_homes(invocation, &args.target)?;
     let request = RestoreRequest {
@@ -47,6 +49,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
         overwrite: args.overwrite,
         integrity_check: args.integrity_check,
         jobs: args.threads.jobs,
+        memory: args.memory.memory(),
         live_homes: &live_homes,
     };
     let restored =
@@ -57,9 +60,9 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
 }
 
 /// The repository's folder and the snapshot; the restore opens the repository again, once it is locked.
-fn choose(invocation: &Invocation<'_>, snapshot: &str) -> Result<(PathBuf, SnapshotId), Failure> {
-    let repository = invocation.open()?;
-    Ok((invocation.repo()?.clone(), repository.select(snapshot)?))
+fn choose(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<(PathBuf, SnapshotId), Failure> {
+    let repository = invocation.open_within(args.memory)?;
+    Ok((invocation.repo()?.clone(), repository.select(args.snapshot.as_deref().unwrap_or("latest"))?))
 }
 
 /// The folders of the configured home, and of the one that the target is, as far as a daemon serves them.

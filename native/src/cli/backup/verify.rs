@@ -36,7 +36,7 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
     // A folder that is not a repository gets no lock, and the index is read once nothing can be removed.
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
     let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
-    let repository = invocation.open()?;
+    let repository = invocation.open_within(args.verify.memory)?;
     let scope = resolve_scope(&repository, &args.verify)?;
     if args.restore_check {
         let ids = match &scope {
@@ -82,6 +82,9 @@ fn rehearse(
             }
             Err(RestoreError::Write(error)) => return Err(no_scratch_space(&error)),
             Err(error @ RestoreError::Threads(_)) => return Err(error.into()),
+            Err(error) if error.is_not_checked() => {
+                report.leave(&id, format!("not checked (--restore-check): {error}"));
+            }
             Err(error) => {
                 let code = if error.is_archive_damage() {
                     ProblemCode::ArchiveDamaged

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use super::super::*;
 use crate::archive::samples;
-use crate::home::{Environment, Flags, Home};
+use crate::home::{Dense, Environment, Flags, Home};
 use crate::repo::publish::tests::Fixture;
 
 /// An archive home, a repository, and a clock that stands still between snapshots.
@@ -153,9 +153,11 @@ impl Archive {
             allow_plaintext_secrets: false,
             jobs: 2,
             zstd_level: 0,
+            dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
             check: false,
+            accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
@@ -176,7 +178,7 @@ impl Archive {
         let repository = self.repository();
         self.verify();
         let id = report.snapshot_id.clone().unwrap();
-        let snapshot = Snapshot::load(&repository, &id).unwrap();
+        let snapshot = Snapshot::load(&repository, &id, &()).unwrap();
         let is_last = repository.listing().unwrap().snapshots.last() == Some(&id);
         let database = database(&repository, &snapshot.maps.pages);
         for (page, hash) in

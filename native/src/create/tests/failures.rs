@@ -251,7 +251,7 @@ fn what_the_repository_lost_is_stored_again() {
     // The lost snapshots stay damaged; the new one is whole.
     let repository = archive.repository();
     let id = report.snapshot_id.unwrap();
-    let snapshot = msgvault_verifier::snapshot::Snapshot::load(&repository, &id).unwrap();
+    let snapshot = msgvault_verifier::snapshot::Snapshot::load(&repository, &id, &()).unwrap();
     let attachments = snapshot.attachments.iter(repository.index()).map(|attachment| attachment.id);
     for blob in snapshot.maps.pages.blobs.iter().copied().chain(attachments) {
         repository.blob(&blob, u64::MAX).unwrap();
@@ -301,7 +301,7 @@ fn the_cache_does_not_hide_lost_page_hashes() {
     archive.write_messages(400..401);
     let second = archive.create();
     let repository = archive.repository();
-    msgvault_verifier::snapshot::Snapshot::load(&repository, &second.snapshot_id.unwrap()).unwrap();
+    msgvault_verifier::snapshot::Snapshot::load(&repository, &second.snapshot_id.unwrap(), &()).unwrap();
 }
 
 #[test]

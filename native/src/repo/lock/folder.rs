@@ -10,6 +10,7 @@ use msgvault_verifier::format::id::FileId;
 use msgvault_verifier::format::lock::{LockName, LockRecord};
 use msgvault_verifier::format::path::RelativePath;
 
+use super::super::medium_time;
 use super::file::{put_back, record_of, relative};
 use super::holder::Here;
 use super::{Lock, LockError, LockRequest, STALE_AFTER};
@@ -72,11 +73,7 @@ impl<'a> LockFolder<'a> {
     /// Makes a file and removes it. An interrupted probe is swept like an interrupted release.
     fn probe(&self) -> io::Result<SystemTime> {
         self.context.observer.reached("lock.probe")?;
-        let path = relative(&self.claim_name())?;
-        let file = self.dir.create_file(&path)?;
-        let modified = file.metadata().and_then(|metadata| metadata.modified());
-        self.dir.remove_file(&path)?;
-        modified
+        medium_time::of_new_file(&self.dir, &relative(&self.claim_name())?)
     }
 
     /// Creates a lock of this name, which nobody may have.

@@ -111,7 +111,7 @@ impl<'a> Assembler<'a, '_> {
                 self.send(pack)?;
             } else if let Some(shared) = &mut shared {
                 let moved = shared.absorb(&pack).map_err(PackFailure::Publish)?;
-                queue.moved(shared.id, moved);
+                queue.moved(shared.id, &moved);
             } else {
                 shared = Some(pack);
             }

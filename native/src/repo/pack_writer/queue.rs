@@ -217,9 +217,11 @@ impl<'env> Queue<'env> {
     }
 
     /// Blobs that this run has stored are in another pack now.
-    pub(super) fn moved(&self, pack: PackId, entries: Vec<PackEntry>) {
+    pub(super) fn moved(&self, pack: PackId, entries: &[PackEntry]) {
         let mut state = self.lock();
-        entries.iter().for_each(|entry| state.stored.move_to(pack, entry));
+        for entry in entries {
+            state.stored.move_to(pack, entry);
+        }
     }
 
     /// The next task in order is done with; its bytes make room for others. `stored` tells where the blob is,

@@ -326,15 +326,18 @@ fn packs_of(packed: &Packed, blobs: &[(PackKind, Vec<u8>)]) -> Vec<usize> {
 #[test]
 fn kinds_have_packs_of_their_own_and_small_ones_share() {
     use PackKind::{Attachments, Metadata, Pages};
-    let (large, small) = (1_100_000, 400_000);
-    let table: [(&[(PackKind, usize)], &[usize]); 6] = [
-        (&[(Pages, small), (Attachments, small), (Metadata, small)], &[0, 0, 0]),
-        (&[(Pages, large), (Attachments, small), (Metadata, small)], &[0, 1, 1]),
-        (&[(Pages, small), (Attachments, large), (Metadata, small)], &[1, 0, 1]),
-        (&[(Metadata, large), (Attachments, large), (Pages, large)], &[2, 1, 0]),
-        (&[(Metadata, small), (Pages, small), (Metadata, small), (Pages, small)], &[0, 0, 0, 0]),
+    /// Kinds and lengths of blobs, and which pack each comes into.
+    type Row = (&'static [(PackKind, usize)], &'static [usize]);
+    const LARGE: usize = 1_100_000;
+    const SMALL: usize = 400_000;
+    let table: [Row; 6] = [
+        (&[(Pages, SMALL), (Attachments, SMALL), (Metadata, SMALL)], &[0, 0, 0]),
+        (&[(Pages, LARGE), (Attachments, SMALL), (Metadata, SMALL)], &[0, 1, 1]),
+        (&[(Pages, SMALL), (Attachments, LARGE), (Metadata, SMALL)], &[1, 0, 1]),
+        (&[(Metadata, LARGE), (Attachments, LARGE), (Pages, LARGE)], &[2, 1, 0]),
+        (&[(Metadata, SMALL), (Pages, SMALL), (Metadata, SMALL), (Pages, SMALL)], &[0, 0, 0, 0]),
         // What is left of a kind that filled a pack stays by itself.
-        (&[(Pages, 40_000_000), (Metadata, small), (Pages, small)], &[0, 2, 1]),
+        (&[(Pages, 40_000_000), (Metadata, SMALL), (Pages, SMALL)], &[0, 2, 1]),
     ];
     for (sizes, expected) in table {
         for jobs in [1, 3] {

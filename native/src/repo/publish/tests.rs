@@ -1,9 +1,11 @@
+use std::fs;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use msgvault_platform::context::SharedObserver;
 use msgvault_testing::FailAt;
-use msgvault_verifier::format::id::PackId;
+use msgvault_verifier::format::id::{IndexId, PackId};
+use msgvault_verifier::format::index;
 
 use super::*;
 
@@ -69,11 +71,13 @@ fn nothing_but_the_configuration_is_ever_replaced() {
     let root = fixture.repository();
     let publish =
         |kind, name: &str, bytes: &[u8]| publish_bytes(fixture.context(&()), &root, kind, name, bytes);
-    publish(FileKind::Index, "indexes/a", b"1").unwrap();
-    assert!(publish(FileKind::Index, "indexes/a", b"2").is_err());
-    assert_eq!(fs::read(root.join("indexes/a")).unwrap(), b"1");
-    publish(FileKind::Config, "config.toml", b"new").unwrap();
-    assert_eq!(fs::read(root.join("config.toml")).unwrap(), b"new");
+    let (name, index) = (IndexId::from_parts(1, 2).path(), index::encode(&[]));
+    publish(FileKind::Index, &name, &index).unwrap();
+    assert!(publish(FileKind::Index, &name, b"2").is_err());
+    assert_eq!(fs::read(root.join(&name)).unwrap(), index);
+    let new = fs::read_to_string(root.join("config.toml")).unwrap() + "# new\n";
+    publish(FileKind::Config, "config.toml", new.as_bytes()).unwrap();
+    assert_eq!(fs::read_to_string(root.join("config.toml")).unwrap(), new);
     assert_eq!(fs::read_dir(root.join("staging")).unwrap().count(), 0);
 }
 
@@ -145,4 +149,78 @@ fn staging_is_emptied_unless_it_leads_elsewhere() {
     fs::remove_file(&staging).or_else(|_| fs::remove_dir(&staging)).unwrap();
     fs::write(&staging, "a file").unwrap();
     assert!(matches!(clean_staging(&root), Err(PublishError::ForeignStaging { .. })));
+}
+
+/// A medium that shows a file under another name, or another content, once its name is durable.
+struct Forgetful<'a> {
+    root: &'a Path,
+    folder: &'static str,
+    change: fn(&Path),
+}
+
+impl msgvault_verifier::Observer for Forgetful<'_> {
+    fn reached(&self, point: &'static str) -> io::Result<()> {
+        if point.ends_with(".done") {
+            let entries = fs::read_dir(self.root.join(self.folder)).unwrap();
+            entries
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.is_file())
+                .for_each(|path| (self.change)(&path));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn success_is_claimed_only_after_a_new_look() {
+    let upper: fn(&Path) = |path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fs::rename(path, path.with_file_name(name.to_uppercase())).unwrap();
+    };
+    let gone: fn(&Path) = |path| fs::remove_file(path).unwrap();
+    let empty: fn(&Path) = |path| fs::write(path, "").unwrap();
+    for (change, told) in
+        [(upper, " lists it as 0"), (gone, "does not list it"), (empty, "cannot be read back (")]
+    {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let observer = Forgetful { root: &root, folder: "indexes", change };
+        let name = IndexId::from_parts(1, 2).path();
+        let bytes = index::encode(&[]);
+        let failed =
+            publish_bytes(fixture.context(&observer), &root, FileKind::Index, &name, &bytes).unwrap_err();
+        assert!(failed.to_string().contains(told), "{failed}");
+        // What cannot be found is taken back as far as it can be.
+        assert!(!root.join(&name).exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_or_removed_behind_an_exchanged_folder() {
+    use std::os::unix::fs::symlink;
+    let name = PackId::from_parts(1, 2).path();
+    for folder in ["staging", "packs", "packs/00"] {
+        let fixture = Fixture::new();
+        let root = fixture.repository();
+        let elsewhere = fixture.folder.path().join("elsewhere");
+        fs::create_dir_all(elsewhere.join("00")).unwrap();
+        let precious = elsewhere.join(if folder == "packs" {
+            &name["packs/".len()..]
+        } else {
+            &name["packs/00/".len()..]
+        });
+        fs::write(&precious, "precious").unwrap();
+        fs::create_dir_all(root.join("packs/00")).unwrap();
+        fs::remove_dir_all(root.join(folder)).unwrap();
+        symlink(&elsewhere, root.join(folder)).unwrap();
+        let before = files_below(&elsewhere);
+
+        let failed = publish_bytes(fixture.context(&()), &root, FileKind::Pack, &name, b"x").unwrap_err();
+        assert!(failed.to_string().contains(folder), "{failed}");
+        take_back(&root, &name);
+        let _ = make_durable(fixture.context(&()), &root, std::iter::once(&*name));
+        assert_eq!(files_below(&elsewhere), before, "{folder}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{folder}");
+    }
 }

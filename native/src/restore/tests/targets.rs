@@ -70,6 +70,29 @@ fn good_targets_become_homes() {
 }
 
 #[test]
+fn what_systems_leave_in_a_folder_is_not_in_the_way() {
+    let (world, root, snapshot) = world();
+    let disk = world.path().join("disk");
+    fs::create_dir_all(disk.join("lost+found")).unwrap();
+    for name in [".DS_Store", "._.DS_Store", "Thumbs.db", "desktop.ini"] {
+        fs::write(disk.join(name), name).unwrap();
+    }
+    // A failed restore leaves the folder as free as it was, and an interrupted one is gone on with.
+    for point in ["restore.target", "restore.database.written"] {
+        let observer = FailAt::once(point, 1);
+        restore(&observer, &root, &snapshot, &disk, |_| ()).unwrap_err();
+        assert_eq!(fs::read_dir(&disk).unwrap().count(), 5, "{point}");
+    }
+    fs::write(disk.join("target.restore-unfinished"), snapshot.to_string()).unwrap();
+    fs::create_dir(disk.join("attachments")).unwrap();
+    restore(&(), &root, &snapshot, &disk, |_| ()).unwrap();
+    assert_eq!(fs::read_to_string(disk.join("Thumbs.db")).unwrap(), "Thumbs.db");
+    assert!(disk.join("msgvault.db").exists() && disk.join("lost+found").exists());
+    let again = restore(&(), &root, &snapshot, &disk, |_| ());
+    assert!(matches!(again, Err(RestoreError::Target(TargetError::NotEmpty { .. }))));
+}
+
+#[test]
 fn a_live_home_is_refused_however_it_is_named() {
     let (world, root, snapshot) = world();
     let home = [world.path().join("link")];

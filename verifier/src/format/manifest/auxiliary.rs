@@ -32,6 +32,12 @@ pub struct Auxiliary {
 }
 
 impl Auxiliary {
+    /// The entry of a document disclosure.
+    pub fn of_documents(blob: BlobId, bytes: u64) -> Self {
+        let (name, format) = (DOCUMENT_DERIVATIVES.to_owned(), DOCUMENT_FORMAT.to_owned());
+        Self { name, format, blob, bytes, sha256: blob }
+    }
+
     fn broken_rule(&self) -> Option<&'static str> {
         let mut bytes = self.name.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -68,6 +74,46 @@ impl Manifest {
             return malformed(format!("its auxiliary artifacts have {total} bytes together"));
         }
         Ok(())
+    }
+}
+
+/// What a document disclosure counts when this program writes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct DocumentCounts {
+    /// Pieces of text.
+    pub chunks: u64,
+    /// Characters in them.
+    pub characters: u64,
+    /// Ways in which texts were derived.
+    pub profiles: u64,
+    /// Those that are in use.
+    pub enabled_profiles: u64,
+    /// Those that the user consented to.
+    pub consented_profiles: u64,
+    /// Documents that texts were derived from, each time counted.
+    pub extractions: u64,
+    /// Those that are the newest of their document.
+    pub current_heads: u64,
+}
+
+impl DocumentCounts {
+    /// Writes the artifact: schema version 2, on one line.
+    pub fn encode(&self) -> String {
+        let Self {
+            chunks,
+            characters,
+            profiles,
+            enabled_profiles,
+            consented_profiles,
+            extractions,
+            current_heads,
+        } = self;
+        format!(
+            "{{\"schema_version\":2,\"contains_normalized_attachment_plaintext\":true,\"chunks\":{chunks},\
+             \"characters\":{characters},\"profiles\":{profiles},\"enabled_profiles\":{enabled_profiles},\
+             \"consented_profiles\":{consented_profiles},\"extractions\":{extractions},\
+             \"current_heads\":{current_heads}}}"
+        )
     }
 }
 
@@ -109,6 +155,40 @@ impl DocumentDerivatives {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_disclosed_is_read_as_it_was_written() {
+        let counts = DocumentCounts {
+            chunks: 1,
+            characters: 2,
+            profiles: 3,
+            enabled_profiles: 4,
+            consented_profiles: 5,
+            extractions: 6,
+            current_heads: 7,
+        };
+        let expected = "{\"schema_version\":2,\"contains_normalized_attachment_plaintext\":true,\"chunks\":1,\
+            \"characters\":2,\"profiles\":3,\"enabled_profiles\":4,\"consented_profiles\":5,\"extractions\":6,\
+            \"current_heads\":7}";
+        assert_eq!(counts.encode(), expected);
+        let read = DocumentDerivatives::parse(expected.as_bytes()).unwrap();
+        assert_eq!((read.schema_version, read.counts["current_heads"], read.counts.len()), (2, 7, 7));
+
+        // As the Go program writes it.
+        let counts = DocumentCounts {
+            chunks: 2,
+            characters: 43,
+            profiles: 1,
+            enabled_profiles: 1,
+            extractions: 1,
+            ..DocumentCounts::default()
+        };
+        let id = "186591ba7890a00c4e3916a5ac77d5593fd4ab5a32ec3505fe6b0bc3f0b227e9";
+        assert_eq!(
+            (counts.encode().len(), BlobId::of(counts.encode().as_bytes()).to_string()),
+            (186, id.to_owned())
+        );
+    }
 
     #[test]
     fn disclosures_are_counts_and_flags_of_a_known_version() {

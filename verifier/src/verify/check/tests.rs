@@ -6,7 +6,10 @@ use super::*;
 use crate::decompress::Ruzstd;
 use crate::format::id::{BlobId, PackId};
 use crate::format::pack::{Encoding, HEADER, PackEntry, encode_footer};
+use crate::format::page_map::Run;
+use crate::format::page_size::PageSize;
 use crate::store::MemoryStore;
+use crate::verify::pages::PageRanges;
 
 /// A blob that a test puts into its pack.
 struct Blob {
@@ -33,21 +36,26 @@ fn text() -> Vec<u8> {
 fn pack(blobs: &[Blob]) -> (MemoryStore, PackJob) {
     let pack = PackId::from_parts(1, 1);
     let mut bytes = HEADER.to_vec();
-    let (mut entries, mut wanted) = (Vec::new(), Vec::new());
+    let (mut entries, mut wanted, mut pages) = (Vec::new(), Vec::new(), Vec::new());
     for (blob, position) in blobs.iter().zip(0..) {
         let (id, encoding) = (blob.id, blob.encoding);
         let (offset, stored_len) = (bytes.len() as u64, blob.stored.len() as u64);
         let (raw_len, crc32c) = (blob.raw_len as u64, crc32c::crc32c(&blob.stored));
         entries.push(PackEntry { id, offset, stored_len, raw_len, encoding, crc32c });
-        wanted
-            .push((Wanted { position, page_sizes: 1 }, Location { id, pack, offset, stored_len, encoding }));
+        wanted.push((Wanted { position }, Location { id, pack, offset, stored_len, encoding }));
+        let mut ranges = PageRanges::default();
+        ranges.add(
+            &[Run { start_page: 0, page_count: 10_000, blob_index: 0, blob_offset: 0 }],
+            PageSize::SMALLEST,
+        );
+        pages.push(WantedPages { position, page_size: PageSize::SMALLEST, ranges });
         bytes.extend_from_slice(&blob.stored);
     }
     bytes.extend_from_slice(&encode_footer(&entries));
     let mut store = MemoryStore::default();
     store.insert(pack.path(), bytes);
     let bytes = wanted.iter().map(|(_, location)| location.stored_len).sum();
-    (store, PackJob { pack, blobs: wanted, bytes })
+    (store, PackJob { pack, blobs: wanted, pages, bytes })
 }
 
 fn reader(store: &MemoryStore) -> PackReader {

@@ -137,14 +137,14 @@ fn a_reader_backs_off_from_a_simultaneous_writer() {
 fn a_create_does_not_wait_for_readers_that_come_after_it() {
     let fixture = Fixture::new();
     let (root, context) = (fixture.repository(), fixture.context(&()));
-    plant(&root, "shared-first.json", &far("verify"), 0);
+    plant(&root, "shared-01m849xq3wk3s4p8ybcf4313em.json", &far("verify"), 0);
     let change = || {
-        plant(&root, "shared-second.json", &far("restore"), 0);
-        fs::remove_file(root.join("locks/shared-first.json")).unwrap();
+        plant(&root, "shared-01m849xq3wk3s4p8ybcf4313en.json", &far("restore"), 0);
+        fs::remove_file(root.join("locks/shared-01m849xq3wk3s4p8ybcf4313em.json")).unwrap();
     };
     for (operation, is_taken) in [("create", true), ("prune", false)] {
-        plant(&root, "shared-first.json", &far("verify"), 0);
-        let _ = fs::remove_file(root.join("locks/shared-second.json"));
+        plant(&root, "shared-01m849xq3wk3s4p8ybcf4313em.json", &far("verify"), 0);
+        let _ = fs::remove_file(root.join("locks/shared-01m849xq3wk3s4p8ybcf4313en.json"));
         let clock = Clock::with(1, &change);
         let pause = |time| clock.pause(time);
         let taken = exclusive(&context, &request(&root, operation, &pause));

@@ -79,10 +79,10 @@ fn half_an_hour_of_watching_makes_a_lock_stale() {
 fn left_overs_of_releases_are_swept_when_they_are_old() {
     let fixture = Fixture::new();
     let (root, context) = (fixture.repository(), fixture.context(&()));
-    plant(&root, "releasing-old.json", &far("create"), -31 * 60);
-    plant(&root, "releasing-new.json", &far("create"), -29 * 60);
+    plant(&root, "releasing-01m849xq3wk3s4p8ybcf4313em.json", &far("create"), -31 * 60);
+    plant(&root, "releasing-01m849xq3wk3s4p8ybcf4313en.json", &far("create"), -29 * 60);
     drop(exclusive(&context, &request(&root, "create", &never)).unwrap());
-    assert_eq!(names(&root), ["releasing-new.json"]);
+    assert_eq!(names(&root), ["releasing-01m849xq3wk3s4p8ybcf4313en.json"]);
 }
 
 #[test]
