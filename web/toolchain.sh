@@ -36,7 +36,8 @@ build_wasm_std() {
   echo "building the standard library for $WASM_TARGET from Debian's sources" >&2
   install_limit=600
   install_packages rustc-web rust-web-src libstd-rust-web-dev cargo-web lld-22
-  work=$(mktemp -d)
+  # What was compiled before a build was cut off is there for the next.
+  work=$CACHE/std-build
   mkdir -p "$work/src"
   printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n' >"$work/Cargo.toml"
   printf '#![no_std]\n' >"$work/src/lib.rs"
@@ -65,5 +66,7 @@ find_wasm_bindgen() {
     esac
   done
   # Not --locked: the lock file that is published with it names a version that cannot be had any more.
-  timeout 900 cargo install --quiet wasm-bindgen-cli --version "=$WASM_BINDGEN_VERSION" --root "$CACHE"
+  timeout 900 cargo install --quiet wasm-bindgen-cli --version "=$WASM_BINDGEN_VERSION" --root "$CACHE" \
+    --target-dir "$CACHE/wasm-bindgen-build"
+  rm -rf "$CACHE/wasm-bindgen-build"
 }

@@ -3,7 +3,9 @@
 //! Bytes on the heap are counted at points where no work is under way, so that neither the sizes of single
 //! attachments nor the timing of workers matter.
 
+use std::io::{self, BufRead, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use msgvault_freeze as freeze;
 use msgvault_platform::context::{Context, SharedObserver};
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
+use msgvault_verifier::format::zstd_frame::FrameHeader;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::verify::{Depth, Scope, Verdict};
-use msgvault_verifier::{Memory, Observer, Phase, Ruzstd};
+use msgvault_verifier::{Decompressor, Memory, Observer, Phase, Ruzstd};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -67,16 +70,18 @@ impl Observer for OfCreate {
 }
 
 /// Looks when all blobs are about to be read, and when the last snapshot is about to be judged, including
-/// what the earlier ones left: while a pack is read, more is kept about its blobs.
-struct OfVerify {
+/// what the earlier ones left: while a pack is read, more is kept about its blobs, and while a frame is decoded,
+/// its window.
+struct OfVerify<'a> {
     watch: Watch,
     left: AtomicU64,
+    frames: &'a AtomicUsize,
 }
 
-impl Observer for OfVerify {
+impl Observer for OfVerify<'_> {
     fn cancelled(&self) -> bool {
-        // Before that, blobs are being read.
-        if self.left.load(Ordering::Relaxed) == 0 {
+        let is_reading = self.left.load(Ordering::Relaxed) > 0 || self.frames.load(Ordering::Relaxed) > 0;
+        if !is_reading {
             self.watch.note();
         }
         false
@@ -89,6 +94,38 @@ impl Observer for OfVerify {
 
     fn advance(&self, bytes: u64) {
         self.left.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Counts the frames that are being decoded.
+struct Counted(Arc<AtomicUsize>);
+
+struct Frame<'a> {
+    decoded: Box<dyn Read + 'a>,
+    frames: Arc<AtomicUsize>,
+}
+
+impl Decompressor for Counted {
+    fn decoder<'a>(
+        &self,
+        header: &FrameHeader,
+        frame: &'a mut dyn BufRead,
+    ) -> io::Result<Box<dyn Read + 'a>> {
+        let decoded = Ruzstd.decoder(header, frame)?;
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Frame { decoded, frames: Arc::clone(&self.0) }))
+    }
+}
+
+impl Read for Frame<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.decoded.read(buffer)
+    }
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        self.frames.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -158,8 +195,10 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
 
 /// Verifies all snapshots; returns the bytes that the run kept.
 fn verify(scene: &Scene) -> usize {
-    let watch = OfVerify { watch: Watch::begin(), left: AtomicU64::new(0) };
-    let repository = Repository::open(DirectoryStore::new(scene.repo()), Ruzstd).unwrap();
+    let frames = Arc::new(AtomicUsize::new(0));
+    let watch = OfVerify { watch: Watch::begin(), left: AtomicU64::new(0), frames: &frames };
+    let decompressor = Counted(Arc::clone(&frames));
+    let repository = Repository::open(DirectoryStore::new(scene.repo()), decompressor).unwrap();
     let report = with_jobs(1, || check_all(&repository, &Scope::All, Depth::Full, &watch)).unwrap();
     assert_eq!(report.verdict, Verdict::Intact, "{}", report.to_text());
     watch.watch.most()

@@ -36,16 +36,16 @@ export async function startPage(script: string): Promise<void> {
 function connect(): void {
   const input = byId("input") as HTMLInputElement;
   byId("pick").addEventListener("click", () => {
-    if (canPick()) void pick().then(openFolder, failed);
+    if (canPick()) void pick().then(openFolder).catch(failed);
     else input.click();
   });
   input.addEventListener("change", () => {
     const folder = input.files && fromInput(input.files);
     // So that the same folder can be chosen again.
     input.value = "";
-    openFolder(folder ?? undefined);
+    void openFolder(folder ?? undefined).catch(failed);
   });
-  byId("sample").addEventListener("click", () => void Sample.load().then(openSample));
+  byId("sample").addEventListener("click", () => void Sample.load().then(openSample).catch(failed));
   connectDrop();
 }
 
@@ -61,13 +61,13 @@ function connectDrop(): void {
   addEventListener("drop", (event) => {
     event.preventDefault();
     over(false);
-    if (event.dataTransfer && document.body.dataset["ready"]) void fromDrop(event.dataTransfer).then(openFolder, failed);
+    if (event.dataTransfer && document.body.dataset["ready"]) void fromDrop(event.dataTransfer).then(openFolder).catch(failed);
   });
 }
 
 async function openSample(sample: Sample): Promise<void> {
   await openFolder(sample.folder());
-  const flip = button("Flip one byte", () => void openSample(sample.withFlippedByte()));
+  const flip = button("Flip one byte", () => void openSample(sample.withFlippedByte()).catch(failed));
   if (sample.flipped) say("warning", `${sample.flipped} Nobody would notice until it is needed. Verify, and see.`);
   else say("done", "This is a sample. Verify it; then let a byte of it go bad, and verify again.");
   byId("status").append(flip);

@@ -1,5 +1,6 @@
 // The three ways to hand a folder to the page.
 
+import { unlessCancelled } from "./cancelled.ts";
 import { type Child, type Folder, fromEntry, fromFiles, fromHandle } from "./folder.ts";
 
 interface HandleItem {
@@ -14,13 +15,8 @@ export const canPick = (): boolean => typeof (window as Picker).showDirectoryPic
 
 /** Asks for a folder; nothing when the person changed their mind. */
 export async function pick(): Promise<Folder | undefined> {
-  try {
-    const handle = await (window as Picker).showDirectoryPicker?.({ mode: "read" });
-    return handle && fromHandle(handle);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return undefined;
-    throw error;
-  }
+  const handle = await (window as Picker).showDirectoryPicker?.({ mode: "read" }).catch(unlessCancelled);
+  return handle && fromHandle(handle);
 }
 
 /** The folder that an `<input webkitdirectory>` holds. */

@@ -73,6 +73,8 @@ export interface Overview {
 
 export interface PackRow {
   file: string;
+  is_there: boolean;
+  /** Nothing when it is not there, or the browser would not say. */
   bytes: number | null;
   blobs: number;
 }

@@ -2,7 +2,7 @@
 
 import type { RepositoryFiles, RepositoryView, VerificationOutcome } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
-import { Checkers, type Scope, verify } from "./verification.ts";
+import { type Scope, verify } from "./verification.ts";
 import { byId, fill, h, show } from "./view/dom.ts";
 import { drawInspection } from "./view/inspect.ts";
 import { PackMap } from "./view/packmap.ts";
@@ -13,20 +13,18 @@ import { drawVerdict } from "./view/verdict.ts";
 import { shown } from "./words.ts";
 
 export class OpenedRepository {
-  private readonly checkers: Checkers;
   private chosen: string | undefined;
   private running: AbortController | undefined;
   private map!: PackMap;
   private scope: Scope = { snapshot: undefined, quick: false };
 
   private constructor(
-    private readonly program: Program,
+    readonly program: Program,
     private readonly name: string,
-    private readonly files: RepositoryFiles,
+    readonly files: RepositoryFiles,
     private session: Remote,
     private readonly opened: RepositoryView,
   ) {
-    this.checkers = new Checkers(program, files);
     this.chosen = opened.overview.snapshots.at(-1)?.snapshot_id;
     this.draw();
   }
@@ -43,7 +41,6 @@ export class OpenedRepository {
 
   close(): void {
     this.running?.abort();
-    this.checkers.end();
     this.session.end();
   }
 
@@ -101,7 +98,7 @@ export class OpenedRepository {
     const progress = new Progress(byId("progress"));
     const unread = { packs: 0, of: 0 };
     try {
-      const outcome = await verify(this.session, this.checkers, this.scope, {
+      const outcome = await verify(this.session, this, this.scope, {
         planned: (tasks) => {
           unread.of = tasks.length;
           unread.packs = tasks.length;
@@ -165,7 +162,11 @@ export class OpenedRepository {
     fill(byId("announcement"), `Could not be checked. ${reason}`);
     show("verdict", true);
     this.map.finish([]);
-    if (cancelled || (error instanceof CallError && error.failure.kind === "crashed")) await this.reopen();
+    if (cancelled || (error instanceof CallError && error.failure.kind === "crashed")) {
+      await this.reopen().catch((again: unknown) => {
+        verdict.append(h("p", {}, `The repository cannot be opened again (${shown(String(again))}). Choose the folder once more.`));
+      });
+    }
   }
 
   private async reopen(): Promise<void> {

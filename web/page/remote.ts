@@ -24,6 +24,8 @@ export class Remote {
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
   private lastId = 0;
+  /** Why no call is answered any more. */
+  private ended: CallFailure | undefined;
 
   private constructor(program: Program) {
     this.worker = new Worker(program.script);
@@ -36,21 +38,31 @@ export class Remote {
 
   static async start(program: Program): Promise<Remote> {
     const remote = new Remote(program);
-    await remote.call("load", program.module);
-    return remote;
+    return remote.ready(remote.call("load", program.module));
   }
 
   /** A Worker that can check packs of this repository. */
   static async checker(program: Program, repository: RepositoryFiles): Promise<Remote> {
     const remote = await Remote.start(program);
-    await remote.call("openChecker", repository);
-    return remote;
+    return remote.ready(remote.call("openChecker", repository));
+  }
+
+  /** Itself after a first call; a Worker that cannot begin is not left behind. */
+  private async ready(first: Promise<unknown>): Promise<this> {
+    try {
+      await first;
+      return this;
+    } catch (error) {
+      this.end();
+      throw error;
+    }
   }
 
   call<Name extends keyof Calls>(
     name: Name,
     ...args: Parameters<Calls[Name]>
   ): Promise<Awaited<ReturnType<Calls[Name]>>> {
+    if (this.ended) return Promise.reject(new CallError(this.ended));
     const id = ++this.lastId;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
@@ -58,8 +70,9 @@ export class Remote {
     });
   }
 
-  /** Ends the Worker at once, whatever it is doing; calls that wait for an answer fail with `failure`. */
+  /** Ends the Worker at once, whatever it is doing; calls that wait for an answer, and later ones, fail with `failure`. */
   end(failure: CallFailure = { kind: "failed", message: "cancelled" }): void {
+    this.ended ??= failure;
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(new CallError(failure));
     this.waiting.clear();

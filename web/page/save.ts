@@ -1,5 +1,6 @@
 // Saving: to disk piece by piece where the browser can, else through memory while it is small enough.
 
+import { unlessCancelled } from "./cancelled.ts";
 import type { Remote } from "./remote.ts";
 import { bytes } from "./words.ts";
 
@@ -30,7 +31,8 @@ export async function saveDatabase(
   const picker = window as SavePicker;
   if (picker.showSaveFilePicker) {
     // Asked for at once: browsers allow it only right after a click.
-    const handle = await picker.showSaveFilePicker({ suggestedName: name });
+    const handle = await picker.showSaveFilePicker({ suggestedName: name }).catch(unlessCancelled);
+    if (!handle) return "Nothing was saved.";
     const output = await handle.createWritable();
     try {
       await eachPiece(session, snapshot, advance, (piece) => output.write(piece));

@@ -1,6 +1,6 @@
 // A verification: the session plans it, checkers take one pack after another, the session joins the results.
 
-import type { CheckedPack, PackOutcome, RepositoryFiles, TaskRow, VerificationOutcome } from "./messages.ts";
+import type { PackOutcome, RepositoryFiles, TaskRow, VerificationOutcome } from "./messages.ts";
 import { CallError, type Program, Remote } from "./remote.ts";
 
 export interface Scope {
@@ -20,16 +20,12 @@ export interface Watcher {
 /** More Workers than this would only take memory: disks are no faster. */
 const MAX_WORKERS = 8;
 
-/** The checkers of one repository, kept from one verification to the next. */
-export class Checkers {
-  private idle: Remote[] = [];
-  private busy = new Set<Remote>();
+/** The checkers of one run. */
+class Checkers {
+  private readonly idle: Remote[] = [];
+  private readonly busy = new Set<Remote>();
 
   constructor(private readonly program: Program, private readonly files: RepositoryFiles) {}
-
-  static count(): number {
-    return Math.max(1, Math.min(MAX_WORKERS, navigator.hardwareConcurrency || 2));
-  }
 
   async take(): Promise<Remote> {
     const remote = this.idle.pop() ?? (await Remote.checker(this.program, this.files));
@@ -47,18 +43,14 @@ export class Checkers {
     remote.end();
   }
 
-  /** Ends all that are at work, without waiting for them. */
-  stop(): void {
-    for (const remote of this.busy) remote.end();
+  /** Ends all of them, and what they are doing. */
+  end(): void {
+    for (const remote of [...this.busy, ...this.idle.splice(0)]) remote.end();
     this.busy.clear();
   }
-
-  end(): void {
-    this.stop();
-    for (const remote of this.idle) remote.end();
-    this.idle = [];
-  }
 }
+
+const workers = (): number => Math.max(1, Math.min(MAX_WORKERS, navigator.hardwareConcurrency || 2));
 
 /**
  * Verifies. A cancelled run has a report too, which says what was not checked; only a run that is cancelled
@@ -66,44 +58,87 @@ export class Checkers {
  */
 export async function verify(
   session: Remote,
-  checkers: Checkers,
+  { program, files }: { program: Program; files: RepositoryFiles },
   scope: Scope,
   watcher: Watcher,
   cancel: AbortSignal,
 ): Promise<VerificationOutcome> {
   const tasks = await session.call("plan", scope.snapshot, scope.quick);
   watcher.planned(tasks);
-  let next = 0;
-  const accepted: Promise<void>[] = [];
-  const take = (): Assignment | undefined => {
-    const task = tasks[next];
-    return task && { number: next, task, job: later(session.call("job", next++)) };
-  };
-  const work = async (): Promise<void> => {
-    let assignment = take();
-    while (assignment && !cancel.aborted) {
-      const { number, task, job } = assignment;
-      // The next job is fetched while this one is being done, so that no Worker has to wait for the session's.
-      assignment = take();
-      const checked = await check(checkers, await job, scope.quick, task, watcher, cancel);
-      if (!checked && cancel.aborted) return;
-      accepted.push(later(checked ? session.call("accept", number, checked.result) : session.call("giveUp", number)));
-      watcher.done(task, checked?.outcome ?? "not-checked");
-    }
-  };
-  const stop = () => checkers.stop();
-  cancel.addEventListener("abort", stop);
-  await Promise.all(Array.from({ length: Math.min(Checkers.count(), tasks.length) }, work));
-  cancel.removeEventListener("abort", stop);
-  await Promise.all(accepted);
-  return session.call("report");
+  const checkers = new Checkers(program, files);
+  const run: Run = { session, checkers, quick: scope.quick, watcher, cancel, accepted: [] };
+  const waiting = tasks.map((task, number): Assignment => ({ number, task, job: undefined })).reverse();
+  const end = () => checkers.end();
+  cancel.addEventListener("abort", end);
+  try {
+    const lanes = Array.from({ length: Math.min(workers(), tasks.length) }, () => work(run, waiting));
+    const failures = (await Promise.all(lanes)).filter((failure) => failure !== undefined);
+    // Nobody is left to do them.
+    for (const { number, task } of cancel.aborted ? [] : waiting.reverse()) giveUp(run, number, task, failures[0] ?? "");
+    await Promise.all(run.accepted);
+    return await session.call("report");
+  } finally {
+    cancel.removeEventListener("abort", end);
+    end();
+  }
 }
 
-/** A task that a Worker will do, and the job that the session makes of it. */
+interface Run {
+  session: Remote;
+  checkers: Checkers;
+  quick: boolean;
+  watcher: Watcher;
+  cancel: AbortSignal;
+  /** What the session was told. */
+  accepted: Promise<void>[];
+}
+
+/** A task, and the job that the session makes of it once it is asked for. */
 interface Assignment {
   number: number;
   task: TaskRow;
-  job: Promise<string>;
+  job: Promise<string> | undefined;
+}
+
+/** Does one task after another, the last of those that wait first; answers why when no Worker can be started. */
+async function work(run: Run, waiting: Assignment[]): Promise<string | undefined> {
+  const jobOf = (one: Assignment) => (one.job ??= later(run.session.call("job", one.number)));
+  while (waiting.length > 0 && !run.cancel.aborted) {
+    let checker: Remote;
+    try {
+      checker = await run.checkers.take();
+    } catch (error) {
+      return reason(error);
+    }
+    const one = waiting.pop();
+    if (!one || run.cancel.aborted) {
+      run.checkers.drop(checker);
+      return;
+    }
+    // The next jobs are fetched while this one is being done, so that no Worker has to wait for the session's.
+    for (const next of waiting.slice(-MAX_WORKERS)) void jobOf(next);
+    await check(run, checker, one, await jobOf(one));
+  }
+}
+
+async function check(run: Run, checker: Remote, { number, task }: Assignment, job: string): Promise<void> {
+  const { session, checkers, watcher, cancel, accepted } = run;
+  watcher.reading(task);
+  checker.onAdvance = watcher.advanced;
+  try {
+    const { outcome, result } = await checker.call("check", job, run.quick);
+    checkers.give(checker);
+    accepted.push(later(session.call("accept", number, result)));
+    watcher.done(task, outcome);
+  } catch (error) {
+    checkers.drop(checker);
+    if (!cancel.aborted) giveUp(run, number, task, reason(error));
+  }
+}
+
+function giveUp({ session, watcher, accepted }: Run, number: number, task: TaskRow, why: string): void {
+  accepted.push(later(session.call("giveUp", number, why)));
+  watcher.done(task, "not-checked");
 }
 
 /** What is awaited later; until then nobody minds if it fails. */
@@ -112,26 +147,9 @@ function later<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-/** What a checker found; nothing when it died or was cancelled. */
-async function check(
-  checkers: Checkers,
-  job: string,
-  quick: boolean,
-  task: TaskRow,
-  watcher: Watcher,
-  cancel: AbortSignal,
-): Promise<CheckedPack | undefined> {
-  const checker = await checkers.take();
-  if (cancel.aborted) return void checkers.drop(checker);
-  watcher.reading(task);
-  checker.onAdvance = watcher.advanced;
-  try {
-    const checked = await checker.call("check", job, quick);
-    checkers.give(checker);
-    return checked;
-  } catch (error) {
-    checkers.drop(checker);
-    if (cancel.aborted || error instanceof CallError) return undefined;
-    throw error;
-  }
+/** Why a Worker did not do its work. */
+function reason(error: unknown): string {
+  if (!(error instanceof CallError)) throw error;
+  const { kind, message } = error.failure;
+  return kind === "crashed" ? `the browser ended its Worker, most likely for want of memory (${message})` : message;
 }

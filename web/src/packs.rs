@@ -12,7 +12,9 @@ use serde::Serialize;
 pub(crate) struct PackRow {
     /// Its path in the repository.
     file: String,
-    /// Bytes of the file: none when it is not there, 0 when the browser would not say.
+    /// Whether it is there.
+    is_there: bool,
+    /// Bytes of the file; none when it is not there, or the browser would not say.
     bytes: Option<u64>,
     /// Blobs that the index says it holds.
     blobs: u32,
@@ -39,8 +41,8 @@ pub(crate) fn packs(repository: &Repository) -> Vec<PackRow> {
     }
     let is_missing = |file: &str| matches!(store.open(file), Err(StoreError::Missing { .. }));
     let row = |(file, (bytes, blobs)): (String, (Option<u64>, u32))| {
-        let bytes = bytes.or_else(|| (!is_missing(&file)).then_some(0));
-        PackRow { file, bytes, blobs }
+        let is_there = bytes.is_some() || !is_missing(&file);
+        PackRow { file, is_there, bytes, blobs }
     };
     rows.into_iter().map(row).collect()
 }

@@ -18,9 +18,6 @@ use crate::failure::CallFailure;
 use crate::packs::{PackRow, packs};
 use crate::store::ChosenFiles;
 
-/// What is said of a pack whose Worker died.
-const TOO_MUCH: &str = "not checked: too large here, the browser ran out of memory; use msgvault-verify";
-
 /// What the page can ask of an opened repository. Answers are JSON, unless they are bytes.
 #[wasm_bindgen]
 pub struct PageSession {
@@ -116,10 +113,13 @@ impl PageSession {
         self.store_result(task, result)
     }
 
-    /// Notes that a task could not be done: the Worker that did it died, most likely for want of memory.
+    /// Notes that a task could not be done, because the Worker that did it failed for `reason`.
     #[wasm_bindgen(js_name = giveUp)]
-    pub fn give_up(&mut self, task: usize) -> Result<(), JsValue> {
-        self.store_result(task, PackResult::not_checked(TOO_MUCH))
+    pub fn give_up(&mut self, task: usize, reason: &str) -> Result<(), JsValue> {
+        self.store_result(
+            task,
+            PackResult::not_checked(format!("not checked: {reason}; use msgvault-verify")),
+        )
     }
 
     /// Ends the verification. Tasks without a result count as not checked.

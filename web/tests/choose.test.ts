@@ -176,9 +176,9 @@ for (const { way, origin, without, choose } of WAYS) {
   test(`thousands of files in one folder are all found when ${way}`, async () => {
     const { page, close } = await open(origin, async (page) => without && page.addInitScript(`delete ${without}`));
     const repo = copy(plain());
-    mkdirSync(join(repo, "packs", "zz"), { recursive: true });
+    mkdirSync(join(repo, "packs", "7z"), { recursive: true });
     for (let number = 0; number < 3000; number++) {
-      writeFileSync(join(repo, "packs", "zz", `${number}.mvpack`), "");
+      writeFileSync(join(repo, "packs", "7z", `7z${String(number).padStart(24, "0")}.mvpack`), "");
     }
     await page.evaluate(() => {
       const seen = new Set<string>();

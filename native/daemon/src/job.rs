@@ -176,8 +176,10 @@ async fn read_ends(from: Option<impl AsyncRead + Unpin>) -> String {
         while let Ok(read @ 1..) = from.read(&mut chunk).await {
             kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
             let surplus = kept.len().saturating_sub(2 * MAX_COMPLAINT);
-            is_cut |= surplus > 0;
-            kept.drain(MAX_COMPLAINT..MAX_COMPLAINT + surplus);
+            if surplus > 0 {
+                is_cut = true;
+                kept.drain(MAX_COMPLAINT..MAX_COMPLAINT + surplus);
+            }
         }
     }
     let (begin, end) = kept.split_at(if is_cut { MAX_COMPLAINT } else { 0 });

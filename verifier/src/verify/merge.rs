@@ -29,7 +29,6 @@ use super::report::{Report, Totals};
 /// Joins what the checks of a plan's tasks found to a report.
 pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: &dyn Observer) -> Report {
     let mut complete = !plan.cancelled && !findings.cut_short && findings.done.len() == plan.tasks.len();
-    let totals = Totals { packs: plan.tasks.len(), ..findings.totals };
     drop(plan.tasks);
     let mut problems = plan.problems;
     let mut not_checked = plan.not_checked;
@@ -75,7 +74,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     not_checked.dedup();
     let asked = (plan.depth, plan.all, plan.snapshots);
     let foreign = repository.foreign_files();
-    Report::new(repository.config(), asked, problems, not_checked, foreign, totals, complete)
+    Report::new(repository.config(), asked, problems, not_checked, foreign, findings.totals, complete)
 }
 
 /// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the
@@ -121,9 +120,13 @@ impl Findings {
             return;
         }
         self.cut_short |= result.cancelled;
-        // A pack that is of no use was looked at for all of its blobs.
-        let useless = matches!(result.pack_fault, Some(Fault::Problem(..)));
-        self.totals.blobs += if useless { task.blobs.len() } else { result.blobs.len() };
+        let was_checked = |fault: Option<&Fault>| !matches!(fault, Some(Fault::NotChecked(_)));
+        self.totals.packs += usize::from(was_checked(result.pack_fault.as_ref()));
+        self.totals.blobs += match &result.pack_fault {
+            // A pack that is of no use was looked at for all of its blobs.
+            Some(Fault::Problem(..)) => task.blobs.len(),
+            _ => result.blobs.iter().filter(|blob| was_checked(blob.outcome.as_ref().err())).count(),
+        };
         self.totals.bytes_read = self.totals.bytes_read.saturating_add(result.bytes_read);
         if let Some(fault) = result.pack_fault {
             self.bad_packs.insert(task.pack, fault);

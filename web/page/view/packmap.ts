@@ -28,6 +28,11 @@ interface Cell {
 /** The pack that a path names. */
 const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1, -".mvpack".length);
 
+function sizeOf(packs: PackRow[]): string {
+  const sizes = packs.map((pack) => pack.bytes).filter((size) => size !== null);
+  return sizes.length === 0 ? "size not known" : bytes(sizes.reduce((sum, size) => sum + size, 0));
+}
+
 export class PackMap {
   readonly element: HTMLElement;
   private readonly states = new Map<string, State>();
@@ -45,7 +50,7 @@ export class PackMap {
     for (let first = 0; first < packs.length; first += size) this.addCell(grid, packs.slice(first, first + size));
     grid.addEventListener("keydown", (event) => this.move(event, grid));
     this.element = h("div", {}, this.legend, grid, this.about);
-    for (const pack of packs) this.states.set(pack.file, pack.bytes === null ? "missing" : "unknown");
+    for (const pack of packs) this.states.set(pack.file, pack.is_there ? "unknown" : "missing");
     for (const cell of this.cells) this.changed.add(cell);
     this.draw();
   }
@@ -53,8 +58,8 @@ export class PackMap {
   /** Marks what a verification will read, and the rest as not part of it. */
   plan(tasks: TaskRow[]): void {
     const wanted = new Set(tasks.map(({ file }) => file));
-    for (const { file, bytes } of this.packs) {
-      this.set(file, bytes === null ? "missing" : wanted.has(file) ? "waiting" : "unneeded");
+    for (const { file, is_there: isThere } of this.packs) {
+      this.set(file, !isThere ? "missing" : wanted.has(file) ? "waiting" : "unneeded");
     }
     this.draw();
   }
@@ -122,10 +127,9 @@ export class PackMap {
   private describe({ packs }: Cell): string {
     const [first] = packs;
     if (!first) return "";
-    const size = packs.reduce((sum, pack) => sum + (pack.bytes ?? 0), 0);
     const blobs = packs.reduce((sum, pack) => sum + pack.blobs, 0);
     const name = packs.length === 1 ? shown(first.file) : `${packs.length} packs from ${shown(first.file)} on`;
-    const there = packs.length === 1 && first.bytes === null ? "no file" : bytes(size);
+    const there = packs.length > 1 || first.is_there ? sizeOf(packs) : "no file";
     const states = [...new Set(packs.map((pack) => this.label(this.states.get(pack.file) ?? "unknown")))];
     return `${name}: ${there}, ${count(blobs, "blob")}, ${states.join(", ")}`;
   }

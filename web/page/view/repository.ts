@@ -45,7 +45,7 @@ function notices({ overview, packs }: RepositoryView, age: number | undefined): 
       ? `${host} took a lock ${duration(since)} ago. If no backup is running any more, it was left behind; this page ignores it.`
       : `A lock says that ${host} is writing a backup now. Snapshots that exist are not touched by it, and its new files may be missing from this view.`);
   }
-  const missing = packs.filter((pack) => pack.bytes === null).length;
+  const missing = packs.filter((pack) => !pack.is_there).length;
   if (missing > 0) {
     notice("bad", `This copy is incomplete: ${count(missing, "pack")} that the index names ${missing === 1 ? "is" : "are"} not in it.`);
   }
