@@ -20,16 +20,19 @@ pub fn findings(database: &Connection, check: Check) -> rusqlite::Result<Vec<Str
         Check::Quick => "quick_check",
         Check::Full => "integrity_check",
     };
-    let ask = || {
-        let mut statement = database.prepare(&format!("PRAGMA {pragma}({FINDINGS})"))?;
-        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
-    };
-    match ask() {
-        Ok(findings) if findings == ["ok"] => Ok(Vec::new()),
-        // Damage that ends the check is a finding too.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-            Ok(vec![error.to_string()])
+    let mut statement = database.prepare(&format!("PRAGMA {pragma}({FINDINGS})"))?;
+    let mut found = Vec::new();
+    for finding in statement.query_map([], |row| row.get::<_, String>(0))? {
+        match finding {
+            Ok(sound) if sound == "ok" => {}
+            Ok(finding) => found.push(finding),
+            // Damage that ends the check is a finding too.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                found.push(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
         }
-        asked => asked,
     }
+    Ok(found)
 }

@@ -314,9 +314,7 @@ fn a_scheduled_check_is_a_backup_and_tells_of_damage() {
     assert_eq!(told["report"]["check"]["sound"], true);
     assert_eq!(status["job"], "check");
 
-    let database = fs::File::options().write(true).open(scene.database()).unwrap();
-    let last = database.metadata().unwrap().len() / 4096 - 1;
-    std::os::unix::fs::FileExt::write_all_at(&database, &[0; 4096], last * 4096).unwrap();
+    scene.damage_database();
     miss_a_run(&scene, "check");
     let (told, _) = scheduled(&scene, "check_schedule");
     assert_eq!((&told["hook_for"], &told["verdict"]), (&"failure".into(), &"problems".into()));

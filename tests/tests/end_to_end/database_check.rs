@@ -1,7 +1,6 @@
 //! Damage of the archive is told when it is captured, and what is captured is kept all the same.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 
 use msgvault_tests::sample::Options;
 use msgvault_tests::scene::Scene;
@@ -13,13 +12,6 @@ const FINDING: &str = "Tree ";
 
 fn scene() -> Scene {
     Scene::new(&Options { size: 400 << 10, ..Options::default() })
-}
-
-/// Overwrites a page of the database that no count needs.
-fn damage(scene: &Scene) {
-    let database = fs::File::options().write(true).open(scene.database()).unwrap();
-    let last = database.metadata().unwrap().len() / 4096 - 1;
-    database.write_all_at(&[0; 4096], last * 4096).unwrap();
 }
 
 fn snapshots(scene: &Scene) -> usize {
@@ -46,7 +38,7 @@ fn a_sound_archive_is_told_so_with_the_time_that_it_took() {
 fn a_damaged_archive_is_captured_and_ends_with_problems() {
     let scene = scene();
     scene.create(&[]);
-    damage(&scene);
+    scene.damage_database();
     scene.create(&[]);
     let told = scene.backup(&["create", "--check"]);
     assert_eq!(told.code, 3, "{told:?}");
@@ -94,7 +86,7 @@ fn a_restore_tells_what_is_known_of_the_captured_database() {
     assert_eq!(verdict("unchecked", &[]), "unchecked");
     assert_eq!(verdict("checked", &["--integrity-check"]), "intact");
 
-    damage(&scene);
+    scene.damage_database();
     scene.create(&[]);
     assert_eq!(verdict("damaged", &[]), "unchecked");
     let refused = restore("refused", &["--integrity-check"]);
