@@ -53,7 +53,8 @@ fn pieces(name: &str, text: &str) -> Vec<Piece> {
             true => is_code = !is_code,
             false if is_code => found.push(line(text)),
             false => {
-                found.extend(text.split('`').skip(1).step_by(2).map(|text| Piece::Mention(text.to_owned())))
+                let spans = text.split('`').skip(1).step_by(2);
+                found.extend(spans.map(|text| Piece::Mention(text.to_owned())));
             }
         }
     }
