@@ -8,6 +8,7 @@ pub mod pack_index;
 pub mod place;
 pub mod schema;
 pub mod session;
+pub mod soundness;
 mod sql_text;
 mod tables;
 pub mod temporary;

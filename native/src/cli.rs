@@ -97,7 +97,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, point: &Point<'_>) -> 
             Command::Man => generate::man(&Cli::command()),
         };
         done.unwrap_or_else(|failure| {
-            invocation.output.failure_of(failure.exit, &failure.message, &failure.attachments)
+            invocation.output.failure_of(
+                failure.exit,
+                &failure.message,
+                failure.verdict,
+                &failure.attachments,
+            )
         })
     };
     guarded(&invocation.output, work).into()

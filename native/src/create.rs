@@ -9,6 +9,7 @@
 
 mod attachments;
 mod cache;
+mod check;
 mod clock;
 mod database;
 mod dense;
@@ -25,6 +26,7 @@ mod publish;
 mod report;
 mod request;
 mod scan;
+mod space;
 
 use std::path::PathBuf;
 
@@ -49,7 +51,7 @@ use crate::repo::pack_writer::{PackKind, PackSink, Packed, write_packs};
 use crate::repo::publish::clean_staging;
 
 pub use error::{ContentFaults, CreateError, ExtrasError};
-pub use report::{AttachmentCounts, CreateReport, ExtraCounts, PageCounts};
+pub use report::{AttachmentCounts, CreateReport, DatabaseCheck, ExtraCounts, PageCounts};
 pub use request::{CreateRequest, DEFAULT_LEVEL};
 
 use attachments::CapturedAttachments;
@@ -78,6 +80,7 @@ struct Captured {
     created_at: String,
     stats: ArchiveStats,
     is_canonical: bool,
+    check: Option<DatabaseCheck>,
     database: CapturedDatabase,
     attachments: CapturedAttachments,
     extras: CapturedExtras,
@@ -227,9 +230,11 @@ fn hand_over_all(
     let stats = pinned.stats()?;
     let documents = pinned.documents()?;
     let RecordedContents { contents, rows, canonical } = pinned.recorded_contents()?;
+    space::check(capture, &pinned, &contents)?;
     let limit = capture.request.log_limit.unwrap_or_else(|| log_watch::limit(&pinned));
-    let database =
-        log_watch::during(&pinned, limit, || database::store(capture, &pinned, &created_at, sink))?;
+    let work =
+        || Ok((check::check(capture, &pinned)?, database::store(capture, &pinned, &created_at, sink)?));
+    let (check, database) = log_watch::during(capture.context.observer, &pinned, limit, work)?;
     // Before the attachments, which may take long, so that the live log can be copied again.
     pinned.let_go()?;
     let place = pinned.place();
@@ -242,6 +247,7 @@ fn hand_over_all(
         created_at,
         stats,
         is_canonical: canonical,
+        check,
         database,
         attachments,
         extras,

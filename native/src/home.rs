@@ -1,15 +1,17 @@
 //! The archive home: where the database, the attachments and the settings of an archive are.
 
+mod error;
 mod keys;
+mod settings;
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use msgvault_platform as platform;
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Deserializer, de::Error as _};
+
+pub use error::HomeError;
+pub use settings::{BackupSettings, Dense, Server};
 
 /// What the command line says about the home.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,8 @@ pub struct Home {
     pub repo: Option<PathBuf>,
     /// The compression level that the configuration names, 0 to 19; 0 means the default.
     pub zstd_level: Option<i32>,
+    /// Whether SQLite checks every database that is captured.
+    pub check: bool,
     /// When keyframes store pages again, if the configuration says so.
     pub dense: Option<Dense>,
     /// What a daemon listens on.
@@ -54,138 +58,6 @@ pub struct Home {
     pub config_file: Option<PathBuf>,
     /// Where page-hash caches are kept.
     pub cache_dir: PathBuf,
-}
-
-/// When keyframes store pages again that lie in blobs of mostly dead pages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dense {
-    /// With the first snapshot of a month, and whenever blobs hold more than twice the pages that are needed.
-    #[default]
-    Monthly,
-    /// Whenever blobs hold more than twice the pages that are needed.
-    Auto,
-    /// Never.
-    Off,
-}
-
-/// What a daemon listens on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Server {
-    /// The address.
-    pub bind_addr: String,
-    /// The port; 0 means any that is free.
-    pub api_port: u16,
-    /// The key that clients must present; empty when none is needed.
-    pub api_key: String,
-}
-
-/// What a daemon does by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupSettings {
-    /// When it makes snapshots: five fields of cron, in local time.
-    pub schedule: Option<String>,
-    /// When it verifies all of them.
-    pub verify_schedule: Option<String>,
-    /// The shell command that is told of success.
-    pub on_success: Option<String>,
-    /// The shell command that is told of everything else.
-    pub on_failure: Option<String>,
-    /// How long such a command may take; an hour, unless `hook_timeout` names other seconds.
-    pub hook_time: Duration,
-}
-
-impl Default for BackupSettings {
-    fn default() -> Self {
-        Self {
-            schedule: None,
-            verify_schedule: None,
-            on_success: None,
-            on_failure: None,
-            hook_time: Duration::from_hours(1),
-        }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { bind_addr: "127.0.0.1".to_owned(), api_port: 0, api_key: String::new() }
-    }
-}
-
-/// Why the home could not be resolved.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HomeError {
-    /// Nothing says where the home is.
-    #[error("no archive home is known: name one with --home or MSGVAULT_HOME")]
-    Unknown,
-    /// A path is relative and there is no working directory.
-    #[error(
-        "{} is relative, and this program's working directory is gone: give the whole path, or change to a folder that exists",
-        path.display()
-    )]
-    NoWorkingDirectory {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The configuration cannot be read.
-    #[error("the configuration {} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The configuration.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The configuration is not what it should be.
-    #[error("{}:{line}:{column}: {reason}", path.display())]
-    Malformed {
-        /// The configuration.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The character in the line, from 1.
-        column: usize,
-        /// What is wrong there.
-        reason: String,
-    },
-    /// A path begins with `~` and there is no home directory of the user.
-    #[error("{setting} {value:?} begins with ~, but the user's home directory is not known: write it out")]
-    NoUserHome {
-        /// The key in the configuration.
-        setting: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// The database is no SQLite file.
-    #[error(
-        "[data] database_url is a {scheme} address: only SQLite archives can be backed up here, back this one up with its own server's tools"
-    )]
-    NotSqlite {
-        /// What stands before `://`; the rest can hold a password.
-        scheme: String,
-    },
-    /// The repository would be captured.
-    #[error(
-        "the repository {} lies in {}, which is captured: name a folder outside of the archive",
-        repo.display(),
-        folder.display()
-    )]
-    RepoInside {
-        /// The repository.
-        repo: PathBuf,
-        /// The captured folder.
-        folder: PathBuf,
-    },
-    /// A `file:` URI that names no file.
-    #[error("[data] database_url {url:?} {reason}")]
-    BadUri {
-        /// The URI.
-        url: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
 }
 
 impl Home {
@@ -203,7 +75,7 @@ impl Home {
                 cwd.join(user_home).join(".msgvault")
             }
         };
-        let (config, config_file) = load(given_config.as_deref(), &home)?;
+        let (config, config_file) = settings::load(given_config.as_deref(), &home)?;
         let base = Base { dir: config_dir.unwrap_or(cwd), user_home: given(environment.user_home.as_ref()) };
         let data_dir = match config.data.data_dir.as_deref() {
             None => home.clone(),
@@ -237,6 +109,7 @@ impl Home {
             database,
             repo,
             zstd_level: config.backup.zstd_level,
+            check: config.backup.check,
             dense: config.backup.dense,
             server,
             backup: config.backup.settings(),
@@ -287,89 +160,6 @@ impl Base<'_> {
 
 fn given(path: Option<&PathBuf>) -> Option<&Path> {
     path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
-}
-
-/// The keys that matter here; the same file configures other programs.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Config {
-    data: Data,
-    server: Server,
-    backup: Backup,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Data {
-    data_dir: Option<String>,
-    database_url: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Backup {
-    repo: Option<String>,
-    #[serde(deserialize_with = "zstd_level")]
-    zstd_level: Option<i32>,
-    dense: Option<Dense>,
-    schedule: Option<String>,
-    verify_schedule: Option<String>,
-    on_success: Option<String>,
-    on_failure: Option<String>,
-    hook_timeout: Option<u64>,
-}
-
-impl Backup {
-    /// An empty text switches off what it stands for.
-    fn settings(&self) -> BackupSettings {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
-        BackupSettings {
-            schedule: given(&self.schedule),
-            verify_schedule: given(&self.verify_schedule),
-            on_success: given(&self.on_success),
-            on_failure: given(&self.on_failure),
-            hook_time: self.hook_timeout.map_or(BackupSettings::default().hook_time, Duration::from_secs),
-        }
-    }
-}
-
-fn zstd_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
-    match i32::deserialize(deserializer)? {
-        level @ 0..=19 => Ok(Some(level)),
-        other => Err(D::Error::custom(format!("zstd_level is {other}; it must be 0 (the default) to 19"))),
-    }
-}
-
-fn load(given: Option<&Path>, home: &Path) -> Result<(Config, Option<PathBuf>), HomeError> {
-    let path = given.map_or_else(|| home.join("config.toml"), Path::to_owned);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && given.is_none() => {
-            return Ok((Config::default(), None));
-        }
-        Err(source) => return Err(HomeError::Unreadable { path, source }),
-    };
-    match toml::from_str(&text) {
-        Ok(config) => match keys::unknown(&text) {
-            None => Ok((config, Some(path))),
-            Some((at, reason)) => {
-                let (line, column) = position(&text, at);
-                Err(HomeError::Malformed { path, line, column, reason })
-            }
-        },
-        Err(error) => {
-            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
-            Err(HomeError::Malformed { path, line, column, reason: error.message().to_owned() })
-        }
-    }
-}
-
-/// Line and character of a byte, from 1.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
 }
 
 /// The file that `database_url` names: a path, in which `~` means nothing, or a `file:` URI.

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod cli;
 pub mod create;
 pub mod decompress;
+mod free_space;
 pub mod home;
 mod path_text;
 pub mod phase;

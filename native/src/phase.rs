@@ -4,6 +4,8 @@ use msgvault_verifier::Phase;
 
 /// Waiting for the writers of an archive to pause.
 pub const FREEZE: Phase = Phase::new("freeze");
+/// Having SQLite check the database.
+pub const CHECK_DATABASE: Phase = Phase::new("check database");
 /// Reading the database's pages.
 pub const PAGES: Phase = Phase::new("pages");
 /// Reading or writing attachments.

@@ -34,12 +34,14 @@ use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::text::human_bytes;
+use msgvault_verifier::verify::Verdict;
 
 use crate::decompress::Zstd;
+use crate::free_space;
 use crate::repo::lock::{self, Shared};
 
 pub use error::{RestoreError, TargetError};
-pub use rehearsal::rehearse;
+pub use rehearsal::{check_scratch_space, rehearse};
 pub use report::RestoreReport;
 pub use request::RestoreRequest;
 
@@ -77,7 +79,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;
     let needed = space::needed(&snapshot, place.is_empty());
-    space::check(request.target, needed)?;
+    free_space::check(space::ACTION, request.target, needed)?;
     observer.explain(&format!(
         "the database has {} pages of {} bytes, and there are {} attachments; {} are needed",
         snapshot.manifest.db.page_count,
@@ -123,6 +125,7 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
         attachment_bytes: snapshot.manifest.attachments.blob_bytes,
         extras: to_u64(snapshot.extras.len()),
         integrity_checked: request.integrity_check,
+        verdict: if request.integrity_check { Verdict::Intact } else { Verdict::Unchecked },
         pack_tables_emptied,
         disclosures,
     })

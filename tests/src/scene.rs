@@ -10,6 +10,9 @@ use tempfile::TempDir;
 use crate::programs::{Outcome, msgvault, run};
 use crate::sample::{self, Churn, Options};
 
+/// The first byte of a page of a database that holds rows of a table.
+const LEAF_OF_A_TABLE: u8 = 13;
+
 /// An archive home and a repository in a folder that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Scene {
@@ -37,6 +40,19 @@ impl Scene {
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.home().join("msgvault.db")
+    }
+
+    /// Zeroes the last page of the database that holds rows of a table: SQLite's check finds it, counts do not.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub fn damage_database(&self) {
+        let path = self.database();
+        let mut bytes = fs::read(&path).expect("a database");
+        let leaf = bytes.chunks_mut(4096).rfind(|page| page[0] == LEAF_OF_A_TABLE).expect("a table");
+        leaf.fill(0);
+        fs::write(&path, bytes).expect("a database");
     }
 
     /// The repository.

@@ -179,6 +179,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            check: false,
             accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",

@@ -33,6 +33,8 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
 pub enum ScheduledJob {
     /// Make a snapshot.
     Create,
+    /// Make a snapshot, and have SQLite check the database.
+    Check,
     /// Verify all snapshots completely.
     Verify,
 }
@@ -42,6 +44,8 @@ pub enum ScheduledJob {
 pub struct Schedule {
     /// When snapshots are made.
     pub create: Option<Cron>,
+    /// When snapshots are made whose database is checked.
+    pub check: Option<Cron>,
     /// When all snapshots are verified.
     pub verify: Option<Cron>,
     /// A shell command that is told of success.
@@ -174,6 +178,7 @@ impl ScheduledJob {
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Create => &["create"],
+            Self::Check => &["create", "--check"],
             Self::Verify => &["verify", "--all"],
         }
     }
@@ -181,17 +186,26 @@ impl ScheduledJob {
     fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Check => "check",
             Self::Verify => "verify",
         }
     }
 }
 
 impl Schedule {
-    /// What is scheduled, in the order in which it runs when both are due.
+    /// Whether nothing is scheduled.
+    pub fn is_empty(&self) -> bool {
+        self.jobs().is_empty()
+    }
+
+    /// What is scheduled, in the order in which it runs when more is due at once.
     fn jobs(&self) -> Vec<(ScheduledJob, Cron)> {
-        let create = self.create.clone().map(|cron| (ScheduledJob::Create, cron));
-        let verify = self.verify.clone().map(|cron| (ScheduledJob::Verify, cron));
-        create.into_iter().chain(verify).collect()
+        let jobs = [
+            (ScheduledJob::Check, &self.check),
+            (ScheduledJob::Create, &self.create),
+            (ScheduledJob::Verify, &self.verify),
+        ];
+        jobs.into_iter().filter_map(|(job, cron)| Some((job, cron.clone()?))).collect()
     }
 }
 
@@ -351,6 +365,13 @@ impl<R: Runner> Scheduler<R> {
             }
             state.history.note(result);
             shown.state.set(job, state);
+            // A checked snapshot is a snapshot: that night needs no other.
+            let made =
+                job == ScheduledJob::Check && matches!(result.verdict, JobVerdict::Ok | JobVerdict::Problems);
+            if made && let Some(mut create) = shown.state.of(ScheduledJob::Create).cloned() {
+                create.handled_until = create.handled_until.max(result.started_at);
+                shown.state.set(ScheduledJob::Create, create);
+            }
             shown.state.clone()
         };
         self.save(state).await;

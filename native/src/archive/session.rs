@@ -9,6 +9,7 @@ mod error;
 mod still;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,12 @@ use msgvault_verifier::format::manifest::DocumentCounts;
 use msgvault_verifier::format::page_size::PageSize;
 use msgvault_verifier::format::stats::ArchiveStats;
 use msgvault_verifier::length::to_unsigned;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 
 use super::documents;
 use super::place::Place;
 use super::schema::{self, RecordedContents, SchemaError};
+use super::soundness::{self, Check};
 use still::Still;
 
 pub use error::SessionError;
@@ -57,9 +59,9 @@ pub struct Session {
 /// A session that reads one unchanging database file.
 ///
 /// It holds a read transaction until it lets go, and the live log cannot shrink as long.
-#[derive(Debug)]
 pub struct Pinned {
     reader: Mutex<Option<Connection>>,
+    interrupt: InterruptHandle,
     log: PathBuf,
     database: DatabaseFile,
     page_size: PageSize,
@@ -135,8 +137,9 @@ impl Session {
         }
         let (page_size, page_count) = geometry(&self.reader, &self.database)?;
         let log = log_of(&self.reader, &self.database.path);
+        let interrupt = self.reader.get_interrupt_handle();
         let reader = Mutex::new(Some(self.reader));
-        Ok(Pinned { reader, log, database: self.database, page_size, page_count })
+        Ok(Pinned { reader, interrupt, log, database: self.database, page_size, page_count })
     }
 
     /// Checkpoints beside the writer that holds the lock until every frame is in the main file.
@@ -158,6 +161,12 @@ impl Session {
             }
         }
         Err(SessionError::LogNotCopied { path: self.database.path.clone() })
+    }
+}
+
+impl fmt::Debug for Pinned {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Pinned").field("database", &self.database).finish_non_exhaustive()
     }
 }
 
@@ -199,6 +208,16 @@ impl Pinned {
     /// Every content that the archive refers to.
     pub fn recorded_contents(&self) -> Result<RecordedContents, SessionError> {
         self.ask(schema::recorded_contents)
+    }
+
+    /// What SQLite's quick check finds wrong, the first few findings; nothing when the database is sound.
+    pub fn quick_check(&self) -> Result<Vec<String>, SessionError> {
+        self.ask(|reader| Ok(soundness::findings(reader, Check::Quick)?))
+    }
+
+    /// Ends what SQLite is being asked, which fails then.
+    pub fn interrupt(&self) {
+        self.interrupt.interrupt();
     }
 
     fn ask<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, SchemaError>) -> Result<T, SessionError> {

@@ -144,11 +144,14 @@ fn problems(scheduled: Option<&Value>, max_age: Option<SignedDuration>, now: Tim
         }
     }
     let Some(max_age) = max_age else { return found };
-    let create = jobs(scheduled).iter().find(|job| job["job"] == "create").unwrap_or(&Value::Null);
-    match time(&create["last_success_at"]) {
+    let backups = jobs(scheduled).iter().filter(|job| job["job"] == "create" || job["job"] == "check");
+    let last = backups
+        .filter_map(|job| Some((time(&job["last_success_at"])?, &job["last_success_at"])))
+        .max_by_key(|(at, _)| *at);
+    match last {
         None => found.push("no scheduled backup has succeeded yet".to_owned()),
-        Some(at) if now.duration_since(at) > max_age => {
-            let at = local(&create["last_success_at"]);
+        Some((at, text)) if now.duration_since(at) > max_age => {
+            let at = local(text);
             found.push(format!(
                 "the last scheduled backup that succeeded ended at {at}, more than {max_age:#} ago"
             ));
@@ -260,6 +263,7 @@ mod tests {
             (job("create", late.clone(), Value::Null), Some(two), 0),
             (job("create", late.clone(), Value::Null), Some(day), 1),
             (job("create", Value::Null, late.clone()), Some(two), 2),
+            (job("check", late.clone(), Value::Null), Some(two), 0),
             (job("verify", late, early), Some(two), 1),
             (json!({ "jobs": [] }), None, 0),
             (json!({ "jobs": [] }), Some(two), 1),

@@ -6,6 +6,7 @@ use msgvault_cli::{Exit, Unreported, VerifyError};
 use msgvault_daemon::ServeError;
 use msgvault_freeze::FreezeError;
 use msgvault_verifier::repository::{OpenError, SelectError};
+use msgvault_verifier::verify::Verdict;
 
 use crate::archive::content::ContentError;
 use crate::create::CreateError;
@@ -21,17 +22,19 @@ use crate::retention::RetentionError;
 pub(super) struct Failure {
     pub(super) exit: Exit,
     pub(super) message: String,
+    /// What is known about the snapshot all the same.
+    pub(super) verdict: Option<Verdict>,
     /// The attachments that it is about.
     pub(super) attachments: Vec<ContentError>,
 }
 
 impl Failure {
     pub(super) fn failed(message: impl ToString) -> Self {
-        Self { exit: Exit::Failed, message: message.to_string(), attachments: Vec::new() }
+        Self { exit: Exit::Failed, message: message.to_string(), verdict: None, attachments: Vec::new() }
     }
 
     fn new(exit: Exit, error: &dyn std::error::Error) -> Self {
-        Self { exit, message: error.to_string(), attachments: Vec::new() }
+        Self { exit, message: error.to_string(), verdict: None, attachments: Vec::new() }
     }
 }
 
@@ -56,7 +59,6 @@ failures! {
     FreezeError => |_| Exit::Failed,
     ServeError => |_| Exit::Failed,
     RebuildError => of_rebuild,
-    RestoreError => of_restore,
     RetentionError => of_retention,
     PruneError => of_prune,
     Unreported => |_| Exit::Unreported,
@@ -70,6 +72,13 @@ impl From<CreateError> for Failure {
             CreateError::Attachments(faults) => Self { attachments: faults.all, ..failure },
             _ => failure,
         }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let verdict = error.is_archive_damage().then_some(Verdict::ArchiveDamaged);
+        Self { verdict, ..Self::new(of_restore(&error), &error) }
     }
 }
 

@@ -94,11 +94,11 @@ fn check_archive(home: &Home) -> Result<(), Failure> {
 /// Logs what is scheduled for which repository, and whether that can be reached: now, and not at three at
 /// night.
 fn announce(invocation: &Invocation<'_>, machine: &DaemonEnvironment, settings: &Settings) {
-    let Schedule { create, verify, .. } = &settings.plan;
-    if create.is_none() {
+    let Schedule { create, check, verify, .. } = &settings.plan;
+    if create.is_none() && check.is_none() {
         machine.log(Level::Warn, "no backups are scheduled", &[]);
     }
-    for (job, cron) in [("create", create), ("verify", verify)] {
+    for (job, cron) in [("create", create), ("check", check), ("verify", verify)] {
         let Some(cron) = cron else { continue };
         let next = cron.next_after((machine.now)(), &settings.zone);
         let next = next.map(|next| {
@@ -111,7 +111,7 @@ fn announce(invocation: &Invocation<'_>, machine: &DaemonEnvironment, settings: 
         ];
         machine.log(Level::Info, "scheduled", &fields);
     }
-    if create.is_none() && verify.is_none() {
+    if settings.plan.is_empty() {
         return;
     }
     match reach(invocation) {
@@ -146,11 +146,12 @@ fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule
     };
     let plan = Schedule {
         create: cron("schedule", &backup.schedule)?,
+        check: cron("check_schedule", &backup.check_schedule)?,
         verify: cron("verify_schedule", &backup.verify_schedule)?,
         on_success: backup.on_success.clone(),
         on_failure: backup.on_failure.clone(),
     };
-    if plan.create.is_some() || plan.verify.is_some() {
+    if !plan.is_empty() {
         invocation.repo()?;
     }
     Ok(plan)

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use msgvault_freeze::FreezeError;
+use msgvault_platform::FileError;
 use msgvault_verifier::format::path::PathError;
 use msgvault_verifier::repository::OpenError;
 use msgvault_verifier::snapshot::SnapshotError;
@@ -80,6 +81,14 @@ pub enum CreateError {
     /// The repository cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// What is new has no room, however well it compresses.
+    #[error("{error}, for {} before compression{}", human_bytes(*new), error.advice())]
+    Space {
+        /// Bytes that are new.
+        new: u64,
+        /// The least that is needed, and what is free.
+        error: FileError,
+    },
     /// The system gives no threads.
     #[error("the system starts no more threads: {0}")]
     Threads(String),

@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use msgvault_platform::context::SharedObserver;
+
 use super::CreateError;
 use crate::archive::session::Pinned;
 
@@ -19,9 +21,10 @@ pub(super) fn limit(pinned: &Pinned) -> u64 {
     LEAST.max(pinned.page_count().saturating_mul(pinned.page_size().bytes()) / 4)
 }
 
-/// Does the work, and lets go of the database as soon as the log is longer than `limit`. What the work found is
+/// Does the work, in which SQLite stops when the observer says so, and lets go of the database as soon as the log is longer than `limit`. What the work found is
 /// worth nothing then, since the file can have changed.
 pub(super) fn during<T>(
+    observer: SharedObserver<'_>,
     pinned: &Pinned,
     limit: u64,
     work: impl FnOnce() -> Result<T, CreateError>,
@@ -30,7 +33,12 @@ pub(super) fn during<T>(
     thread::scope(|scope| {
         let watch = move || {
             while worked.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if observer.cancelled() {
+                    pinned.interrupt();
+                }
                 if pinned.log_len() > limit {
+                    // Who waits for SQLite holds the connection.
+                    pinned.interrupt();
                     return pinned.let_go().map(|()| true);
                 }
             }

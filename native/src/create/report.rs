@@ -29,6 +29,8 @@ pub struct CreateReport {
     pub tag: String,
     /// 1, 2 when attachments have paths of their own, 4 when there are texts derived from documents.
     pub format_version: u64,
+    /// What SQLite says of the captured database; none when it was not asked.
+    pub check: Option<DatabaseCheck>,
     /// The database.
     pub pages: PageCounts,
     /// The attachments.
@@ -51,6 +53,17 @@ pub struct CreateReport {
     pub freeze_seconds: f64,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// What SQLite's quick check says of the captured database.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DatabaseCheck {
+    /// Whether nothing is wrong with it.
+    pub sound: bool,
+    /// The first findings, in SQLite's words.
+    pub findings: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
 }
 
 /// The captured database.
@@ -108,6 +121,7 @@ pub(super) fn of(
     let again = database.again_blobs.iter().filter_map(|blob| packed.blobs.stored_len(blob));
     CreateReport {
         dry_run: request.dry_run,
+        check: captured.check.clone(),
         pages: PageCounts {
             page_size: manifest.db.page_size,
             total: manifest.db.page_count,

@@ -40,6 +40,8 @@ pub struct CreateRequest<'a> {
     pub force_unlock: bool,
     /// How long to wait for locks of others.
     pub retry_lock: Duration,
+    /// Have SQLite check the database that is captured.
+    pub check: bool,
     /// The user knows that the clock is right, whatever speaks against it.
     pub accept_clock: bool,
     /// Find out what would be stored, and store nothing.

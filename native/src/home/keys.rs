@@ -5,11 +5,13 @@
 use toml::de::DeTable;
 
 /// All keys of `[backup]`.
-const BACKUP: [&str; 8] = [
+const BACKUP: [&str; 10] = [
     "repo",
     "zstd_level",
+    "check",
     "dense",
     "schedule",
+    "check_schedule",
     "verify_schedule",
     "on_success",
     "on_failure",
@@ -38,6 +40,7 @@ mod tests {
             ("schedul = 1", Some("schedule")),
             ("Repo = 1", Some("repo")),
             ("verify-schedule = 1", Some("verify_schedule")),
+            ("check-schedule = 1", Some("check_schedule")),
             ("on_sucess = 1", Some("on_success")),
             ("hook_time = 1", Some("hook_timeout")),
             ("repo = 1\nzstd_level = 1", None),

@@ -2,14 +2,12 @@
 
 use rusqlite::Connection;
 
+use crate::archive::soundness::{self, Check};
 use crate::archive::{pack_index, schema};
 use crate::phase;
 
 use super::error::{RestoreError, reached};
 use super::{Restore, captured};
-
-/// How many of SQLite's findings are told.
-const FINDINGS: usize = 3;
 
 /// Compares the numbers, asks SQLite if wanted, and empties the tables of packed attachments, whose packs are
 /// not restored. Returns whether there was anything to empty.
@@ -48,17 +46,14 @@ fn empty_pack_tables(restore: &Restore<'_>) -> Result<(), RestoreError> {
 
 fn check_integrity(database: &Connection) -> Result<(), RestoreError> {
     captured::take_long_functions(database)?;
-    let findings = findings(database).map_err(|error| match captured::use_of_long_function(&error) {
-        Some(told) => RestoreError::LongFunction { told: told.to_owned() },
-        None => error.into(),
+    let findings = soundness::findings(database, Check::Full).map_err(|error| {
+        match captured::use_of_long_function(&error) {
+            Some(told) => RestoreError::LongFunction { told: told.to_owned() },
+            None => error.into(),
+        }
     })?;
-    if findings == ["ok"] {
+    if findings.is_empty() {
         return Ok(());
     }
     Err(RestoreError::Integrity { findings: findings.join("; ") })
-}
-
-fn findings(database: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut statement = database.prepare(&format!("PRAGMA integrity_check({FINDINGS})"))?;
-    statement.query_map([], |row| row.get(0))?.collect()
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::format::manifest::DocumentDerivatives;
+use msgvault_verifier::verify::Verdict;
 use serde::Serialize;
 
 /// What was restored.
@@ -26,6 +27,8 @@ pub struct RestoreReport {
     pub extras: u64,
     /// Whether SQLite checked the database from end to end.
     pub integrity_checked: bool,
+    /// What is known about the captured database: intact when SQLite checked it, else unchecked.
+    pub verdict: Verdict,
     /// Whether the database differs from the captured one, in that its tables of packed attachments are
     /// empty: every attachment is a file of its own now.
     pub pack_tables_emptied: bool,

@@ -121,6 +121,7 @@ fn snapshot(
         force_unlock: false,
         accept_clock: true,
         retry_lock: Duration::ZERO,
+        check: false,
         dry_run: false,
         version: "0",
         host: "bench",

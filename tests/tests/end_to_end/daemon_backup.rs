@@ -272,12 +272,14 @@ fn scheduled(scene: &Scene, key: &str) -> (Value, Value) {
     let old = command(&["status", "--max-age", "0s"]);
     assert_eq!(old.code, 3, "{old:?}");
     let young = command(&["status", "--max-age", "26h"]);
-    assert_eq!(young.code == 0, went_well && key == "schedule", "{young:?}");
+    assert_eq!(young.code == 0, went_well && key != "verify_schedule", "{young:?}");
     fits_file(&command(&["stop"]).done().json(), "daemon-stop");
     assert!(daemon.wait().success(), "{:?}", daemon.log());
     let log = daemon.log().join("\n");
-    let reached =
-        if went_well { "the repository can be reached" } else { "the repository cannot be reached" };
+    let reached = match status["last"]["verdict"].as_str() {
+        Some("failed") => "the repository cannot be reached",
+        _ => "the repository can be reached",
+    };
     assert!(log.contains("msg=scheduled job=") && log.contains(reached), "{log}");
     (document, status)
 }
@@ -301,6 +303,43 @@ fn a_missed_backup_is_made_when_the_daemon_starts() {
     miss_a_run(&scene, "verify");
     let (told, _) = scheduled(&scene, "verify_schedule");
     assert_eq!((&told["job"], &told["report"]["verdict"]), (&"verify".into(), &"intact".into()));
+}
+
+#[test]
+fn a_scheduled_check_is_a_backup_and_tells_of_damage() {
+    let scene = small();
+    miss_a_run(&scene, "check");
+    let (told, status) = scheduled(&scene, "check_schedule");
+    assert_eq!((&told["job"], &told["verdict"]), (&"check".into(), &"ok".into()));
+    assert_eq!(told["report"]["check"]["sound"], true);
+    assert_eq!(status["job"], "check");
+
+    scene.damage_database();
+    miss_a_run(&scene, "check");
+    let (told, _) = scheduled(&scene, "check_schedule");
+    assert_eq!((&told["hook_for"], &told["verdict"]), (&"failure".into(), &"problems".into()));
+    let message = told["message"].as_str().unwrap();
+    assert!(message.starts_with("SQLite finds the archive's database DAMAGED; snapshot 2"), "{message}");
+    assert!(message.lines().count() > 1, "{message}");
+    assert_eq!(
+        scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_scheduled_verification_names_what_is_damaged() {
+    let scene = small();
+    scene.create(&[]);
+    let folder = fs::read_dir(scene.repo().join("packs")).unwrap().next().unwrap().unwrap().path();
+    let pack = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    fs::remove_file(pack.path()).unwrap();
+    miss_a_run(&scene, "verify");
+    let (told, _) = scheduled(&scene, "verify_schedule");
+    assert_eq!((&told["hook_for"], &told["verdict"]), (&"failure".into(), &"problems".into()));
+    let message = told["message"].as_str().unwrap();
+    assert!(message.starts_with("DAMAGED: 1 problem") && message.contains("pack-missing: "), "{message}");
+    assert!(message.contains(pack.file_name().to_str().unwrap()), "{message}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bad_input;
+mod commands_in_docs;
 mod crash;
 mod daemon_backup;
 mod daemon_client;
@@ -14,6 +15,7 @@ mod daemon_life;
 mod daemon_requests;
 mod daemon_transcript;
 mod damage;
+mod database_check;
 mod days;
 mod documents;
 mod fixtures;
@@ -28,6 +30,7 @@ mod read_only_home;
 mod repair;
 mod restore;
 mod retention;
+mod space;
 mod static_verifier;
 mod telling;
 mod writers;

@@ -182,9 +182,7 @@ fn old_home() -> (TempDir, Files) {
 #[test]
 fn damage_of_the_archive_is_not_called_damage_of_the_repository() {
     let scene = Scene::new(&Options { size: 400 << 10, ..Options::default() });
-    let database = fs::File::options().write(true).open(scene.database()).unwrap();
-    let last = database.metadata().unwrap().len() / 4096 - 1;
-    std::os::unix::fs::FileExt::write_all_at(&database, &[0; 4096], last * 4096).unwrap();
+    scene.damage_database();
     scene.create(&[]);
     assert_eq!(scene.backup(&["verify"]).code, 0);
     let checked = scene.backup(&["verify", "--restore-check", "--json"]);

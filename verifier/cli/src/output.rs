@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
+use msgvault_verifier::verify::Verdict;
 use serde::Serialize;
 
 use super::Exit;
@@ -63,6 +64,8 @@ struct FailureDocument {
 struct Failed {
     exit_code: u8,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<serde_json::Value>,
 }
@@ -144,14 +147,16 @@ impl Output {
 
     /// Tells why there is no result: a line on standard error, and the document of a failure with `--json`.
     pub fn failure(&self, exit: Exit, error: &dyn std::fmt::Display) -> Exit {
-        self.failure_of::<&str>(exit, error, &[])
+        self.failure_of::<&str>(exit, error, None, &[])
     }
 
-    /// [`Output::failure`] that is about several attachments: each on a line, and in the document.
+    /// [`Output::failure`] with a verdict on the snapshot, or about several attachments: each on a line, and in the
+    /// document.
     pub fn failure_of<T: Serialize + std::fmt::Display>(
         &self,
         exit: Exit,
         error: &dyn std::fmt::Display,
+        verdict: Option<Verdict>,
         attachments: &[T],
     ) -> Exit {
         let message = error.to_string();
@@ -162,14 +167,23 @@ impl Output {
         self.complain(&lines);
         // They are plain texts and numbers, which always become JSON.
         let attachments = attachments.iter().filter_map(|one| serde_json::to_value(one).ok()).collect();
-        self.failure_document(exit, message, attachments);
+        self.print_failure(Failed { exit_code: exit.code(), message, verdict, attachments });
         exit
     }
 
     /// Prints the document of a failure that standard error has been told of, with `--json`.
-    pub(crate) fn failure_document(&self, exit: Exit, message: String, attachments: Vec<serde_json::Value>) {
+    pub(crate) fn failure_document(&self, exit: Exit, message: String) {
+        self.print_failure(Failed {
+            exit_code: exit.code(),
+            message,
+            verdict: None,
+            attachments: Vec::new(),
+        });
+    }
+
+    fn print_failure(&self, error: Failed) {
         if self.args.json {
-            let document = FailureDocument { error: Failed { exit_code: exit.code(), message, attachments } };
+            let document = FailureDocument { error };
             // What cannot be printed was said already.
             let _ = self.print(&document, String::new);
         }

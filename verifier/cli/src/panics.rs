@@ -22,7 +22,7 @@ pub fn guarded(output: &Output, work: impl FnOnce() -> Exit) -> Exit {
     }));
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        output.failure_document(Exit::Failed, message, Vec::new());
+        output.failure_document(Exit::Failed, message);
         Exit::Failed
     })
 }

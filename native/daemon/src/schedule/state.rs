@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobVerdict, RunResult, ScheduledJob};
 
-/// Two results of at most 64 KiB, and some.
+/// Three results of at most 64 KiB, and some.
 const MAX_LEN: u64 = 1 << 20;
 
 /// What is known about all jobs.
@@ -17,6 +17,7 @@ const MAX_LEN: u64 = 1 << 20;
 #[serde(default)]
 pub(super) struct ScheduleState {
     create: Option<JobState>,
+    check: Option<JobState>,
     verify: Option<JobState>,
 }
 
@@ -76,6 +77,7 @@ impl ScheduleState {
     pub(super) fn of(&self, job: ScheduledJob) -> Option<&JobState> {
         match job {
             ScheduledJob::Create => self.create.as_ref(),
+            ScheduledJob::Check => self.check.as_ref(),
             ScheduledJob::Verify => self.verify.as_ref(),
         }
     }
@@ -83,6 +85,7 @@ impl ScheduleState {
     pub(super) fn set(&mut self, job: ScheduledJob, state: JobState) {
         match job {
             ScheduledJob::Create => self.create = Some(state),
+            ScheduledJob::Check => self.check = Some(state),
             ScheduledJob::Verify => self.verify = Some(state),
         }
     }

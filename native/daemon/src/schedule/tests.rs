@@ -42,6 +42,7 @@ struct World {
     home: TempDir,
     zone: TimeZone,
     create: Option<&'static str>,
+    check: Option<&'static str>,
     verify: Option<&'static str>,
     hooks: bool,
     /// What runs come to, the last one first; all others go well.
@@ -57,7 +58,8 @@ struct Life {
 impl World {
     fn new(create: Option<&'static str>, verify: Option<&'static str>) -> Self {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        Self { home: tempfile::tempdir().unwrap(), zone, create, verify, hooks: false, verdicts: Vec::new() }
+        let home = tempfile::tempdir().unwrap();
+        Self { home, zone, create, check: None, verify, hooks: false, verdicts: Vec::new() }
     }
 
     /// A daemon lives from `start` for so many hours. Notes are in UTC.
@@ -72,6 +74,7 @@ impl World {
         let hook = |command: &str| self.hooks.then(|| command.to_owned());
         let plan = Schedule {
             create: cron(self.create),
+            check: cron(self.check),
             verify: cron(self.verify),
             on_success: hook("cheer"),
             on_failure: hook("alarm"),
@@ -229,4 +232,22 @@ fn an_unreadable_state_file_is_replaced() {
     file.save(&state).unwrap();
     assert_eq!(file.load(), (state, None));
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checked_snapshot_stands_for_that_nights_plain_one() {
+    let mut world = World::new(Some("0 3 * * *"), None);
+    world.check = Some("0 3 * * sat");
+    // It finds damage, and the snapshot is made all the same.
+    world.verdicts = vec![JobVerdict::Problems, JobVerdict::Ok];
+    let life = world.live("2026-11-19T12:00:00Z", 72).await;
+    assert_eq!(life.notes, ["11-20 02:00 create", "11-21 02:00 check", "11-22 02:00 create"]);
+    let jobs: Vec<&Value> = life.status["jobs"].as_array().unwrap().iter().map(|job| &job["job"]).collect();
+    assert_eq!(jobs, ["check", "create"]);
+    assert_eq!(life.status["jobs"][0]["last"]["verdict"], "problems");
+
+    // One that failed made none. Before it comes what was missed.
+    world.verdicts = vec![JobVerdict::Failed, JobVerdict::Ok];
+    let failed = world.live("2026-11-28T01:00:00Z", 5).await;
+    assert_eq!(failed.notes, ["11-28 01:00 create", "11-28 02:00 check", "11-28 02:10 create"]);
 }

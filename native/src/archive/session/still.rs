@@ -10,12 +10,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use msgvault_platform::{self as platform, Dir};
+use msgvault_platform as platform;
 use msgvault_verifier::Observer;
 use msgvault_verifier::text::human_bytes;
 use tempfile::TempDir;
 
 use super::SessionError;
+use crate::free_space;
 
 /// The database's file and what belongs to it: with content in one of the logs, the file alone is not the
 /// database.
@@ -66,7 +67,8 @@ impl Still {
         let failed = |source| SessionError::NotCopied { path: self.path.clone(), source };
         let folder = TempDir::new().map_err(failed)?;
         let needed = self.seen.iter().flatten().fold(0u64, |sum, file| sum.saturating_add(file.len));
-        check_space(folder.path(), needed).map_err(failed)?;
+        free_space::check("copy the database to", folder.path(), needed)
+            .map_err(|error| failed(error.source))?;
         observer.warn(&format!(
             "the archive cannot be written to here, and its database has a log: {} are copied to {} to be backed up from there",
             human_bytes(needed),
@@ -116,16 +118,6 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
 fn see(database: &Path) -> Vec<Option<Seen>> {
     let seen = |metadata: Metadata| Seen { len: metadata.len(), modified: metadata.modified().ok() };
     files(database).map(|file| std::fs::metadata(file).ok().map(seen)).collect()
-}
-
-fn check_space(folder: &Path, needed: u64) -> io::Result<()> {
-    match Dir::open(folder)?.free_bytes() {
-        Some(free) if free < needed => {
-            let text = format!("{} are needed and {} are free", human_bytes(needed), human_bytes(free));
-            Err(io::Error::new(io::ErrorKind::StorageFull, text))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Copies content alone, since the copy must be writable; `false` when the observer wants the run to end.

@@ -14,7 +14,7 @@ use super::LockArgs;
 use crate::cli::Invocation;
 use crate::cli::environment::pause;
 use crate::cli::failure::Failure;
-use crate::create::{self, CreateError, CreateReport, CreateRequest};
+use crate::create::{self, CreateError, CreateReport, CreateRequest, DatabaseCheck};
 use crate::home::Dense;
 
 #[derive(Args)]
@@ -45,6 +45,10 @@ pub(in crate::cli) struct CreateArgs {
     /// Seconds to wait for a daemon that is busy with other work
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     freeze_wait: u64,
+    /// Have SQLite check the database that is captured (its `quick_check`); damage ends with 3, and the snapshot is
+    /// made all the same [default: `[backup] check` of the configuration]
+    #[arg(long)]
+    check: bool,
     /// Believe this machine's clock even if it seems to be years off
     #[arg(long)]
     accept_clock: bool,
@@ -88,6 +92,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
         dense: args.dense.or(home.dense).unwrap_or_default(),
         force_unlock: args.lock.force_unlock,
         retry_lock: args.lock.patience(),
+        check: args.check || home.check,
         accept_clock: args.accept_clock,
         dry_run: args.dry_run,
         version: env!("CARGO_PKG_VERSION"),
@@ -108,8 +113,28 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
             create::run(context, &request, freezer.as_mut())
         })?;
     let report = created.map_err(|error| invocation.machine.failure(error))?;
-    invocation.output.result(&report, || text(&report))?;
-    Ok(Exit::Done)
+    match &report.check {
+        Some(check) if !check.sound => {
+            invocation.output.problems(&report, || text(&report), || wrong(&report, check))?;
+            Ok(Exit::Problems)
+        }
+        _ => {
+            invocation.output.result(&report, || text(&report))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// What is wrong with an archive whose snapshot is made.
+fn wrong(report: &CreateReport, check: &DatabaseCheck) -> Vec<String> {
+    let made = match &report.snapshot_id {
+        Some(id) => format!("snapshot {id} is made as the archive is"),
+        None => "nothing was stored".to_owned(),
+    };
+    let sentence = format!(
+        "SQLite finds the archive's database DAMAGED; {made}: keep the snapshots from before, and look after the archive"
+    );
+    [sentence].into_iter().chain(check.findings.iter().cloned()).collect()
 }
 
 fn text(report: &CreateReport) -> String {
@@ -124,6 +149,16 @@ fn text(report: &CreateReport) -> String {
         report.pages.changed,
         report.pages.total
     );
+    if let Some(check) = &report.check {
+        let found = if check.sound { "sound" } else { "DAMAGED" };
+        let _ = write!(out, "\n  check        SQLite finds it {found}, in {:.1} s", check.seconds);
+        for finding in &check.findings {
+            let _ = write!(out, "\n               {}", escape(finding));
+        }
+        if !check.sound {
+            out += "\n               keep the snapshots from before, and look after the archive";
+        }
+    }
     if report.pages.stored_again > 0 {
         let _ = write!(
             out,

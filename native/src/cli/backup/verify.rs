@@ -1,10 +1,11 @@
 //! `msgvault backup verify`.
 
 use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
+use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
 use msgvault_verifier::repository::{Repository, read_config};
 use msgvault_verifier::store::DirectoryStore;
-use msgvault_verifier::verify::{Problem, ProblemCode, Report, Verdict};
+use msgvault_verifier::verify::{Problem, ProblemCode, Report, Scope, Verdict};
 
 use super::LockArgs;
 use crate::cli::Invocation;
@@ -37,11 +38,25 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
     let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
     let repository = invocation.open_within(args.verify.memory)?;
     let scope = resolve_scope(&repository, &args.verify)?;
+    if args.restore_check {
+        let ids = match &scope {
+            Scope::All => repository.listing().map(|listing| listing.snapshots).unwrap_or_default(),
+            Scope::One(id) => vec![id.clone()],
+        };
+        // Before the hours that the rest may take.
+        let checked = restore::check_scratch_space(&repository, &ids, &std::env::temp_dir());
+        checked.map_err(|error| no_scratch_space(&error))?;
+    }
     let mut report = check_all(&repository, &scope, args.verify.depth(), context.observer);
     if args.restore_check {
         rehearse(&repository, &mut report, args.verify.threads.jobs, context)?;
     }
     Ok(report)
+}
+
+fn no_scratch_space(error: &FileError) -> Failure {
+    let advice = "point TMPDIR at a disk with room for the database";
+    Failure::failed(format!("--restore-check: {error}{}; {advice}", error.advice()))
 }
 
 /// Restores the database of every snapshot that is intact so far, and adds what that brings to light.
@@ -65,10 +80,7 @@ fn rehearse(
                 report.cut_short();
                 break;
             }
-            Err(error @ RestoreError::Write(_)) => {
-                let advice = "point TMPDIR at a disk with room for the database";
-                return Err(Failure::failed(format!("--restore-check: {error}; {advice}")));
-            }
+            Err(RestoreError::Write(error)) => return Err(no_scratch_space(&error)),
             Err(error @ RestoreError::Threads(_)) => return Err(error.into()),
             Err(error) if error.is_not_checked() => {
                 report.leave(&id, format!("not checked (--restore-check): {error}"));

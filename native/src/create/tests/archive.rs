@@ -156,6 +156,7 @@ impl Archive {
             dense: Dense::default(),
             force_unlock: false,
             retry_lock: Duration::ZERO,
+            check: false,
             accept_clock: false,
             dry_run: false,
             version: "0.0.0-test",
