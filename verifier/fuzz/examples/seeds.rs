@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(corpus, "lock", b"exclusive.json")?;
     // No change, and one of each kind.
     write(corpus, "repository", b"")?;
-    (0..6).try_for_each(|kind| write(corpus, "repository", &[kind, 3, 5, 9, 0, 1, 1, 0]))
+    (0..6).try_for_each(|kind| write(corpus, "repository", &[kind, 3, 5, 9, 0, 1, 1, 0]))?;
+    write(corpus, "forged", b"")?;
+    (0..8).try_for_each(|object| write(corpus, "forged", &[object, 0, 3, 2, 1, 0, 0, 0]))
 }
 
 fn write_files(corpus: &Path, store: &MemoryStore) -> Result<(), Box<dyn Error>> {
