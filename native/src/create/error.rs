@@ -104,7 +104,7 @@ pub enum CreateError {
         reason: String,
     },
     /// The program has a fault.
-    #[error("the program failed: {0}; the repository is as it was before")]
+    #[error("the program failed: {0}; no snapshot was made, and the others are as they were")]
     Internal(String),
     /// The live log grew while the scan waited for the repository.
     #[error(
@@ -116,7 +116,7 @@ pub enum CreateError {
         limit: u64,
     },
     /// The caller stopped it.
-    #[error("stopped; the repository is as it was before")]
+    #[error("stopped; no snapshot was made, and the others are as they were")]
     Cancelled,
 }
 

@@ -13,6 +13,8 @@ use crate::repo::pack_writer::PackOptions;
 
 /// The compression level when none is given.
 pub const DEFAULT_LEVEL: i32 = 3;
+/// An interrupted run loses at most the 256 MiB that these packs hold, and what is under way.
+const PACKS_PER_INDEX: usize = 8;
 
 /// What is to be captured, from where, into which repository.
 #[derive(Clone, Copy)]
@@ -81,7 +83,13 @@ impl CreateRequest<'_> {
     }
 
     pub(super) fn pack_options(&self) -> PackOptions<'_> {
-        PackOptions { root: self.repo, jobs: self.jobs(), level: self.level(), dry_run: self.dry_run }
+        PackOptions {
+            root: self.repo,
+            jobs: self.jobs(),
+            level: self.level(),
+            dry_run: self.dry_run,
+            packs_per_index: PACKS_PER_INDEX,
+        }
     }
 
     /// How many workers there are.

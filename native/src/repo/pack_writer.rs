@@ -15,6 +15,7 @@ mod frame_copier;
 mod new_blobs;
 mod open_pack;
 mod queue;
+mod sealer;
 
 use std::io::{self, Read};
 use std::iter;
@@ -28,6 +29,7 @@ use super::publish::{PublishError, confirm, take_back};
 pub use frame_copier::{CopyError, FrameCopier};
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
+use sealer::Sealed;
 
 /// Contents of more bytes than this are handed over as streams.
 pub const STREAM_FROM: u64 = 16 << 20;
@@ -56,31 +58,40 @@ pub struct PackOptions<'a> {
     pub level: i32,
     /// Count only, and write nothing.
     pub dry_run: bool,
+    /// So many packs are written before an index of them is.
+    pub packs_per_index: usize,
 }
 
-/// What was written, durable but not yet in any index.
+/// What was written, durable.
 #[derive(Debug, Default)]
 pub struct Packed {
     /// The packs, in order.
     pub packs: Vec<PackId>,
     /// The blobs in them.
     pub blobs: NewBlobs,
+    /// How many of the packs, the first, an index names already.
+    indexed: usize,
 }
 
 impl Packed {
     /// Looks whether the packs can be found in the repository; else takes them back.
     fn confirm(&self, root: &Path) -> Result<(), PublishError> {
-        let names: Vec<String> = self.packs.iter().map(|pack| pack.path()).collect();
-        confirm(root, names.iter().map(String::as_str)).inspect_err(|_| self.take_back(root))
+        confirm_packs(root, self.packs.iter().skip(self.indexed)).inspect_err(|_| self.take_back(root))
     }
 
-    /// Removes the packs again, which no index names yet.
+    /// Removes the packs again that no index names; what one names is of use to the next run.
     pub fn take_back(&self, root: &Path) {
-        self.packs.iter().for_each(|pack| take_back(root, &pack.path()));
+        self.packs.iter().skip(self.indexed).for_each(|pack| take_back(root, &pack.path()));
     }
 }
 
-/// Why no packs were written; those that were published are taken back.
+/// Looks whether packs can be found in the repository.
+fn confirm_packs<'a>(root: &Path, packs: impl Iterator<Item = &'a PackId>) -> Result<(), PublishError> {
+    let names: Vec<String> = packs.map(|pack| pack.path()).collect();
+    confirm(root, names.iter().map(String::as_str))
+}
+
+/// Why packs are missing; those that were published and that no index names are taken back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError<E> {
@@ -100,7 +111,7 @@ pub enum PackError<E> {
     #[error("the system starts no more threads: {0}")]
     Threads(io::Error),
     /// A thread panicked.
-    #[error("the program failed while it wrote packs; nothing was added to the repository")]
+    #[error("the program failed while it wrote packs; no snapshot was made")]
     Panicked,
     /// The observer said so.
     #[error("stopped")]
@@ -250,7 +261,7 @@ impl<'env> PackSink<'_, 'env> {
 /// Runs `produce` and writes what it hands over into packs.
 ///
 /// `known` says whether the repository holds a blob already; such a blob is hashed and not stored again. When
-/// this returns `Ok`, the packs are durable.
+/// this returns `Ok`, the packs are durable, and the last of them in no index yet.
 pub fn write_packs<'env, R, E: From<Stopped>>(
     context: Context<'env>,
     options: PackOptions<'env>,
@@ -290,7 +301,8 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
         (produced, assembler.ok().and_then(|running| running.join().ok()))
     });
     let (blobs, failure) = queue.into_parts();
-    let packed = Packed { packs: assembled.unwrap_or_default(), blobs };
+    let Sealed { packs, indexed } = assembled.unwrap_or_default();
+    let packed = Packed { packs, blobs, indexed };
     match (failure, produced) {
         (None, Ok(result)) => {
             if !options.dry_run {

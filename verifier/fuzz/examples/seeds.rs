@@ -20,8 +20,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [fixtures, corpus] = folders.as_slice() else { return Err("usage: seeds FIXTURES CORPUS".into()) };
     for fixture in fs::read_dir(fixtures)? {
+        // Beside the fixtures lie files that tell of them.
+        let folder = fixture?.path().join("repo");
+        if !folder.is_dir() {
+            continue;
+        }
         let mut store = MemoryStore::default();
-        store.copy_from(&DirectoryStore::new(fixture?.path().join("repo")), "")?;
+        store.copy_from(&DirectoryStore::new(folder), "")?;
         write_files(corpus, &store)?;
         write_objects(corpus, &Repository::open(store, Ruzstd)?)?;
     }
@@ -33,7 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(corpus, "repository", b"")?;
     (0..6).try_for_each(|kind| write(corpus, "repository", &[kind, 3, 5, 9, 0, 1, 1, 0]))?;
     write(corpus, "forged", b"")?;
-    (0..8).try_for_each(|object| write(corpus, "forged", &[object, 0, 3, 2, 1, 0, 0, 0]))
+    (0..8).try_for_each(|object| write(corpus, "forged", &[object, 0, 3, 2, 1, 0, 0, 0]))?;
+    // A fuzzer begins with inputs as long as the longest.
+    write(corpus, "forged", &[7; 64])
 }
 
 fn write_files(corpus: &Path, store: &MemoryStore) -> Result<(), Box<dyn Error>> {

@@ -11,46 +11,31 @@ use msgvault_verifier::format::pack::{PackEntry, SEAL_LEN};
 
 use super::open_pack::OpenPack;
 use super::queue::{FailAtPanic, Outcome, PackFailure, Piece, Queue};
+use super::sealer::{Sealed, seal_all};
 use super::{PackKind, PackOptions};
 
 /// Appends every outcome in order and returns the packs that were published, also after a failure.
-pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: PackOptions<'a>) -> Vec<PackId> {
+pub(super) fn assemble<'a>(queue: &Queue<'_>, context: Context<'a>, options: PackOptions<'a>) -> Sealed {
     // One full pack may wait while another is made durable and a third is filled.
     let (full, packs) = sync_channel(1);
     thread::scope(|scope| {
         let sealer = thread::Builder::new().spawn_scoped(scope, move || {
             let _guard = FailAtPanic(queue);
-            seal_all(queue, packs)
+            seal_all(queue, context, options, packs)
         });
         let sealer = match sealer {
             Ok(sealer) => sealer,
             Err(error) => {
                 queue.fail(PackFailure::Threads(error));
-                return Vec::new();
+                return Sealed::default();
             }
         };
         if let Err(failure) = (Assembler { queue, context, options, streams: BTreeMap::new(), full }).run() {
             queue.fail(failure);
         }
-        // A sealer that panicked has published at most packs that no index names.
+        // What a sealer published before it panicked does no harm.
         sealer.join().unwrap_or_default()
     })
-}
-
-/// Seals packs until there are no more; after a failure they are dropped instead.
-fn seal_all(queue: &Queue<'_>, packs: Receiver<OpenPack<'_>>) -> Vec<PackId> {
-    let mut sealed = Vec::new();
-    for pack in packs {
-        if queue.has_failed() {
-            continue;
-        }
-        let id = pack.id;
-        match pack.seal() {
-            Ok(()) => sealed.push(id),
-            Err(error) => queue.fail(PackFailure::Publish(error)),
-        }
-    }
-    sealed
 }
 
 struct Assembler<'a, 'env> {

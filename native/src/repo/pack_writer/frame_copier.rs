@@ -37,7 +37,7 @@ impl<'a> FrameCopier<'a> {
     /// Copies nothing yet.
     pub fn new(context: Context<'a>, root: &'a Path) -> Self {
         // Nothing is compressed, so that the level is nobody's.
-        let options = PackOptions { root, jobs: 1, level: 1, dry_run: false };
+        let options = PackOptions { root, jobs: 1, level: 1, dry_run: false, packs_per_index: usize::MAX };
         Self { context, options, open: BTreeMap::new(), packed: Packed::default() }
     }
 

@@ -116,13 +116,15 @@ impl<'a> OpenPack<'a> {
         Ok(())
     }
 
-    pub(super) fn seal(mut self) -> Result<(), PublishError> {
+    /// Makes it durable under its name; returns what it holds.
+    pub(super) fn seal(mut self) -> Result<Vec<PackEntry>, PublishError> {
         self.write_buffer()?;
         let footer = encode_footer(&self.entries);
         if let Some(file) = self.file()? {
             file.write(&footer)?;
         }
-        self.file.take().map_or(Ok(()), |file| file.publish(&self.id.path()))
+        self.file.take().map_or(Ok(()), |file| file.publish(&self.id.path()))?;
+        Ok(self.entries)
     }
 
     fn write_buffer(&mut self) -> Result<(), PublishError> {

@@ -8,6 +8,7 @@ use msgvault_testing::FailAt;
 use msgvault_verifier::format::pack::{Encoding, PackEntry, SEAL_LEN};
 use msgvault_verifier::format::zstd_frame;
 use msgvault_verifier::length::to_u64;
+use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
 use msgvault_verifier::{Observer, PackReader, Ruzstd};
 
@@ -61,7 +62,7 @@ fn write_as(
     known: &(dyn Fn(&BlobId) -> bool + Sync),
     blobs: &[Blob],
 ) -> Written {
-    let options = PackOptions { root, jobs, level: 3, dry_run: false };
+    let options = PackOptions { root, jobs, level: 3, dry_run: false, packs_per_index: usize::MAX };
     write_packs(context, options, known, |sink| {
         let hand_over = |blob: &Blob| match blob {
             Blob::Whole(raw) => {
@@ -231,7 +232,8 @@ fn content_unlike_its_announcement_is_an_error_of_the_source() {
         for jobs in [1, 3] {
             let fixture = Fixture::new();
             let root = fixture.repository();
-            let options = PackOptions { root: &root, jobs, level: 3, dry_run: false };
+            let options =
+                PackOptions { root: &root, jobs, level: 3, dry_run: false, packs_per_index: usize::MAX };
             let result = write_packs(fixture.context(&()), options, &unknown, |sink| {
                 sink.add(PackKind::Pages, noise(1, 40_000_000))?;
                 let ticket = hand_over(sink)?;
@@ -281,7 +283,7 @@ fn the_producer_s_own_error_is_returned() {
     }
     let fixture = Fixture::new();
     let root = fixture.repository();
-    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false };
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false, packs_per_index: usize::MAX };
     let result: Result<((), Packed), _> = write_packs(fixture.context(&()), options, &unknown, |sink| {
         sink.add(PackKind::Pages, noise(1, 40_000_000))?;
         Err(Own)
@@ -300,7 +302,7 @@ fn cancelling_stops_between_blobs() {
     }
     let fixture = Fixture::new();
     let root = fixture.repository();
-    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false };
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false, packs_per_index: usize::MAX };
     let stop = Stop(AtomicBool::new(false));
     let result: Result<((), Packed), _> = write_packs(fixture.context(&stop), options, &unknown, |sink| {
         let ticket = sink.add(PackKind::Pages, noise(1, 40_000_000))?;
@@ -345,7 +347,8 @@ fn kinds_have_packs_of_their_own_and_small_ones_share() {
             let root = fixture.repository();
             let blobs: Vec<(PackKind, Vec<u8>)> =
                 (0..).zip(sizes).map(|(seed, (kind, len))| (*kind, noise(seed, *len))).collect();
-            let options = PackOptions { root: &root, jobs, level: 3, dry_run: false };
+            let options =
+                PackOptions { root: &root, jobs, level: 3, dry_run: false, packs_per_index: usize::MAX };
             let written: Written = write_packs(fixture.context(&()), options, &unknown, |sink| {
                 blobs.iter().try_for_each(|(kind, raw)| sink.add(*kind, raw.clone()).map(drop))
             });
@@ -365,11 +368,38 @@ fn a_dry_run_counts_and_writes_nothing() {
     let fixture = Fixture::new();
     let root = fixture.repository();
     let raw = noise(1, 5000);
-    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: true };
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: true, packs_per_index: 1 };
     let (_, packed) = write_packs::<_, Stopped>(fixture.context(&()), options, &unknown, |sink| {
         sink.add(PackKind::Pages, raw.clone())
     })
     .unwrap();
     assert_eq!((packed.blobs.stored_bytes(), packed.blobs.len()), (5000, 1));
     assert_eq!(files(&root).len(), 1);
+}
+
+#[test]
+fn an_interrupted_run_loses_only_packs_without_an_index() {
+    let fixture = Fixture::new();
+    let root = fixture.repository();
+    let blobs: Vec<Vec<u8>> = (1..=5).map(|seed| noise(seed, 33 << 20)).collect();
+    let options = PackOptions { root: &root, jobs: 2, level: 3, dry_run: false, packs_per_index: 2 };
+    let store = |point, known: &(dyn Fn(&BlobId) -> bool + Sync)| {
+        let stop = FailAt::once(point, 4);
+        write_packs::<_, Stopped>(fixture.context(&stop), options, known, |sink| {
+            blobs.iter().try_for_each(|blob| sink.add(PackKind::Pages, blob.clone()).map(drop))
+        })
+    };
+    let opened = || Repository::open(DirectoryStore::new(&root), Ruzstd).unwrap();
+    // The fourth pack cannot be published: the first two are in an index then, the third is taken back.
+    let error = store("pack.publish", &unknown).unwrap_err();
+    assert!(matches!(error, PackError::Publish(_)), "{error}");
+    let left = opened();
+    assert_eq!(left.pack_files().unwrap().len(), 2);
+    assert_eq!(blobs.iter().filter(|blob| left.index().find(&BlobId::of(blob)).is_some()).count(), 2);
+
+    let ((), packed) = store("nothing", &|id| left.index().find(id).is_some()).unwrap();
+    assert_eq!((packed.packs.len(), packed.blobs.len()), (3, 3));
+    // An index is written before the pack that would be one too many, and names two more.
+    assert_eq!(fs::read_dir(root.join("indexes")).unwrap().count(), 2);
+    assert_eq!(blobs.iter().filter(|blob| opened().index().find(&BlobId::of(blob)).is_some()).count(), 4);
 }
