@@ -13,5 +13,6 @@ pub mod sample;
 pub mod scene;
 pub mod schema;
 pub mod serve;
+pub mod system_calls;
 pub mod transcript;
 pub mod tree;

@@ -32,5 +32,6 @@ mod restore;
 mod retention;
 mod space;
 mod static_verifier;
+mod system_calls;
 mod telling;
 mod writers;

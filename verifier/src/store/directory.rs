@@ -139,12 +139,35 @@ fn read_exact_at(_: &File, _: u64, _: &mut [u8]) -> io::Result<()> {
 }
 
 fn failure(path: &str, error: &io::Error) -> StoreError {
-    let path = path.to_owned();
-    if is_missing(error) {
-        StoreError::Missing { path }
-    } else {
-        StoreError::Unreadable { path, reason: error.to_string() }
+    let (path, reason) = (path.to_owned(), error.to_string());
+    match error {
+        _ if is_missing(error) => StoreError::Missing { path },
+        _ if says_nothing_of_the_file(error) => StoreError::Unavailable { path, reason },
+        _ => StoreError::Unreadable { path, reason },
     }
+}
+
+/// Whether this machine or the way to the medium failed, and not the medium.
+fn says_nothing_of_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected,
+        OutOfMemory, PermissionDenied, ResourceBusy, StaleNetworkFileHandle, TimedOut,
+    };
+    // ENFILE and EMFILE, of which no kind tells.
+    let has_no_more_files = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));
+    let is_here = matches!(error.kind(), OutOfMemory | PermissionDenied | ResourceBusy);
+    let is_on_the_way = matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | NotConnected
+            | StaleNetworkFileHandle
+            | TimedOut
+    );
+    has_no_more_files || is_here || is_on_the_way
 }
 
 fn is_missing(error: &io::Error) -> bool {
@@ -156,6 +179,15 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn only_the_medium_makes_a_file_unreadable() {
+        // EIO and EUCLEAN; EACCES, ENOMEM, EMFILE, ETIMEDOUT and ESTALE.
+        let of = |code| failure("x", &io::Error::from_raw_os_error(code));
+        assert!([5, 117].map(of).iter().all(|error| matches!(error, StoreError::Unreadable { .. })));
+        let others = [13, 12, 24, 110, 116].map(of);
+        assert!(others.iter().all(|error| matches!(error, StoreError::Unavailable { .. })));
+    }
 
     #[test]
     fn a_pipe_that_takes_the_place_of_a_file_is_not_waited_for() {
