@@ -118,15 +118,16 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
     let (mut problems, mut doubts, mut not_checked) = (Vec::new(), Vec::new(), Vec::new());
     let snapshots = match scope {
         Scope::One(id) => vec![id.clone()],
-        Scope::All => list_all(repository, &mut problems),
+        Scope::All => list_all(repository, &mut problems, &mut not_checked),
     };
+    let before = not_checked.len();
     for (file, error) in repository.damaged_indexes() {
         match unseen(error) {
             Some(left) => not_checked.push(left),
             None => problems.push(Problem::of_file(ProblemCode::IndexDamaged, file, error.to_string())),
         }
     }
-    let has_unseen_index = !not_checked.is_empty();
+    let has_unseen_index = not_checked.len() > before;
     let mut wanted = WantedBlobs::new(repository.index());
     let mut references = ReferenceReader::default();
     let mut cancelled = false;
@@ -176,7 +177,11 @@ fn is_not_indexed(error: &SnapshotError) -> bool {
     matches!(error, SnapshotError::Blob { error: BlobError { fault: BlobFault::NotIndexed, .. }, .. })
 }
 
-fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<SnapshotId> {
+fn list_all(
+    repository: &Repository,
+    problems: &mut Vec<Problem>,
+    not_checked: &mut Vec<NotChecked>,
+) -> Vec<SnapshotId> {
     match repository.listing() {
         Ok(listing) => {
             if listing.snapshots.is_empty() && has_packs(repository) {
@@ -186,7 +191,13 @@ fn list_all(repository: &Repository, problems: &mut Vec<Problem>) -> Vec<Snapsho
             listing.snapshots
         }
         Err(error) => {
-            problems.push(Problem::of_file(ProblemCode::SnapshotsUnreadable, "snapshots", error.to_string()));
+            match NotChecked::of_store(None, &error) {
+                Some(left) => not_checked.push(left),
+                None => {
+                    let detail = error.to_string();
+                    problems.push(Problem::of_file(ProblemCode::SnapshotsUnreadable, "snapshots", detail));
+                }
+            }
             Vec::new()
         }
     }

@@ -212,7 +212,10 @@ impl Report {
 
     /// Whether there is no snapshot, and nothing wrong: that is not good news.
     pub fn has_nothing_to_check(&self) -> bool {
-        self.verdict == Verdict::Unchecked && self.complete && self.snapshots.is_empty()
+        self.verdict == Verdict::Unchecked
+            && self.complete
+            && self.snapshots.is_empty()
+            && self.not_checked.is_empty()
     }
 
     /// What was left out, apart from what a cancelled run did not come to.

@@ -13,6 +13,9 @@ struct Withholding {
 
 impl Store for Withholding {
     fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
+        if folder == self.path {
+            return Err(StoreError::Unavailable { path: folder.to_owned(), reason: "it is withheld".to_owned() });
+        }
         self.inner.list(folder)
     }
 
@@ -68,6 +71,17 @@ fn no_file_that_is_withheld_counts_as_damage() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_withheld_folder_does_not_count_as_damage() {
+    for folder in ["snapshots", "indexes", "packs"] {
+        let report = verify(Withholding { inner: fixture("chain"), path: folder.to_owned() }, Depth::Full);
+        assert_eq!(report.problems, [], "{folder}");
+        // Full verification opens packs by their names.
+        assert_eq!(report.verdict == Verdict::Intact, folder == "packs", "{folder}: {report:?}");
+        assert!(!report.has_nothing_to_check(), "{folder}");
     }
 }
 
