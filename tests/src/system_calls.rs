@@ -38,7 +38,7 @@ const PATIENCE: &str = "60";
 
 /// An error of the `at`th call of a thread, from 1, and perhaps of all later ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct CallFault {
     /// The system call.
     pub call: &'static str,
     /// What it returns.
@@ -88,7 +88,7 @@ pub fn count(command: &Command, log: &Path) -> BTreeMap<&'static str, usize> {
 }
 
 /// All faults of calls that are made so often, at every place or at the first, the last and two between them.
-pub fn faults(counts: &BTreeMap<&'static str, usize>, all: bool) -> Vec<Fault> {
+pub fn faults(counts: &BTreeMap<&'static str, usize>, all: bool) -> Vec<CallFault> {
     let mut found = Vec::new();
     for (call, errors) in ERRORS {
         let Some(count) = counts.get(call).copied() else { continue };
@@ -97,7 +97,7 @@ pub fn faults(counts: &BTreeMap<&'static str, usize>, all: bool) -> Vec<Fault> {
             for &at in places.iter().filter(|at| **at > 0) {
                 // A program goes on after EINTR, with the same call.
                 let both: &[bool] = if *error == "EINTR" { &[false] } else { &[false, true] };
-                found.extend(both.iter().map(|&stays| Fault { call, error, at, stays }));
+                found.extend(both.iter().map(|&stays| CallFault { call, error, at, stays }));
             }
         }
     }
@@ -110,8 +110,8 @@ pub fn faults(counts: &BTreeMap<&'static str, usize>, all: bool) -> Vec<Fault> {
 /// # Panics
 ///
 /// When it cannot be started.
-pub fn run_with(command: &Command, fault: &Fault, log: &Path) -> Outcome {
-    let Fault { call, error, at, stays } = fault;
+pub fn run_with(command: &Command, fault: &CallFault, log: &Path) -> Outcome {
+    let CallFault { call, error, at, stays } = fault;
     let stays = if *stays { "+" } else { "" };
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:error={error}:when={at}{stays}");

@@ -9,7 +9,7 @@ use std::fs;
 use msgvault_tests::programs::Outcome;
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, assert_same_bytes};
-use msgvault_tests::system_calls::{self, Fault};
+use msgvault_tests::system_calls::{self, CallFault};
 
 /// What the documents allow, beside 0.
 const CODES: [i32; 6] = [1, 3, 5, 10, 11, 13];
@@ -75,7 +75,7 @@ impl Trials {
 }
 
 /// What fails before the program is loaded is told by the system's loader.
-fn is_of_the_loader(outcome: &Outcome, fault: &Fault) -> bool {
+fn is_of_the_loader(outcome: &Outcome, fault: &CallFault) -> bool {
     outcome.code == 127 && fault.at < 10 && outcome.stderr.contains("loading shared libraries")
 }
 

@@ -191,12 +191,11 @@ fn list_all(
             listing.snapshots
         }
         Err(error) => {
-            match NotChecked::of_store(None, &error) {
-                Some(left) => not_checked.push(left),
-                None => {
-                    let detail = error.to_string();
-                    problems.push(Problem::of_file(ProblemCode::SnapshotsUnreadable, "snapshots", detail));
-                }
+            if let Some(left) = NotChecked::of_store(None, &error) {
+                not_checked.push(left);
+            } else {
+                let detail = error.to_string();
+                problems.push(Problem::of_file(ProblemCode::SnapshotsUnreadable, "snapshots", detail));
             }
             Vec::new()
         }
