@@ -55,7 +55,9 @@ pub struct CallFault {
 ///
 /// When `strace` is missing, or may not trace.
 pub fn is_possible() -> Result<(), String> {
-    match Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output() {
+    let (trace, inject) = ("trace=openat", "inject=openat:error=EIO:when=1000");
+    let args = ["-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", trace, "-e", inject, "--", "true"];
+    match Command::new("strace").args(args).output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         Err(error) => Err(format!("strace: {error}")),
