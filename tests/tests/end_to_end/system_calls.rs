@@ -64,7 +64,8 @@ impl Trials {
             if !is_of_the_loader(&outcome, fault) {
                 ends_in_order(&outcome, &what);
             }
-            let _ = self.scene.backup(&["verify", "--all"]).done();
+            // Perhaps there is a lock that could not be removed, of a process that could not say who it is.
+            let _ = self.scene.backup(&["verify", "--all", "--force-unlock"]).done();
             between(self, before, &outcome, &what);
         }
         println!("{args:?}: exit codes {codes:?}");
@@ -103,7 +104,6 @@ fn a_create_survives_failing_system_calls() {
         return;
     }
     let mut trials = Trials::new();
-    // Perhaps there is a lock that could not be removed, of a process that could not say who it is.
     let args = ["create", "--force-unlock", "--jobs", "1", "--progress", "none"];
     trials.of(&args, |trials, before, outcome, what| {
         let after = trials.listed();
