@@ -26,9 +26,11 @@ use serde::Serialize;
 use crate::phase;
 use crate::repo::lock::{Lock, LockError};
 use crate::repo::publish::{PublishError, clean_staging};
+use crate::repo::sums::SumsError;
 use crate::retention::RetentionError;
 
 pub use plan::MaxUnused;
+use sweep::Changed;
 
 /// Why nothing was pruned, or no more of it.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,9 @@ pub enum PruneError {
     /// The repository cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The sums cannot be written.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
     /// The record cannot be written or read.
     #[error(transparent)]
     Record(#[from] RetentionError),
@@ -145,7 +150,8 @@ pub fn prune(
     context.observer.begin(phase::MARK, 0);
     let live = mark::mark(repository, context.observer)?;
     let plan = plan::plan(repository, &live, request)?;
-    let mut old = reindex::index_files(repository)?;
+    let mut old: Vec<String> =
+        repository.index_files()?.into_iter().map(|entry| format!("indexes/{}", entry.name)).collect();
     let mut report = PruneReport { dry_run: lock.is_none(), ..PruneReport::default() };
     report.indexes = IndexCounts { before: old.len(), after: old.len() };
     plan.tell(&mut report);
@@ -153,15 +159,18 @@ pub fn prune(
         sweep::preview(context, request, repository, &plan, &mut report)?;
         return Ok(report);
     };
-    let repacked = repack::repack(context, request, repository, &live, &plan.repack)?;
+    let mut repacked = repack::repack(context, request, repository, &live, &plan.repack)?;
     report.packs.kept_bytes = report.packs.kept_bytes - report.packs.repacked_bytes + repacked.bytes;
     (report.packs.written, report.packs.repacked_bytes) = (repacked.packs, repacked.bytes);
     if plan.changes_the_index(repository, &live) {
-        report.indexes.after = reindex::write(context, request, repository, &live, &repacked.moved, lock)?;
+        let written = reindex::write(context, request, repository, &live, &repacked.moved, lock)?;
+        report.indexes.after = written.len();
+        repacked.sums.extend(written);
     } else {
         old.clear();
     }
-    sweep::sweep(context, request, repository, &plan, &old, lock, &mut report)?;
+    let changed = Changed { old_indexes: &old, sums: repacked.sums };
+    sweep::sweep(context, request, repository, &plan, changed, lock, &mut report)?;
     Ok(report)
 }
 

@@ -1,6 +1,7 @@
 //! The writing side of a repository: making one, locking it, and putting files into it so that a crash at any
 //! moment leaves a repository that verifies.
 
+pub(crate) mod files;
 pub mod init;
 pub mod lock;
 pub(crate) mod medium_time;
@@ -8,4 +9,5 @@ pub mod pack_writer;
 mod probe;
 pub mod publish;
 pub mod rebuild_index;
+pub mod sums;
 pub mod write_index;

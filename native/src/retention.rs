@@ -8,7 +8,6 @@
 //! a prune finds that nothing needs it any more. No listed snapshot ever lacks an ancestor.
 
 mod facts;
-pub(crate) mod files;
 mod forget;
 mod hold;
 mod record;
@@ -25,6 +24,7 @@ use msgvault_verifier::store::StoreError;
 
 use crate::repo::lock::LockError;
 use crate::repo::publish::PublishError;
+use crate::repo::sums::SumsError;
 
 pub use forget::{ForgetReport, ForgetRequest, JudgedSnapshot, What, forget};
 pub use hold::{hold, unhold};
@@ -53,6 +53,9 @@ pub enum RetentionError {
     /// The repository cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The sums cannot be written.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
     /// A snapshot that was named stays.
     #[error("snapshot {id} stays: {reason}; nothing was forgotten")]
     Kept {

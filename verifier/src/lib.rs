@@ -53,6 +53,7 @@ mod pack;
 pub mod repository;
 pub mod snapshot;
 pub mod store;
+pub mod sums;
 pub mod system_names;
 pub mod text;
 pub mod verify;

@@ -18,6 +18,7 @@ mod pages;
 mod plan;
 mod problem;
 mod report;
+mod sums;
 mod transfer;
 mod words;
 
@@ -27,7 +28,8 @@ pub use not_checked::NotChecked;
 pub use pages::{PageRanges, WantedPages};
 pub use plan::{PackJob, PackTask, Plan, Wanted, plan};
 pub use problem::{Problem, ProblemCode};
-pub use report::{Report, SnapshotReport, Totals, Verdict};
+pub use report::{Looked, Report, SnapshotReport, Totals, Verdict};
+pub use sums::{SumOutcome, SumTask, SumsPlan, check_sum, merge_sums, plan_sums, verify_sums};
 
 use crate::format::id::SnapshotId;
 use crate::observer::{Observer, Phase};

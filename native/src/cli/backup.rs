@@ -8,6 +8,7 @@ mod list;
 mod prune;
 mod repair;
 mod restore;
+mod sums;
 mod verify;
 
 use std::io::{self, IsTerminal, Write};
@@ -38,6 +39,8 @@ pub(super) enum BackupCommand {
     List,
     /// Verify snapshots
     Verify(verify::Args),
+    /// State the SHA-256 of files that have none stated yet, for `sha256sum` and `verify --sums`
+    Sums(sums::SumsArgs),
     /// Mend what can be mended without a copy of the repository
     Repair(repair::RepairArgs),
     /// Restore a snapshot to a folder, and prove it
@@ -60,6 +63,7 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
         BackupCommand::Create(args) => create::run(invocation, &args),
         BackupCommand::List => list::run(invocation),
         BackupCommand::Verify(args) => verify::run(invocation, &args),
+        BackupCommand::Sums(args) => sums::run(invocation, &args),
         BackupCommand::Repair(args) => repair::run(invocation, &args),
         BackupCommand::Restore(args) => restore::run(invocation, &args),
         BackupCommand::Forget(args) => forget::run(invocation, &args),

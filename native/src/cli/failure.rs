@@ -15,6 +15,7 @@ use crate::prune::PruneError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;
 use crate::repo::rebuild_index::RebuildError;
+use crate::repo::sums::SumsError;
 use crate::restore::RestoreError;
 use crate::retention::RetentionError;
 
@@ -61,6 +62,7 @@ failures! {
     RebuildError => of_rebuild,
     RetentionError => of_retention,
     PruneError => of_prune,
+    SumsError => of_sums,
     Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
 }
@@ -92,6 +94,7 @@ fn of_lock(error: &LockError) -> Exit {
 fn of_create(error: &CreateError) -> Exit {
     match error {
         CreateError::Lock(error) => of_lock(error),
+        CreateError::Sums(error) => of_sums(error),
         CreateError::Repository(error) => Exit::of_open(error),
         CreateError::Parent(error) => Exit::of_snapshot(error),
         _ => Exit::Failed,
@@ -130,6 +133,14 @@ fn of_prune(error: &PruneError) -> Exit {
         PruneError::Open(error) => Exit::of_open(error),
         PruneError::Snapshot(error) => Exit::of_snapshot(error),
         PruneError::Doubt { too_new: true, .. } => Exit::TooNew,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_sums(error: &SumsError) -> Exit {
+    match error {
+        SumsError::Lock(error) => of_lock(error),
+        SumsError::Snapshot(error) => Exit::of_snapshot(error),
         _ => Exit::Failed,
     }
 }

@@ -19,6 +19,7 @@ use crate::repo::lock::LockError;
 
 use crate::repo::pack_writer::{PackError, SourceFault, Stopped};
 use crate::repo::publish::PublishError;
+use crate::repo::sums::SumsError;
 
 /// Why there is no new snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,9 @@ pub enum CreateError {
     /// The repository cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The sums cannot be written.
+    #[error("no snapshot was made: {0}")]
+    Sums(#[from] SumsError),
     /// What is new has no room, however well it compresses.
     #[error("{error}, for {} before compression{}", human_bytes(*new), error.advice())]
     Space {

@@ -4,13 +4,15 @@
 use jiff::Timestamp;
 use msgvault_verifier::format::id::IndexId;
 use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::format::sums::{FileSum, SumsName};
 use msgvault_verifier::length::to_unsigned;
 use msgvault_verifier::repository::read_config;
 
 use super::{Capture, Captured, CreateError, cache, manifest, stop_if_cancelled};
 use crate::repo::lock::Lock;
 use crate::repo::pack_writer::Packed;
-use crate::repo::publish::{FileKind, make_durable, publish_bytes};
+use crate::repo::publish::{FileKind, make_durable, publish_bytes, take_back};
+use crate::repo::sums;
 use crate::repo::write_index::{next_index_id, write_index};
 
 /// In milliseconds.
@@ -25,7 +27,7 @@ pub(super) fn publish(
 ) -> Result<Manifest, CreateError> {
     let index = publish_index(capture, packed)?;
     let manifest = manifest::build(capture, captured, packed, index)?;
-    publish_manifest(capture, &manifest, lock)?;
+    publish_manifest(capture, &manifest, packed, lock)?;
     update_cache(capture, &manifest, captured);
     Ok(manifest)
 }
@@ -46,7 +48,12 @@ fn publish_index(capture: &Capture<'_>, packed: &Packed) -> Result<Option<IndexI
     publish().map(|()| Some(id)).inspect_err(|_: &CreateError| packed.take_back(root))
 }
 
-fn publish_manifest(capture: &Capture<'_>, manifest: &Manifest, lock: &Lock) -> Result<(), CreateError> {
+fn publish_manifest(
+    capture: &Capture<'_>,
+    manifest: &Manifest,
+    packed: &Packed,
+    lock: &Lock,
+) -> Result<(), CreateError> {
     let root = capture.request.repo;
     let mut config = read_config(capture.repository.store())?;
     if config.page_size != manifest.db.page_size {
@@ -55,10 +62,36 @@ fn publish_manifest(capture: &Capture<'_>, manifest: &Manifest, lock: &Lock) -> 
         publish_bytes(capture.context, root, FileKind::Config, "config.toml", text.as_bytes())?;
     }
     make_reused_durable(capture)?;
-    // Whoever took the lock away may be removing what this manifest would name.
     lock.still_held()?;
-    let name = manifest.snapshot_id.path();
-    publish_bytes(capture.context, root, FileKind::Manifest, &name, manifest.encode().as_bytes())?;
+    let text = manifest.encode();
+    state_sums(capture, manifest, text.as_bytes(), packed)?;
+    // Whoever took the lock away may be removing what this manifest would name.
+    let published = lock.still_held().map_err(CreateError::from).and_then(|()| {
+        let name = manifest.snapshot_id.path();
+        Ok(publish_bytes(capture.context, root, FileKind::Manifest, &name, text.as_bytes())?)
+    });
+    published.inspect_err(|_| {
+        let sums = SumsName::Snapshot(manifest.snapshot_id.clone());
+        take_back(root, &sums.path());
+    })
+}
+
+/// The sums of what the run added, before the manifest that they name.
+fn state_sums(
+    capture: &Capture<'_>,
+    manifest: &Manifest,
+    text: &[u8],
+    packed: &Packed,
+) -> Result<(), CreateError> {
+    let root = capture.request.repo;
+    let mut files = packed.sums.clone();
+    if let Some(index) = manifest.new_index {
+        let path = index.path();
+        let sum = sums::of_published(root, &path)?;
+        files.insert(path, sum);
+    }
+    files.insert(manifest.snapshot_id.path(), FileSum::of(text));
+    sums::state_snapshot(&capture.context, root, capture.repository, &manifest.snapshot_id, files)?;
     Ok(())
 }
 

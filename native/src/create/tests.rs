@@ -10,6 +10,7 @@ use std::fs;
 
 use archive::Archive;
 use msgvault_verifier::format::id::BlobId;
+use msgvault_verifier::format::sums::SumsName;
 
 use super::*;
 use crate::home::Dense;
@@ -283,7 +284,9 @@ fn one_wrong_clock_does_not_date_every_later_snapshot() {
 
     // The way out that the guide shows: what they stored stays and is used.
     for id in [&ahead.snapshot_id, &behind.snapshot_id].map(|id| id.clone().unwrap()) {
-        fs::remove_file(archive.root().join(id.path())).unwrap();
+        for path in [id.path(), SumsName::Snapshot(id).path()] {
+            fs::remove_file(archive.root().join(path)).unwrap();
+        }
     }
     let right = archive.create();
     assert!(right.created_at.starts_with("2026-11-2"), "{}", right.created_at);

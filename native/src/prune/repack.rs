@@ -12,6 +12,7 @@ use super::plan::PackUse;
 use super::{PruneError, PruneRequest, stop_if_cancelled};
 use crate::phase;
 use crate::repo::pack_writer::{CopyError, FrameCopier};
+use crate::repo::sums::FileSums;
 
 /// What was written.
 pub(super) struct Repacked {
@@ -21,6 +22,8 @@ pub(super) struct Repacked {
     pub(super) packs: usize,
     /// Bytes of them.
     pub(super) bytes: u64,
+    /// The sums of them.
+    pub(super) sums: FileSums,
 }
 
 /// Copies the needed blobs of these packs, in the order in which they lie there, and says where each is now.
@@ -62,5 +65,5 @@ pub(super) fn repack(
         bytes = bytes.saturating_add(repository.store().open(&pack.path())?.len());
     }
     let moved = packed.blobs.entries().map(|entry| (entry.id, entry)).collect();
-    Ok(Repacked { moved, packs: packed.packs.len(), bytes })
+    Ok(Repacked { moved, packs: packed.packs.len(), bytes, sums: packed.sums })
 }

@@ -9,8 +9,10 @@ use msgvault_verifier::repository::Repository;
 
 use super::plan::{PackUse, PrunePlan};
 use super::{PruneError, PruneReport, PruneRequest};
+use crate::repo::files;
 use crate::repo::lock::Lock;
-use crate::retention::{Condemned, Pruned, files, forgotten_manifests, newest_prune, record_prune};
+use crate::repo::sums::{self, FileSums};
+use crate::retention::{Condemned, Pruned, forgotten_manifests, newest_prune, record_prune};
 
 /// Everything that nothing needs, the index no longer naming it.
 struct Sweep {
@@ -20,24 +22,35 @@ struct Sweep {
     packs: Vec<(Condemned, u64)>,
 }
 
-/// Condemns what is newly found, has `old_indexes` removed, and then what was condemned long enough ago. The record
-/// comes first.
+/// What this run wrote, and what that takes the place of.
+pub(super) struct Changed<'a> {
+    /// Index files that are of no use any more.
+    pub(super) old_indexes: &'a [String],
+    /// The sums of new packs and indexes.
+    pub(super) sums: FileSums,
+}
+
+/// Condemns what is newly found, has old indexes removed, and then what was condemned long enough ago. The record
+/// comes first, and sums without what goes.
 pub(super) fn sweep(
     context: &Context<'_>,
     request: &PruneRequest<'_>,
     repository: &Repository,
     plan: &PrunePlan,
-    old_indexes: &[String],
+    changed: Changed<'_>,
     lock: &Lock,
     report: &mut PruneReport,
 ) -> Result<(), PruneError> {
     let now = (context.now)();
+    let Changed { old_indexes, sums } = changed;
     let (gone, condemned) = Sweep::of(request, repository, plan, now)?.divide(request, now, report);
     if gone.is_empty() && condemned.is_empty() && old_indexes.is_empty() {
         return Ok(());
     }
     let removed = old_indexes.iter().chain(&gone).cloned().collect();
     report.record = record_prune(context, request.root, request.by, Pruned { condemned, removed })?;
+    lock.still_held()?;
+    sums::restate(context, request.root, old_indexes.iter().chain(&gone).cloned(), sums)?;
     for files in [old_indexes, &gone] {
         // Indexes first: from then on no writer can refer to what nothing needs.
         lock.still_held()?;

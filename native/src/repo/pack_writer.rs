@@ -26,6 +26,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
 
 use super::publish::{PublishError, confirm, take_back};
+use crate::repo::sums::FileSums;
 pub use frame_copier::{CopyError, FrameCopier};
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
@@ -69,6 +70,8 @@ pub struct Packed {
     pub packs: Vec<PackId>,
     /// The blobs in them.
     pub blobs: NewBlobs,
+    /// The sums of the packs, and of the indexes that name some of them already.
+    pub(crate) sums: FileSums,
     /// How many of the packs, the first, an index names already.
     indexed: usize,
 }
@@ -301,8 +304,8 @@ pub fn write_packs<'env, R, E: From<Stopped>>(
         (produced, assembler.ok().and_then(|running| running.join().ok()))
     });
     let (blobs, failure) = queue.into_parts();
-    let Sealed { packs, indexed } = assembled.unwrap_or_default();
-    let packed = Packed { packs, blobs, indexed };
+    let Sealed { packs, indexed, sums } = assembled.unwrap_or_default();
+    let packed = Packed { packs, blobs, sums, indexed };
     match (failure, produced) {
         (None, Ok(result)) => {
             if !options.dry_run {

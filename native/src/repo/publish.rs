@@ -83,6 +83,8 @@ pub enum FileKind {
     Manifest,
     /// A record of what was let go.
     Record,
+    /// Sums.
+    Sums,
 }
 
 /// The folder of files that are being written.
@@ -120,6 +122,7 @@ impl FileKind {
             Self::Index | Self::RebuiltIndex => points!("index"),
             Self::Manifest => points!("manifest"),
             Self::Record => points!("record"),
+            Self::Sums => points!("sums"),
         }
     }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::lock::{Lock, LockError};
 use super::publish::{FileKind, PublishError, clean_staging};
 use super::write_index::{all_packs, index_entry, next_index_id, write_index};
+use crate::repo::sums::{self, FileSums, SumsError};
 
 /// Why indexes cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum RebuildError {
     /// An index cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The sums cannot be written.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
     /// The packs cannot be listed.
     #[error("the packs cannot be listed, so that nothing was rebuilt: {0}")]
     Listing(#[from] StoreError),
@@ -84,9 +88,11 @@ pub fn rebuild_indexes(
         named: repository.index().packs().iter().chain(condemned).copied().collect(),
         there: all_packs(repository)?,
         report: RebuildReport::default(),
+        sums: FileSums::new(),
     };
     rebuild.of_manifests()?;
     rebuild.of_other_packs()?;
+    sums::restate(context, root, [], rebuild.sums)?;
     Ok(rebuild.report)
 }
 
@@ -100,6 +106,8 @@ struct Rebuild<'a> {
     /// Packs that are there, by name.
     there: Vec<PackId>,
     report: RebuildReport,
+    /// The sums of what was written.
+    sums: FileSums,
 }
 
 impl Rebuild<'_> {
@@ -174,9 +182,13 @@ impl Rebuild<'_> {
         packs: usize,
     ) -> Result<(), RebuildError> {
         self.lock.still_held()?;
+        // What takes the place of a file has another sum.
+        sums::restate(&self.context, self.root, [index.path()], FileSums::new())?;
         let kind = FileKind::RebuiltIndex;
         write_index(&self.context, self.root, kind, index, entries.len(), entries.values().copied())?;
-        self.report.rebuilt.push(RebuiltIndex { file: index.path(), packs, blobs: entries.len() });
+        let path = index.path();
+        self.sums.insert(path.clone(), sums::of_published(self.root, &path)?);
+        self.report.rebuilt.push(RebuiltIndex { file: path, packs, blobs: entries.len() });
         Ok(())
     }
 }

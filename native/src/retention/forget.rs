@@ -11,8 +11,10 @@ use serde::Serialize;
 use super::hold::Holds;
 use super::record::{self, Action, Forgotten};
 use super::rules::{Candidate, KeepRules, Reason, judge, judge_named};
-use super::{RetentionError, facts, files, trash};
+use super::{RetentionError, facts, trash};
+use crate::repo::files;
 use crate::repo::lock::Lock;
+use crate::repo::sums::{self, FileSums};
 
 /// What is to be forgotten.
 #[derive(Debug, Clone)]
@@ -157,6 +159,8 @@ fn move_to_trash(
         What::Named { .. } => None,
     };
     let record = record::write(context, request.root, request.by, &Action::Forget { rules, removed })?;
+    lock.still_held()?;
+    sums::restate(context, request.root, gone.iter().map(|id| id.path()), FileSums::new())?;
     for id in gone.iter().rev() {
         lock.still_held()?;
         files::rename(context, request.root, &id.path(), &trash::path(id))?;

@@ -8,8 +8,9 @@ use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::store::{DirectoryStore, Store, StoreError, read_file};
 use serde::{Deserialize, Serialize};
 
+use super::RetentionError;
 use super::record::{MAX_RECORD_LEN, VERSION};
-use super::{RetentionError, files};
+use crate::repo::files;
 use crate::repo::lock::Lock;
 use crate::repo::publish::{FileKind, publish_bytes};
 

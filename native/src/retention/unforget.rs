@@ -12,12 +12,14 @@ use msgvault_verifier::store::{DirectoryStore, read_file};
 use msgvault_verifier::verify::{Depth, Scope, verify};
 use serde::Serialize;
 
+use super::RetentionError;
 use super::record::{self, Action};
 use super::trash::{self, WithForgotten, trashed};
-use super::{RetentionError, files};
 use crate::decompress::Zstd;
+use crate::repo::files;
 use crate::repo::lock::Lock;
 use crate::repo::publish::FileKind;
+use crate::repo::sums::{self, FileSums};
 use crate::repo::write_index::{all_packs, index_entry, write_index};
 
 /// The largest manifest that is read, in bytes.
@@ -59,6 +61,11 @@ pub fn unforget(
         lock.still_held()?;
         files::rename(context, root, &trash::path(id), &id.path())?;
     }
+    let mut files = FileSums::new();
+    for id in &ids {
+        files.insert(id.path(), sums::of_published(root, &id.path())?);
+    }
+    sums::restate(context, root, [], files)?;
     Ok(UnforgetReport { restored: ids, record })
 }
 
@@ -134,5 +141,8 @@ fn name_again(context: &Context<'_>, root: &Path, lock: &Lock) -> Result<(), Ret
     let index = IndexId::from_parts(unix_ms, random);
     lock.still_held()?;
     write_index(context, root, FileKind::Index, index, entries.len(), entries.into_values())?;
+    let path = index.path();
+    let sum = sums::of_published(root, &path)?;
+    sums::restate(context, root, [], [(path, sum)].into())?;
     Ok(())
 }

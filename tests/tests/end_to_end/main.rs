@@ -32,6 +32,7 @@ mod restore;
 mod retention;
 mod space;
 mod static_verifier;
+mod sums;
 mod system_calls;
 mod telling;
 mod writers;

@@ -10,6 +10,7 @@ use msgvault_tests::scene::{Scene, assert_same_bytes};
 use serde_json::Value;
 
 use super::documents::fits_file;
+use super::sums::sha256sum;
 
 /// An archive with so many snapshots, their names, and a copy of the database of each.
 struct Kept {
@@ -257,9 +258,12 @@ fn whole_after_faults_of(kept: &Kept, args: &[&str]) {
             kept.scene.half_an_hour_later();
             let verified = kept.backup(&["verify", "--all", "--json"]);
             assert_eq!(verified.code, 0, "{what}: {verified:?}");
+            sha256sum(&repo).unwrap_or_else(|told| panic!("{what}: {told}"));
             let again = kept.backup(&[args, &["--force-unlock"]].concat());
             assert_eq!(again.code, 0, "{what}: {again:?}");
             assert_eq!(kept.listed(), expected, "{what}");
+            let _ = kept.backup(&["sums"]).done();
+            let _ = kept.backup(&["verify", "--sums"]).done();
             kept.is_whole(&what);
         }
     }

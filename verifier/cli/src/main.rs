@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use clap::{CommandFactory, Parser, Subcommand};
 use msgvault_cli::{
     Exit, MemoryArgs, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all,
-    guarded, print_details, print_overview, print_report, resolve_scope, with_jobs,
+    check_sums, guarded, print_details, print_overview, print_report, resolve_scope, with_jobs,
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
@@ -70,14 +70,17 @@ fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
     let progress = Progress::new(output, &stop);
     let run = || -> Result<Exit, VerifyError> {
         let repository = open(repo, args.memory)?;
-        let scope = resolve_scope(&repository, args)?;
         for lock in inspect::locks(repository.store()).iter().filter(|lock| lock.exclusive) {
             let host = lock.hostname.as_deref().unwrap_or("an unknown host");
             output.warn(&format!(
                 "{host} may be writing a backup now; snapshots that exist are not touched by it"
             ));
         }
-        let report = check_all(&repository, &scope, args.depth(), &progress);
+        let report = if args.sums {
+            check_sums(&repository, &progress)
+        } else {
+            check_all(&repository, &resolve_scope(&repository, args)?, args.depth(), &progress)
+        };
         progress.finish();
         print_report(output, &report)
     };

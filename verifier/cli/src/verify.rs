@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use clap::Args;
 use msgvault_verifier::repository::{OpenError, Repository, SelectError};
 use msgvault_verifier::text::count;
-use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::verify::{
+    Depth, Findings, Report, Scope, Verdict, check_pack, check_sum, merge, merge_sums, plan, plan_sums,
+};
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
 
@@ -24,6 +26,9 @@ pub struct VerifyArgs {
     /// Check that every reference resolves, without reading content
     #[arg(long)]
     pub quick: bool,
+    /// Compare every file of the repository with its sums, without looking into it
+    #[arg(long, conflicts_with_all = ["snapshot", "quick"])]
+    pub sums: bool,
     /// How many packs are read at the same time
     #[command(flatten)]
     pub threads: JobsArgs,
@@ -119,17 +124,28 @@ pub fn check_all(
     merge(repository, plan, findings.into_inner().unwrap_or_else(PoisonError::into_inner), observer)
 }
 
+/// Compares every file with its sums on all threads of the current pool.
+pub fn check_sums(repository: &Repository, observer: &(dyn Observer + Sync)) -> Report {
+    let plan = plan_sums(repository);
+    let files = count(plan.tasks.len(), "file");
+    observer.explain(&format!("the sums name {files}, and each is read once and compared"));
+    observer.begin(Phase::CHECK, plan.bytes());
+    let check = |task| check_sum(repository.store(), task, observer);
+    let outcomes = plan.tasks.par_iter().map(check).collect();
+    merge_sums(repository, plan, outcomes)
+}
+
 /// Prints a report and says how the program ends.
 pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
     let text = || {
         let text = report.to_text();
         let summary = report.summary();
-        let good = report.verdict == Verdict::Intact;
+        let good = matches!(report.verdict, Verdict::Intact | Verdict::SumsMatch);
         let colored = output.colored(&summary, good);
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
     };
     let exit = match report.verdict {
-        Verdict::Intact => Exit::Done,
+        Verdict::Intact | Verdict::SumsMatch => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
         Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
         // Neither good nor bad is known, and nobody stopped it.

@@ -33,6 +33,7 @@ pub mod page_map;
 pub mod page_size;
 pub mod path;
 pub mod stats;
+pub mod sums;
 mod table;
 pub mod zstd_frame;
 

@@ -8,6 +8,7 @@ use super::{MAX_MANIFEST_LEN, Repository};
 use crate::format::id::{IndexId, PackId, SnapshotId};
 use crate::format::lock::LockName;
 use crate::format::manifest::Manifest;
+use crate::format::sums::{self, SumsName};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
 use crate::system_names::is_of_a_system;
 
@@ -30,7 +31,7 @@ pub struct ForeignFile {
 }
 
 impl Repository {
-    /// What is not the repository's own in the folders of snapshots, indexes, packs and locks, by path; at most the
+    /// What is not the repository's own in the folders of snapshots, indexes, packs, sums and locks, by path; at most the
     /// first thousand. Folders that cannot be listed are passed over.
     pub fn foreign_files(&self) -> Vec<ForeignFile> {
         let store = self.store();
@@ -42,7 +43,7 @@ impl Repository {
             found.extend(foreign);
             own
         };
-        for folder in ["snapshots", "indexes", "locks"] {
+        for folder in ["snapshots", "indexes", "locks", sums::FOLDER] {
             look_into(folder);
         }
         for (folder, _) in look_into("packs") {
@@ -83,6 +84,7 @@ fn is_own(path: &str, entry: &StoreEntry) -> bool {
     SnapshotId::of_path(path).is_some()
         || IndexId::of_path(path).is_some()
         || PackId::of_path(path).is_some()
+        || SumsName::of_path(path).is_some()
         || path.strip_prefix("locks/").is_some_and(is_lock)
         || (entry.is_folder && path.strip_prefix("packs/").is_some_and(is_pack_folder))
 }

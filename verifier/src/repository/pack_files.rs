@@ -1,4 +1,4 @@
-//! The packs that are there, whatever the index says.
+//! The packs and indexes that are there, whatever an index says.
 
 use crate::format::id::PackId;
 use crate::store::{StoreEntry, StoreError};
@@ -6,6 +6,11 @@ use crate::store::{StoreEntry, StoreError};
 use super::{Repository, is_pack_folder};
 
 impl Repository {
+    /// Every index file, in the order in which later ones win.
+    pub fn index_files(&self) -> Result<Vec<StoreEntry>, StoreError> {
+        super::index_files(self.store())
+    }
+
     /// Every pack that lies where packs lie, and the bytes of its file, by ID.
     pub fn pack_files(&self) -> Result<Vec<(PackId, u64)>, StoreError> {
         let store = self.store();

@@ -73,7 +73,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     problems.dedup();
     not_checked.sort();
     not_checked.dedup();
-    let asked = (plan.depth, plan.all, plan.snapshots);
+    let asked = (plan.depth.into(), plan.all, plan.snapshots);
     let foreign = repository.foreign_files();
     Report::new(repository.config(), asked, problems, not_checked, foreign, findings.totals, complete)
 }

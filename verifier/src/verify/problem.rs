@@ -74,6 +74,10 @@ codes! {
     ArtifactMismatch = "artifact-mismatch": "An auxiliary artifact or a metadata blob is not what the manifest states.",
     ArtifactUnknown = "artifact-unknown": "A snapshot has an auxiliary artifact of a kind that this program does not know, so it does not restore the snapshot.",
     StatsMismatch = "stats-mismatch": "The counts in the manifest contradict each other.",
+    SumsUnreadable = "sums-unreadable": "A file among the sums is damaged or contradicts the others.",
+    SumsFileMissing = "sums-file-missing": "A file that the sums name is not there.",
+    SumsFileUnreadable = "sums-file-unreadable": "A file that the sums name cannot be read from its medium.",
+    SumsMismatch = "sums-mismatch": "A file does not have the SHA-256 that the sums state.",
     ArchiveDamaged = "archive-damaged": "The database was captured as it was, and SQLite finds it damaged (--restore-check): the archive was damaged when the backup was made.",
     RestoreFailed = "restore-failed": "A trial restore of the snapshot (--restore-check) did not pass its checks.",
 }

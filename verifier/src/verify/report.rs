@@ -17,12 +17,35 @@ use super::{Depth, ProblemCode, words};
 /// So many causes are told to who reads a mail; the whole report has all.
 const MOST_CAUSES: usize = 20;
 
+/// How deep a verification looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Looked {
+    /// Every reference resolves; content was not read.
+    Quick,
+    /// Every blob was read and hashed.
+    Full,
+    /// Every file was read and compared with the sums; nothing was decoded.
+    Sums,
+}
+
+impl From<Depth> for Looked {
+    fn from(depth: Depth) -> Self {
+        match depth {
+            Depth::Quick => Self::Quick,
+            Depth::Full => Self::Full,
+        }
+    }
+}
+
 /// What is known in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Everything that was asked for was checked, and nothing is wrong.
     Intact,
+    /// Every file has the SHA-256 that the sums state; whether the content is right was not asked.
+    SumsMatch,
     /// Something is wrong.
     Damaged,
     /// The repository is intact, and the archive was damaged when it was captured.
@@ -39,7 +62,7 @@ pub struct Report {
     /// The repository's own name.
     pub repo_id: String,
     /// How deep it looked.
-    pub depth: Depth,
+    pub depth: Looked,
     /// Whether every snapshot was asked for.
     pub all: bool,
     /// False when it was cut short.
@@ -84,7 +107,7 @@ impl Report {
     /// `problems` and `not_checked` are sorted.
     pub(super) fn new(
         config: &RepoConfig,
-        (depth, all, snapshots): (Depth, bool, Vec<SnapshotId>),
+        (depth, all, snapshots): (Looked, bool, Vec<SnapshotId>),
         problems: Vec<Problem>,
         not_checked: Vec<NotChecked>,
         foreign: Vec<ForeignFile>,
@@ -145,6 +168,20 @@ impl Report {
         }
         let all_checked = self.complete && self.not_checked.is_empty() && !self.snapshots.is_empty();
         self.verdict = verdict(self.problems.iter(), all_checked);
+        if self.depth == Looked::Sums {
+            self.judge_sums();
+        }
+    }
+
+    /// Sums say nothing of what a file is to which snapshot, so that all snapshots are as they state, or none.
+    fn judge_sums(&mut self) {
+        let all_match = self.verdict == Verdict::Intact;
+        if all_match {
+            self.verdict = Verdict::SumsMatch;
+        }
+        for snapshot in self.snapshots.iter_mut().filter(|snapshot| snapshot.verdict == Verdict::Intact) {
+            snapshot.verdict = if all_match { Verdict::SumsMatch } else { Verdict::Unchecked };
+        }
     }
 
     /// The report in words: problems of one cause in one file together. Text from the repository is escaped.
@@ -152,8 +189,9 @@ impl Report {
         let mut out = String::new();
         for snapshot in &self.snapshots {
             let state = match (snapshot.verdict, self.depth) {
-                (Verdict::Intact, Depth::Full) => "ok".to_owned(),
-                (Verdict::Intact, Depth::Quick) => "ok so far (content not read)".to_owned(),
+                (Verdict::Intact, Looked::Full | Looked::Sums) => "ok".to_owned(),
+                (Verdict::Intact, Looked::Quick) => "ok so far (content not read)".to_owned(),
+                (Verdict::SumsMatch, _) => "as the sums state (content not looked into)".to_owned(),
                 (Verdict::Unchecked, _) => "not checked to the end".to_owned(),
                 (Verdict::Damaged, _) => format!("DAMAGED, {}", count(snapshot.problems, "problem")),
                 (Verdict::ArchiveDamaged, _) => {
@@ -191,8 +229,13 @@ impl Report {
             _ if self.has_nothing_to_check() => {
                 "The repository holds no snapshot, so that nothing was checked.".to_owned()
             }
-            (Verdict::Intact, Depth::Full) => format!("Intact: {checked}."),
-            (Verdict::Intact, Depth::Quick) => format!(
+            (Verdict::Intact, Looked::Full | Looked::Sums) => format!("Intact: {checked}."),
+            (Verdict::SumsMatch, _) => format!(
+                "Every file has the SHA-256 that the sums state: {}, {} read. The content was not looked into.",
+                count(self.totals.packs, "pack"),
+                human_bytes(self.totals.bytes_read),
+            ),
+            (Verdict::Intact, Looked::Quick) => format!(
                 "No problem found by the quick check, which resolves references and does not read content: {}.",
                 count(self.snapshots.len(), "snapshot")
             ),

@@ -1,6 +1,6 @@
 //! `msgvault backup verify`.
 
-use msgvault_cli::{Exit, VerifyArgs, check_all, print_report, resolve_scope, with_jobs};
+use msgvault_cli::{Exit, VerifyArgs, check_all, check_sums, print_report, resolve_scope, with_jobs};
 use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
 use msgvault_verifier::repository::{Repository, read_config};
@@ -17,7 +17,7 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     verify: VerifyArgs,
     /// Also write each snapshot's database to scratch space and prove it as a restore does
-    #[arg(long, conflicts_with = "quick")]
+    #[arg(long, conflicts_with_all = ["quick", "sums"])]
     restore_check: bool,
     #[command(flatten)]
     lock: LockArgs,
@@ -37,6 +37,9 @@ fn verify(invocation: &Invocation<'_>, args: &Args, context: &Context<'_>) -> Re
     read_config(&DirectoryStore::new(&root)).map_err(Failure::from)?;
     let _lock = super::lock_shared(context, &root, "verify", &args.lock)?;
     let repository = invocation.open_within(args.verify.memory)?;
+    if args.verify.sums {
+        return Ok(check_sums(&repository, context.observer));
+    }
     let scope = resolve_scope(&repository, &args.verify)?;
     if args.restore_check {
         let ids = match &scope {

@@ -12,6 +12,7 @@ use super::open_pack::OpenPack;
 use super::queue::Stored;
 use super::{PackKind, PackOptions, Packed};
 use crate::repo::publish::PublishError;
+use crate::repo::sums;
 
 /// Why a blob was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,9 @@ impl<'a> FrameCopier<'a> {
         let id = pack.id;
         pack.seal()?;
         self.packed.packs.push(id);
+        let path = id.path();
+        let sum = sums::of_published(self.options.root, &path)?;
+        self.packed.sums.insert(path, sum);
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use super::open_pack::OpenPack;
 use super::queue::{PackFailure, Queue};
 use super::{PackOptions, confirm_packs};
 use crate::repo::publish::{FileKind, PublishError};
+use crate::repo::sums::{self, FileSums};
 use crate::repo::write_index::{index_entry, next_index_id, write_index};
 
 /// The packs of a run, durable.
@@ -21,6 +22,8 @@ pub(super) struct Sealed {
     pub(super) packs: Vec<PackId>,
     /// How many of them, the first, an index names already.
     pub(super) indexed: usize,
+    /// The sums of the packs and of those indexes.
+    pub(super) sums: FileSums,
 }
 
 /// Seals packs until there are no more; after a failure they are dropped instead.
@@ -58,6 +61,9 @@ impl<'a> Sealer<'a> {
         let id = pack.id;
         let entries = pack.seal()?;
         self.sealed.packs.push(id);
+        if !self.options.dry_run {
+            self.note_sum(id.path())?;
+        }
         self.entries.extend(entries.iter().map(|entry| index_entry(id, entry)));
         Ok(())
     }
@@ -70,8 +76,15 @@ impl<'a> Sealer<'a> {
             entries.sort_unstable_by_key(|entry| entry.id);
             let id = next_index_id(&self.context, &DirectoryStore::new(root));
             write_index(&self.context, root, FileKind::Index, id, entries.len(), entries)?;
+            self.note_sum(id.path())?;
         }
         self.sealed.indexed = self.sealed.packs.len();
+        Ok(())
+    }
+
+    fn note_sum(&mut self, path: String) -> Result<(), PublishError> {
+        let sum = sums::of_published(self.options.root, &path)?;
+        self.sealed.sums.insert(path, sum);
         Ok(())
     }
 }

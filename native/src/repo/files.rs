@@ -22,9 +22,9 @@ pub(crate) fn rename(context: &Context<'_>, root: &Path, from: &str, to: &str) -
         let (from, to) = (parse(from)?, parse(to)?);
         let folders = [folder(&to)?, folder(&from)?];
         dir.create_dirs(&folders[0])?;
-        context.observer.reached("retention.rename")?;
+        context.observer.reached("file.move")?;
         dir.rename(&from, &to)?;
-        context.observer.reached("retention.sync")?;
+        context.observer.reached("file.sync-folder")?;
         // The new name first, so that no power cut leaves the file without any.
         folders.iter().try_for_each(|folder| dir.open_dir(folder)?.sync())?;
         dir.sync()
@@ -40,7 +40,7 @@ pub(crate) fn remove(context: &Context<'_>, root: &Path, paths: &[String]) -> Re
     for path in paths {
         let mut removed = || -> io::Result<()> {
             let path = parse(path)?;
-            context.observer.reached("retention.remove")?;
+            context.observer.reached("file.remove")?;
             match dir.remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -54,7 +54,7 @@ pub(crate) fn remove(context: &Context<'_>, root: &Path, paths: &[String]) -> Re
         let synced = || dir.open_dir(&folder)?.sync();
         context
             .observer
-            .reached("retention.sync")
+            .reached("file.sync-folder")
             .and_then(|()| synced())
             .map_err(failed(folder.as_str()))?;
     }
