@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cli;
+pub mod copy;
 pub mod create;
 pub mod decompress;
 mod free_space;

@@ -20,5 +20,7 @@ pub const PROOF: Phase = Phase::new("proof");
 pub const PUBLISH: Phase = Phase::new("publish");
 /// Finding out what the snapshots of a repository need.
 pub const MARK: Phase = Phase::new("mark");
+/// Copying packs to another disk.
+pub const COPY: Phase = Phase::new("copy");
 /// Writing what is needed of half-used packs into new ones.
 pub const REPACK: Phase = Phase::new("repack");

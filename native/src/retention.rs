@@ -27,11 +27,12 @@ use crate::repo::publish::PublishError;
 use crate::repo::sums::SumsError;
 
 pub use forget::{ForgetReport, ForgetRequest, JudgedSnapshot, What, forget};
+pub(crate) use hold::Holds;
 pub use hold::{hold, unhold};
 pub use record::condemned_packs;
-pub(crate) use record::{Condemned, Pruned, newest_prune, record_prune};
+pub(crate) use record::{Condemned, LetGo, Pruned, let_go, newest_prune, record_following, record_prune};
 use trash::TRASH;
-pub(crate) use trash::forgotten_manifests;
+pub(crate) use trash::{forgotten_manifests, to_trash};
 pub use unforget::{UnforgetReport, is_forgotten, unforget};
 
 /// Why nothing was let go, or taken back.

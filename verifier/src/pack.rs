@@ -51,13 +51,13 @@ impl PackReader {
     /// Opens a pack and reads its footer.
     pub fn open(&self, id: PackId) -> Result<Pack<'_>, ReadError> {
         let pack = Pack::new(self.store.open(&id.path())?, self.decompressor.as_ref())?;
-        Ok(Pack { memory: &self.memory, ..pack })
+        Ok(pack.within(&self.memory))
     }
 
     /// Opens a pack whose footer was read before.
     pub fn open_with_footer(&self, id: PackId, footer: Arc<Vec<PackEntry>>) -> Result<Pack<'_>, StoreError> {
         let pack = Pack::with_footer(self.store.open(&id.path())?, self.decompressor.as_ref(), footer);
-        Ok(Pack { memory: &self.memory, ..pack })
+        Ok(pack.within(&self.memory))
     }
 }
 
@@ -153,6 +153,12 @@ impl<'r> Pack<'r> {
         footer: Arc<Vec<PackEntry>>,
     ) -> Self {
         Self { file, decompressor, memory: &UNLIMITED, entries: footer }
+    }
+
+    /// The same, with a limit to the memory that it takes.
+    #[must_use]
+    pub fn within(self, memory: &'r Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// The entries by blob ID, to be kept beyond the opened file.

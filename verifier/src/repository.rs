@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 pub use blob_index::{BlobIndex, BlobSet, Location};
-pub use foreign::{ForeignFile, is_pack_folder};
+pub use foreign::{ForeignFile, is_pack_folder, tail_of};
 pub use lost_index::LostIndex;
 pub use stored_blob::{BlobError, BlobFault, StoredBlob};
 
@@ -29,7 +29,7 @@ use crate::store::{Store, StoreEntry, StoreError, read_file};
 /// The largest configuration, in bytes.
 const MAX_CONFIG_LEN: u64 = 1 << 20;
 /// The largest manifest, in bytes.
-const MAX_MANIFEST_LEN: u64 = 64 << 20;
+pub const MAX_MANIFEST_LEN: u64 = 64 << 20;
 /// The largest index file: 2^32 entries.
 const MAX_INDEX_LEN: u64 = (65 << 32) + 42;
 /// Bytes of an index file that are read at once.

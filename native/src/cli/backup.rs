@@ -1,5 +1,6 @@
 //! `msgvault backup`.
 
+mod copy;
 mod create;
 mod forget;
 mod hold;
@@ -39,6 +40,8 @@ pub(super) enum BackupCommand {
     List,
     /// Verify snapshots
     Verify(verify::Args),
+    /// Copy the repository to another disk, and prove every byte on the way
+    Copy(copy::CopyArgs),
     /// State the SHA-256 of files that have none stated yet, for `sha256sum` and `verify --sums`
     Sums(sums::SumsArgs),
     /// Mend what can be mended without a copy of the repository
@@ -63,6 +66,7 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
         BackupCommand::Create(args) => create::run(invocation, &args),
         BackupCommand::List => list::run(invocation),
         BackupCommand::Verify(args) => verify::run(invocation, &args),
+        BackupCommand::Copy(args) => copy::run(invocation, &args),
         BackupCommand::Sums(args) => sums::run(invocation, &args),
         BackupCommand::Repair(args) => repair::run(invocation, &args),
         BackupCommand::Restore(args) => restore::run(invocation, &args),

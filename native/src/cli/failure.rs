@@ -9,6 +9,7 @@ use msgvault_verifier::repository::{OpenError, SelectError};
 use msgvault_verifier::verify::Verdict;
 
 use crate::archive::content::ContentError;
+use crate::copy::CopyError;
 use crate::create::CreateError;
 use crate::home::HomeError;
 use crate::prune::PruneError;
@@ -63,6 +64,7 @@ failures! {
     RetentionError => of_retention,
     PruneError => of_prune,
     SumsError => of_sums,
+    CopyError => of_copy,
     Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
 }
@@ -141,6 +143,17 @@ fn of_sums(error: &SumsError) -> Exit {
     match error {
         SumsError::Lock(error) => of_lock(error),
         SumsError::Snapshot(error) => Exit::of_snapshot(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_copy(error: &CopyError) -> Exit {
+    match error {
+        CopyError::Lock(error) => of_lock(error),
+        CopyError::Open(error) => Exit::of_open(error),
+        CopyError::Snapshot(error) => Exit::of_snapshot(error),
+        CopyError::Sums(error) => of_sums(error),
+        CopyError::Record(error) => of_retention(error),
         _ => Exit::Failed,
     }
 }

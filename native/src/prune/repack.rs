@@ -11,7 +11,7 @@ use super::mark::Live;
 use super::plan::PackUse;
 use super::{PruneError, PruneRequest, stop_if_cancelled};
 use crate::phase;
-use crate::repo::pack_writer::{CopyError, FrameCopier};
+use crate::repo::pack_writer::{FrameCopier, FrameCopyError};
 use crate::repo::sums::FileSums;
 
 /// What was written.
@@ -53,8 +53,8 @@ pub(super) fn repack(
                 continue;
             }
             copier.copy(live.kind(position), &pack, entry).map_err(|error| match error {
-                CopyError::Frame(error) => doubt(format!("blob {} in {}: {error}", entry.id, id.path())),
-                CopyError::Publish(error) => error.into(),
+                FrameCopyError::Frame(error) => doubt(format!("blob {} in {}: {error}", entry.id, id.path())),
+                FrameCopyError::Publish(error) => error.into(),
             })?;
             context.observer.advance(entry.stored_len);
         }

@@ -50,7 +50,6 @@ pub enum InitError {
 /// The medium is tried out first. `config.toml` comes last, so that nothing half-made is ever taken for a repository; what was made before a
 /// failure is removed again.
 pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError> {
-    refuse_used(root)?;
     let config = RepoConfig {
         repo_id: RepoId::from_random((context.random)()),
         format_version: 1,
@@ -59,6 +58,12 @@ pub fn init(root: &Path, context: &Context<'_>) -> Result<RepoConfig, InitError>
         created_at: context.now_text(),
         page_size: 0,
     };
+    init_as(root, context, config)
+}
+
+/// The same, with a configuration that there is already: that of the repository which this one is to be a copy of.
+pub fn init_as(root: &Path, context: &Context<'_>, config: RepoConfig) -> Result<RepoConfig, InitError> {
+    refuse_used(root)?;
     let mut made = MadeFolders::default();
     made.create_all(root)?;
     for name in FOLDERS {

@@ -27,7 +27,7 @@ use msgvault_verifier::format::id::{BlobId, PackId};
 
 use super::publish::{PublishError, confirm, take_back};
 use crate::repo::sums::FileSums;
-pub use frame_copier::{CopyError, FrameCopier};
+pub use frame_copier::{FrameCopier, FrameCopyError};
 pub use new_blobs::NewBlobs;
 use queue::{CloseAtEnd, FailAtPanic, PackFailure, Queue, Task};
 use sealer::Sealed;

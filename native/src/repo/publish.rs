@@ -16,7 +16,7 @@ use msgvault_verifier::format::path::RelativePath;
 
 mod confirm;
 
-pub(super) use confirm::confirm;
+pub(crate) use confirm::confirm;
 
 /// Why a repository could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +208,11 @@ impl<'a> Staged<'a> {
             sync_folder(&self.dir, folder).map_err(PublishError::io("make durable", path))?;
         }
         self.reached(self.kind.points().done, target)
+    }
+
+    /// Where it lies in the repository until it is published.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
     }
 
     fn path(&self) -> PathBuf {

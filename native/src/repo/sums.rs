@@ -107,6 +107,25 @@ pub(crate) fn restate(
     if recorded.is_empty() || (gone.is_empty() && added.is_empty()) {
         return Ok(());
     }
+    replace(context, root, recorded, gone, added)
+}
+
+/// The same, where nothing goes; and where there are no sums, these are the first.
+pub(crate) fn state(context: &Context<'_>, root: &Path, added: FileSums) -> Result<(), SumsError> {
+    let recorded = read(context, root)?;
+    if added.iter().all(|(path, sum)| recorded.files.get(path) == Some(sum)) {
+        return Ok(());
+    }
+    replace(context, root, recorded, BTreeSet::new(), added)
+}
+
+fn replace(
+    context: &Context<'_>,
+    root: &Path,
+    recorded: RecordedSums,
+    gone: BTreeSet<String>,
+    added: FileSums,
+) -> Result<(), SumsError> {
     let mut files = recorded.files;
     files.retain(|path, _| !gone.contains(path) && SumsName::of_path(path).is_none());
     files.extend(added);

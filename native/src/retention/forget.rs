@@ -12,7 +12,6 @@ use super::hold::Holds;
 use super::record::{self, Action, Forgotten};
 use super::rules::{Candidate, KeepRules, Reason, judge, judge_named};
 use super::{RetentionError, facts, trash};
-use crate::repo::files;
 use crate::repo::lock::Lock;
 use crate::repo::sums::{self, FileSums};
 
@@ -143,17 +142,8 @@ fn move_to_trash(
     gone: &[&SnapshotId],
     lock: &Lock,
 ) -> Result<String, RetentionError> {
-    let mut removed = Vec::new();
-    for id in gone {
-        let manifest = load_manifest(repository, id)?;
-        let messages = msgvault_verifier::format::stats::ArchiveStats::from_json(&manifest.stats_json());
-        removed.push(Forgotten {
-            id: (*id).clone(),
-            created_at: manifest.created_at,
-            messages: messages.map(|stats| stats.messages),
-            depth: manifest.db.map_chain_depth,
-        });
-    }
+    let removed = gone.iter().map(|id| Ok(Forgotten::of(&load_manifest(repository, id)?)));
+    let removed = removed.collect::<Result<Vec<_>, RetentionError>>()?;
     let rules = match &request.what {
         What::Unkept(rules) => Some(rules.clone()),
         What::Named { .. } => None,
@@ -163,7 +153,7 @@ fn move_to_trash(
     sums::restate(context, request.root, gone.iter().map(|id| id.path()), FileSums::new())?;
     for id in gone.iter().rev() {
         lock.still_held()?;
-        files::rename(context, request.root, &id.path(), &trash::path(id))?;
+        trash::to_trash(context, request.root, id)?;
     }
     Ok(record)
 }

@@ -19,7 +19,7 @@ const SUFFIX: &str = ".json";
 
 /// Which snapshots are held, and why.
 #[derive(Debug, Default)]
-pub(super) struct Holds(BTreeMap<SnapshotId, String>);
+pub(crate) struct Holds(BTreeMap<SnapshotId, String>);
 
 #[derive(Serialize, Deserialize)]
 struct HoldRecord {
@@ -31,7 +31,7 @@ struct HoldRecord {
 
 impl Holds {
     /// Reads them. A hold that cannot be read still holds.
-    pub(super) fn read(root: &Path) -> Result<Self, RetentionError> {
+    pub(crate) fn read(root: &Path) -> Result<Self, RetentionError> {
         let store = DirectoryStore::new(root);
         let entries = match store.list(FOLDER) {
             Err(StoreError::Missing { .. }) => Vec::new(),
@@ -50,7 +50,7 @@ impl Holds {
     }
 
     /// Why a snapshot is held; none when it is not.
-    pub(super) fn reason(&self, id: &SnapshotId) -> Option<String> {
+    pub(crate) fn reason(&self, id: &SnapshotId) -> Option<String> {
         self.0.get(id).cloned()
     }
 }

@@ -8,7 +8,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use msgvault_platform::context::Context;
-use msgvault_verifier::format::id::{FileId, PackId, SnapshotId};
+use msgvault_verifier::format::id::{FileId, IndexId, PackId, SnapshotId};
+use msgvault_verifier::format::manifest::Manifest;
+use msgvault_verifier::format::stats::ArchiveStats;
+use msgvault_verifier::repository::Repository;
+use msgvault_verifier::snapshot::load_manifest;
 use msgvault_verifier::store::{DirectoryStore, Store, StoreError, read_file};
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +124,90 @@ pub(crate) fn newest_prune(root: &Path) -> Result<Pruned, RetentionError> {
         }
     }
     Ok(Pruned::default())
+}
+
+/// What the records say was let go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LetGo {
+    /// Snapshots that were forgotten.
+    pub(crate) snapshots: BTreeSet<SnapshotId>,
+    /// Files that were removed: packs and indexes.
+    pub(crate) files: BTreeSet<String>,
+}
+
+/// What all records of a repository say was let go. One that cannot be read says nothing.
+pub(crate) fn let_go(store: &dyn Store) -> Result<LetGo, StoreError> {
+    #[derive(Deserialize)]
+    #[serde(tag = "action", rename_all = "lowercase")]
+    enum Told {
+        Forget {
+            version: u64,
+            removed: Vec<ToldSnapshot>,
+        },
+        Prune {
+            version: u64,
+            removed: Vec<String>,
+        },
+        #[serde(other)]
+        Other,
+    }
+    #[derive(Deserialize)]
+    struct ToldSnapshot {
+        id: SnapshotId,
+    }
+    let mut let_go = LetGo::default();
+    for id in names(store)? {
+        let json = match read_file(store, &path(id), MAX_RECORD_LEN) {
+            Err(error @ StoreError::Unavailable { .. }) => return Err(error),
+            json => json.unwrap_or_default(),
+        };
+        match serde_json::from_slice::<Told>(&json) {
+            Ok(Told::Forget { version: VERSION, removed }) => {
+                let_go.snapshots.extend(removed.into_iter().map(|snapshot| snapshot.id));
+            }
+            Ok(Told::Prune { version: VERSION, removed }) => {
+                let is_file =
+                    |path: &String| PackId::of_path(path).is_some() || IndexId::of_path(path).is_some();
+                let_go.files.extend(removed.into_iter().filter(is_file));
+            }
+            _ => {}
+        }
+    }
+    Ok(let_go)
+}
+
+/// Writes the records of a copy that follows what its source let go. What is condemned in the copy stays so.
+pub(crate) fn record_following(
+    context: &Context<'_>,
+    root: &Path,
+    by: &str,
+    repository: &Repository,
+    snapshots: &[&SnapshotId],
+    files: &[String],
+) -> Result<String, RetentionError> {
+    let mut written = String::new();
+    if !snapshots.is_empty() {
+        let removed = snapshots.iter().map(|id| Ok(Forgotten::of(&load_manifest(repository, id)?)));
+        let removed = removed.collect::<Result<_, RetentionError>>()?;
+        written = write(context, root, by, &Action::Forget { rules: None, removed })?;
+    }
+    if !files.is_empty() {
+        let mut condemned = newest_prune(root)?.condemned;
+        condemned.retain(|condemned| !files.contains(&condemned.file));
+        written = record_prune(context, root, by, Pruned { condemned, removed: files.to_vec() })?;
+    }
+    Ok(written)
+}
+
+impl Forgotten {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self {
+            id: manifest.snapshot_id.clone(),
+            created_at: manifest.created_at.clone(),
+            messages: ArchiveStats::from_json(&manifest.stats_json()).map(|stats| stats.messages),
+            depth: manifest.db.map_chain_depth,
+        }
+    }
 }
 
 /// The packs that nothing needs, as the newest prune found.

@@ -1,13 +1,16 @@
 //! Where the manifests of forgotten snapshots wait.
 
-use std::path::PathBuf;
+use std::path::Path;
 
+use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::SnapshotId;
-use msgvault_verifier::store::{DirectoryStore, Store, StoreEntry, StoreError, StoreFile};
+use msgvault_verifier::store::{Store, StoreError};
+
+use crate::repo::files;
+use crate::repo::publish::PublishError;
 
 /// The folder of the trash that holds manifests.
 pub(super) const TRASH: &str = "trash/snapshots";
-const LISTED: &str = "snapshots";
 const SUFFIX: &str = ".mvmanifest";
 
 /// Where the manifest of a forgotten snapshot lies.
@@ -28,39 +31,12 @@ pub(super) fn trashed(store: &dyn Store) -> Result<Vec<SnapshotId>, StoreError> 
     Ok(ids)
 }
 
+/// Takes a snapshot off the list.
+pub(crate) fn to_trash(context: &Context<'_>, root: &Path, id: &SnapshotId) -> Result<(), PublishError> {
+    files::rename(context, root, &id.path(), &path(id))
+}
+
 /// Where the manifests of all forgotten snapshots lie.
 pub(crate) fn forgotten_manifests(store: &dyn Store) -> Result<Vec<String>, StoreError> {
     Ok(trashed(store)?.iter().map(path).collect())
-}
-
-/// The repository as it would be with some forgotten snapshots among the listed ones.
-pub(super) struct WithForgotten {
-    store: DirectoryStore,
-    ids: Vec<SnapshotId>,
-}
-
-impl WithForgotten {
-    pub(super) fn new(root: impl Into<PathBuf>, ids: Vec<SnapshotId>) -> Self {
-        Self { store: DirectoryStore::new(root), ids }
-    }
-}
-
-impl Store for WithForgotten {
-    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
-        let mut entries = self.store.list(folder)?;
-        if folder == LISTED {
-            let name = |id: &SnapshotId| format!("{id}{SUFFIX}");
-            entries.retain(|entry| !self.ids.iter().any(|id| name(id) == entry.name));
-            for id in &self.ids {
-                let len = self.store.open(&path(id))?.len();
-                entries.push(StoreEntry { name: name(id), is_folder: false, len });
-            }
-        }
-        Ok(entries)
-    }
-
-    fn open(&self, file: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
-        let forgotten = self.ids.iter().find(|id| id.path() == file);
-        forgotten.map_or_else(|| self.store.open(file), |id| self.store.open(&path(id)))
-    }
 }

@@ -7,23 +7,21 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, IndexId, PackId, SnapshotId};
 use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::format::manifest::Manifest;
-use msgvault_verifier::repository::Repository;
+use msgvault_verifier::repository::{MAX_MANIFEST_LEN, Repository};
 use msgvault_verifier::store::{DirectoryStore, read_file};
 use msgvault_verifier::verify::{Depth, Scope, verify};
 use serde::Serialize;
 
 use super::RetentionError;
 use super::record::{self, Action};
-use super::trash::{self, WithForgotten, trashed};
+use super::trash::{self, trashed};
 use crate::decompress::Zstd;
 use crate::repo::files;
 use crate::repo::lock::Lock;
+use crate::repo::overlay::Overlay;
 use crate::repo::publish::FileKind;
 use crate::repo::sums::{self, FileSums};
 use crate::repo::write_index::{all_packs, index_entry, write_index};
-
-/// The largest manifest that is read, in bytes.
-const MAX_MANIFEST_LEN: u64 = 64 << 20;
 
 /// What was taken back.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -113,7 +111,12 @@ fn lacking(
     root: &Path,
     ids: &[SnapshotId],
 ) -> Result<Option<(SnapshotId, String)>, RetentionError> {
-    let repository = Repository::open(WithForgotten::new(root, ids.to_vec()), Zstd)?;
+    let mut overlay = Overlay::new(root);
+    for id in ids {
+        let json = read_file(&DirectoryStore::new(root), &trash::path(id), MAX_MANIFEST_LEN)?;
+        overlay.add(id.path(), json);
+    }
+    let repository = Repository::open(overlay, Zstd)?;
     for id in ids {
         let report = verify(&repository, &Scope::One(id.clone()), Depth::Quick, context.observer);
         let left = report.not_checked.first().map(|left| left.detail.clone());

@@ -136,7 +136,7 @@ fn a_command_without_a_result_says_why_in_a_document() {
 #[test]
 fn every_command_has_help_a_manual_page_and_completions() {
     let manual = run(msgvault().arg("man")).done().stdout;
-    for command in ["init", "create", "list", "verify", "sums", "repair", "restore"] {
+    for command in ["init", "create", "list", "verify", "copy", "sums", "repair", "restore"] {
         assert!(run(msgvault().args(["backup", command, "--help"])).done().stdout.contains("Usage:"));
         assert!(manual.contains(&format!("msgvault\\-backup\\-{command}")), "{command}");
     }

@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod commands_in_docs;
+mod copy;
 mod crash;
 mod daemon_backup;
 mod daemon_client;

@@ -140,8 +140,8 @@ fn of_manifest(store: &dyn Store, path: &str, entry: &StoreEntry, left: &mut u64
 
 /// What a file is that has the ID of a pack or an index in its name.
 fn of_named(store: &dyn Store, path: &str, kind: &str, id: &str, own: &str) -> Option<String> {
-    let tail = tail(store, path).ok()??;
-    match self::tail(store, own) {
+    let tail = tail_of(store, path).ok()??;
+    match tail_of(store, own) {
         Ok(Some(of_own)) if of_own == tail => Some(format!("a copy of {kind} {id} under another name")),
         Ok(_) => Some(format!("named after {kind} {id}, and not the same")),
         Err(StoreError::Missing { .. }) => Some(format!(
@@ -152,8 +152,9 @@ fn of_named(store: &dyn Store, path: &str, kind: &str, id: &str, own: &str) -> O
     }
 }
 
-/// The length and the last bytes of a pack or an index; none when it is too short for either.
-fn tail(store: &dyn Store, path: &str) -> Result<Option<(u64, [u8; TAIL_LEN])>, StoreError> {
+/// The length and the last bytes of a pack, an index or sums, which are those of no other of the same name; none when
+/// it is too short.
+pub fn tail_of(store: &dyn Store, path: &str) -> Result<Option<(u64, [u8; TAIL_LEN])>, StoreError> {
     let file = store.open(path)?;
     let len = file.len();
     let Some(offset) = len.checked_sub(crate::length::to_u64(TAIL_LEN)) else { return Ok(None) };

@@ -17,7 +17,7 @@ use crate::repo::sums;
 /// Why a blob was not copied.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CopyError {
+pub enum FrameCopyError {
     /// Its bytes cannot be trusted.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -43,7 +43,7 @@ impl<'a> FrameCopier<'a> {
     }
 
     /// Copies a blob once its checksum, its length and its hash were found right.
-    pub fn copy(&mut self, kind: PackKind, pack: &Pack<'_>, entry: &PackEntry) -> Result<(), CopyError> {
+    pub fn copy(&mut self, kind: PackKind, pack: &Pack<'_>, entry: &PackEntry) -> Result<(), FrameCopyError> {
         pack.stream(entry, &mut |_| ControlFlow::Continue(()))?;
         let mut to = match self.open.remove(&kind) {
             Some(open) => open,
