@@ -7,6 +7,7 @@ pub mod create;
 pub mod decompress;
 mod free_space;
 pub mod home;
+pub mod mend;
 mod path_text;
 pub mod phase;
 pub mod prune;

@@ -44,7 +44,7 @@ pub(super) enum BackupCommand {
     Copy(copy::CopyArgs),
     /// State the SHA-256 of files that have none stated yet, for `sha256sum` and `verify --sums`
     Sums(sums::SumsArgs),
-    /// Mend what can be mended without a copy of the repository
+    /// Mend what is lost or damaged, from a copy of the repository or from what is there
     Repair(repair::RepairArgs),
     /// Restore a snapshot to a folder, and prove it
     Restore(restore::RestoreArgs),

@@ -12,6 +12,7 @@ use crate::archive::content::ContentError;
 use crate::copy::CopyError;
 use crate::create::CreateError;
 use crate::home::HomeError;
+use crate::mend::MendError;
 use crate::prune::PruneError;
 use crate::repo::init::InitError;
 use crate::repo::lock::LockError;
@@ -65,6 +66,7 @@ failures! {
     PruneError => of_prune,
     SumsError => of_sums,
     CopyError => of_copy,
+    MendError => of_mend,
     Unreported => |_| Exit::Unreported,
     io::Error => |_| Exit::Failed,
 }
@@ -154,6 +156,15 @@ fn of_copy(error: &CopyError) -> Exit {
         CopyError::Snapshot(error) => Exit::of_snapshot(error),
         CopyError::Sums(error) => of_sums(error),
         CopyError::Record(error) => of_retention(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_mend(error: &MendError) -> Exit {
+    match error {
+        MendError::Lock(error) => of_lock(error),
+        MendError::Open(error) => Exit::of_open(error),
+        MendError::Sums(error) => of_sums(error),
         _ => Exit::Failed,
     }
 }

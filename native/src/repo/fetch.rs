@@ -8,7 +8,7 @@ use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::sums::{FileSum, MAX_SUMS_LEN, Sums, SumsName};
 use msgvault_verifier::length::{to_u64, to_usize};
 use msgvault_verifier::repository::{MAX_MANIFEST_LEN, check_index};
-use msgvault_verifier::store::{DirectoryStore, Store, StoreError, read_file};
+use msgvault_verifier::store::{DirectoryStore, Store, StoreEntry, StoreError, StoreFile, read_file};
 use msgvault_verifier::{Memory, Pack};
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
@@ -53,6 +53,15 @@ pub(crate) struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
+    /// The repository with nothing in it but this file, under its name.
+    pub(crate) fn as_store(&self, root: &Path) -> impl Store + 'static {
+        Only {
+            store: DirectoryStore::new(root),
+            path: self.path.clone(),
+            staged: self.staged.name().to_owned(),
+        }
+    }
+
     /// Gives it its name, which nothing has.
     pub(crate) fn publish(self) -> Result<FileSum, PublishError> {
         self.staged.publish(&self.path)?;
@@ -91,6 +100,27 @@ pub(crate) fn fetch<'a>(
     }
     prove(context, &DirectoryStore::new(root), staged.name(), path, memory)?;
     Ok(Fetched { path: path.to_owned(), staged, sum, len: offset })
+}
+
+/// One file of a folder, under another name.
+struct Only {
+    store: DirectoryStore,
+    path: String,
+    staged: String,
+}
+
+impl Store for Only {
+    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
+        Err(StoreError::Missing { path: folder.to_owned() })
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
+        if path == self.path {
+            self.store.open(&self.staged)
+        } else {
+            Err(StoreError::Missing { path: path.to_owned() })
+        }
+    }
 }
 
 fn kind_of(path: &str) -> Option<FileKind> {

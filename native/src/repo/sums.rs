@@ -119,6 +119,15 @@ pub(crate) fn state(context: &Context<'_>, root: &Path, added: FileSums) -> Resu
     replace(context, root, recorded, BTreeSet::new(), added)
 }
 
+/// The same for files that took the place of others: of those that have a stated sum, these are right from now on.
+pub(crate) fn correct(context: &Context<'_>, root: &Path, files: FileSums) -> Result<(), SumsError> {
+    let recorded = read(context, root)?;
+    let is_wrong =
+        |(path, sum): &(String, FileSum)| recorded.files.get(path).is_some_and(|stated| stated != sum);
+    let added: FileSums = files.into_iter().filter(is_wrong).collect();
+    if added.is_empty() { Ok(()) } else { replace(context, root, recorded, BTreeSet::new(), added) }
+}
+
 fn replace(
     context: &Context<'_>,
     root: &Path,

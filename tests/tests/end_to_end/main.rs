@@ -29,6 +29,7 @@ mod ownership;
 mod quiet_and_verbose;
 mod read_only_home;
 mod repair;
+mod repair_from_copy;
 mod restore;
 mod retention;
 mod space;

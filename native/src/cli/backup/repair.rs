@@ -1,36 +1,136 @@
 //! `msgvault backup repair`.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
-use msgvault_cli::Exit;
+use msgvault_cli::{Exit, JobsArgs, check_all, with_jobs};
+use msgvault_platform::context::Context;
+use msgvault_verifier::repository::Repository;
 use msgvault_verifier::text::{count, escape};
+use msgvault_verifier::verify::{Depth, Scope};
+use serde::Serialize;
 
-use super::LockArgs;
+use super::{LockArgs, lock_shared};
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
+use crate::mend::{self, MendReport, MendRequest};
+use crate::repo::lock::Lock;
 use crate::repo::rebuild_index::{RebuildReport, rebuild_indexes};
 use crate::retention::condemned_packs;
 
 #[derive(clap::Args)]
-pub(in crate::cli) struct RepairArgs {
+#[group(id = "how", required = true, multiple = false)]
+struct HowArgs {
     /// Make lost and damaged index files anew from the footers of the packs
-    #[arg(long, required = true)]
+    #[arg(long)]
     rebuild_index: bool,
+    /// Fetch what is lost or damaged from a copy of the repository, and prove it before it takes the place of anything
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct RepairArgs {
+    #[command(flatten)]
+    how: HowArgs,
+    /// Show what would be fetched, and change nothing
+    #[arg(long, conflicts_with = "rebuild_index")]
+    dry_run: bool,
+    #[command(flatten)]
+    threads: JobsArgs,
     #[command(flatten)]
     lock: LockArgs,
 }
 
+/// What a repair did, in whichever way.
+#[derive(Default, Serialize)]
+struct RepairReport {
+    #[serde(flatten)]
+    rebuilt: RebuildReport,
+    #[serde(flatten)]
+    mended: MendReport,
+}
+
 pub(super) fn run(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit, Failure> {
-    let report = invocation.exclusively("repair", &args.lock, |context, root, lock| {
+    match &args.how.from {
+        Some(from) => mend(invocation, args, from),
+        None => rebuild(invocation, args),
+    }
+}
+
+fn rebuild(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit, Failure> {
+    let rebuilt = invocation.exclusively("repair", &args.lock, |context, root, lock| {
         let condemned = condemned_packs(root)?;
         Ok(rebuild_indexes(context, root, &invocation.open()?, &condemned, lock)?)
     })?;
-    if report.unreadable.is_empty() && report.left.is_empty() {
-        invocation.output.result(&report, || text(&report))?;
+    let is_done = rebuilt.unreadable.is_empty() && rebuilt.left.is_empty();
+    let report = RepairReport { rebuilt, ..RepairReport::default() };
+    tell(invocation, &report, is_done, || text(&report.rebuilt), || wrong(&report.rebuilt))
+}
+
+fn mend(invocation: &Invocation<'_>, args: &RepairArgs, from: &Path) -> Result<Exit, Failure> {
+    let work = |context: &Context<'_>, root: &Path, lock: Option<&Lock>| -> Result<MendReport, Failure> {
+        let _shared = lock_shared(context, from, "repair", &args.lock)?;
+        let check =
+            |repository: &Repository| check_all(repository, &Scope::All, Depth::Full, context.observer);
+        let request = MendRequest { root, from, check: &check };
+        Ok(with_jobs(args.threads.jobs, || mend::mend(context, &request, lock))??)
+    };
+    let mended = if args.dry_run {
+        let root = invocation.repo()?;
+        let rehearsed =
+            invocation.machine.with_context(&invocation.output, |context| work(context, &root, None))?;
+        rehearsed.map_err(|error| invocation.machine.failure(error))?
+    } else {
+        invocation.exclusively("repair", &args.lock, |context, root, lock| work(context, root, Some(lock)))?
+    };
+    let is_done = mended.not_fetched.is_empty() && (mended.dry_run || mended.problems_left == 0);
+    let report = RepairReport { mended, ..RepairReport::default() };
+    tell(invocation, &report, is_done, || mended_text(&report.mended), || unmended(&report.mended))
+}
+
+fn tell(
+    invocation: &Invocation<'_>,
+    report: &RepairReport,
+    is_done: bool,
+    text: impl FnOnce() -> String,
+    wrong: impl FnOnce() -> Vec<String>,
+) -> Result<Exit, Failure> {
+    if is_done {
+        invocation.output.result(report, text)?;
         return Ok(Exit::Done);
     }
-    invocation.output.problems(&report, || text(&report), || wrong(&report))?;
+    invocation.output.problems(report, text, wrong)?;
     Ok(Exit::Problems)
+}
+
+fn unmended(report: &MendReport) -> Vec<String> {
+    let left = count(report.problems_left, "problem");
+    let files = report.not_fetched.iter().map(|left| format!("{}: {}", left.file, left.detail));
+    [format!("not everything could be mended: {left} left")].into_iter().chain(files).collect()
+}
+
+fn mended_text(report: &MendReport) -> String {
+    let mut out = String::new();
+    let fetched = if report.dry_run { "would fetch" } else { "fetched" };
+    for file in &report.fetched {
+        let _ = writeln!(out, "{fetched} {}", escape(file));
+    }
+    for file in &report.kept {
+        let _ = writeln!(out, "kept the bad one as {}", escape(file));
+    }
+    for left in &report.not_fetched {
+        let _ = writeln!(out, "not fetched: {}: {}", escape(&left.file), escape(&left.detail));
+    }
+    let end = match (report.problems_left, report.dry_run) {
+        (0, _) if report.fetched.is_empty() => "Nothing is wrong, and nothing was fetched.".to_owned(),
+        (0, _) => "Nothing is wrong any more.".to_owned(),
+        (left, true) => format!("{} found.", count(left, "problem")),
+        (left, false) => {
+            format!("{} left; `msgvault backup verify --all` tells them.", count(left, "problem"))
+        }
+    };
+    out + &end
 }
 
 fn wrong(report: &RebuildReport) -> Vec<String> {
