@@ -7,6 +7,7 @@
 //! The manifest comes last, and only once everything that it references is durable. What fails before leaves
 //! a repository with its old snapshots and no more.
 
+mod alarm;
 mod attachments;
 mod cache;
 mod check;
@@ -137,7 +138,8 @@ pub fn run(
     if let Some(Err(error)) = lock.map(Lock::release) {
         context.observer.warn(&error.to_string());
     }
-    Ok(report::of(request, manifest, &captured, &packed, recorder.warnings()))
+    let alarms = alarm::of(request, parent.as_ref(), &captured, &manifest);
+    Ok(report::of(request, manifest, &captured, &packed, (alarms, recorder.warnings())))
 }
 
 /// Takes the exclusive lock and cleans up after whoever was interrupted; a dry run changes nothing.

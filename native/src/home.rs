@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use msgvault_platform as platform;
 use percent_encoding::percent_decode_str;
 
+use crate::retention::rules::KeepRules;
+
 pub use error::HomeError;
 pub use settings::{BackupSettings, Dense, Server};
 
@@ -50,6 +52,10 @@ pub struct Home {
     pub check: bool,
     /// When keyframes store pages again, if the configuration says so.
     pub dense: Option<Dense>,
+    /// What the daemon, and `forget` without rules, keep.
+    pub keep: KeepRules,
+    /// The loss in hundredths that is alarming, where the configuration says.
+    pub alarm_drop: Option<u8>,
     /// What a daemon listens on.
     pub server: Server,
     /// What a daemon does by itself.
@@ -111,6 +117,8 @@ impl Home {
             zstd_level: config.backup.zstd_level,
             check: config.backup.check,
             dense: config.backup.dense,
+            alarm_drop: config.backup.alarm.drop,
+            keep: config.backup.keep.clone(),
             server,
             backup: config.backup.settings(),
             config_file,

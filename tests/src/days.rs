@@ -32,7 +32,10 @@ pub fn every_day_comes_back(options: &Options, days: u32, told: &mut impl Write)
         if day > 0 {
             scene.churn(&churn_of(day));
         }
-        let created = scene.backup(&["create", "--json", "--tag", &format!("day {day}")]).done().json();
+        let created = scene
+            .backup(&["create", "--json", "--expect-shrink", "--tag", &format!("day {day}")])
+            .done()
+            .json();
         let snapshot = created["snapshot_id"].as_str().expect("an ID").to_owned();
         let content = Content::of(&scene.home());
         comes_back(&scene, "latest", &content);

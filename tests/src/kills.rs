@@ -19,7 +19,7 @@ use crate::scene::Scene;
 /// If any of this does not hold.
 pub fn killed_creates(options: &Options, kills: u32, told: &mut impl Write) -> io::Result<()> {
     let scene = Scene::new(options);
-    scene.create(&[]);
+    scene.create(&["--expect-shrink"]);
     let mut day = 0;
     let mut next_day = || {
         day += 1;
@@ -27,19 +27,20 @@ pub fn killed_creates(options: &Options, kills: u32, told: &mut impl Write) -> i
         scene.churn(&Churn { day, vacuum: true, ..Churn::default() });
     };
     next_day();
-    let mut whole = duration(&mut scene.command(&["create"]));
+    let mut whole = duration(&mut scene.command(&["create", "--expect-shrink"]));
     for number in 0..kills {
         let mut before = StoredFiles::of(&scene);
         let mut reset = || {
             next_day();
             before = StoredFiles::of(&scene);
         };
-        let (after, early) = interrupted(&mut whole, number, &mut reset, &mut scene.command(&["create"]));
+        let (after, early) =
+            interrupted(&mut whole, number, &mut reset, &mut scene.command(&["create", "--expect-shrink"]));
         let left = StoredFiles::of(&scene);
         scene.half_an_hour_later();
         assert_eq!(verified(&scene), left.snapshots, "{before:?}, then {left:?}");
         assert!(left.snapshots >= before.snapshots, "{before:?}, then {left:?}");
-        scene.create(&[]);
+        scene.create(&["--expect-shrink"]);
         assert_eq!(verified(&scene), left.snapshots + 1);
         let restored = scene.restore("latest", "restored").join("msgvault.db");
         assert_eq!(digest(&restored), digest(&scene.database()), "the backup after kill {number}");

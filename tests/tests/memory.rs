@@ -181,6 +181,7 @@ fn create(scene: &Scene, seed: u128) -> (CreateReport, usize) {
             retry_lock: Duration::ZERO,
             check: false,
             accept_clock: false,
+            alarm_drop: 5,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",

@@ -12,6 +12,7 @@ use crate::format::lock::{EXCLUSIVE, LockName, LockRecord};
 use crate::format::manifest::{Attachments, Auxiliary, DOCUMENT_DERIVATIVES, Manifest, Metadata, Options};
 use crate::format::stats::ArchiveStats;
 use crate::repository::Repository;
+use crate::shrink::{Shrinkage, Tolerance, losses};
 use crate::snapshot::{SnapshotError, load_attachments, load_extras};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
 
@@ -40,6 +41,8 @@ pub struct RepositoryOverview {
     pub locks: Vec<LockSummary>,
     /// Snapshots, oldest first.
     pub snapshots: Vec<SnapshotSummary>,
+    /// Snapshots that hold much less than the one before, and of what.
+    pub shrunk: BTreeMap<String, Vec<Shrinkage>>,
     /// Snapshots that cannot be told about, and why.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -197,9 +200,21 @@ pub fn overview(repository: &Repository) -> Result<RepositoryOverview, StoreErro
         bytes: repository_bytes(repository.store()),
         space: None,
         locks: locks(repository.store()),
+        shrunk: shrunk(&snapshots),
         snapshots,
         unreadable,
     })
+}
+
+/// What each snapshot lost since the one before it that can be read.
+fn shrunk(snapshots: &[SnapshotSummary]) -> BTreeMap<String, Vec<Shrinkage>> {
+    let stats = |snapshot: &SnapshotSummary| ArchiveStats::from_json(snapshot.stats.get());
+    let pairs = snapshots.iter().zip(snapshots.iter().skip(1));
+    let lost = pairs.filter_map(|(before, after)| {
+        let lost = losses(&stats(before)?, &stats(after)?, Tolerance::USUAL);
+        (!lost.is_empty()).then(|| (after.snapshot_id.to_string(), lost))
+    });
+    lost.collect()
 }
 
 /// Tells about a repository, and how much of its space the snapshots need. That takes as long as a quick verification.

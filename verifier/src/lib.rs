@@ -51,6 +51,7 @@ mod memory;
 mod observer;
 mod pack;
 pub mod repository;
+pub mod shrink;
 pub mod snapshot;
 pub mod store;
 pub mod sums;

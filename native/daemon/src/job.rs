@@ -241,6 +241,7 @@ fn outcome(ended: &ChildEnd) -> JobOutcome {
     let verdict = match ended.code {
         Some(0) => JobVerdict::Ok,
         Some(3) => JobVerdict::Problems,
+        Some(4) => JobVerdict::Alarm,
         _ => JobVerdict::Failed,
     };
     // What a failed run prints is its message once more.
@@ -250,6 +251,7 @@ fn outcome(ended: &ChildEnd) -> JobOutcome {
     let message = match (verdict, &*complaint) {
         (JobVerdict::Ok, _) => String::new(),
         (JobVerdict::Problems, "") => "it found problems".to_owned(),
+        (JobVerdict::Alarm, "") => "the archive holds much less than before, or was rewritten".to_owned(),
         (_, "") if ended.code.is_none() => "a signal ended it".to_owned(),
         (_, _) => complaint,
     };

@@ -24,6 +24,8 @@ use state::{History, JobState, ScheduleState};
 
 /// The clock is looked at so often at least: it can be set, and a machine can sleep.
 const GLANCE: Duration = Duration::from_mins(1);
+/// When what follows a snapshot runs.
+const AFTER_EACH: &str = "after each snapshot";
 /// A clock that is set back by less repeats nothing.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
 
@@ -37,6 +39,10 @@ pub enum ScheduledJob {
     Check,
     /// Verify all snapshots completely.
     Verify,
+    /// Let go of what no rule keeps, after a snapshot was made and nothing about it is alarming.
+    Forget,
+    /// Give the space back.
+    Prune,
 }
 
 /// When what is run, and who is told.
@@ -48,10 +54,16 @@ pub struct Schedule {
     pub check: Option<Cron>,
     /// When all snapshots are verified.
     pub verify: Option<Cron>,
+    /// Whether snapshots are forgotten after one was made.
+    pub forget: bool,
+    /// When space is given back.
+    pub prune: Option<Cron>,
     /// A shell command that is told of success.
     pub on_success: Option<String>,
     /// A shell command that is told of everything else.
     pub on_failure: Option<String>,
+    /// A shell command that is told of a snapshot which is made and alarming; `on_failure` where there is none.
+    pub on_alarm: Option<String>,
 }
 
 /// How a run ended.
@@ -60,6 +72,8 @@ pub struct Schedule {
 pub enum JobVerdict {
     /// All is well.
     Ok,
+    /// The snapshot is made, and something about it is alarming.
+    Alarm,
     /// The verification found problems.
     Problems,
     /// It did not come to its end.
@@ -180,6 +194,8 @@ impl ScheduledJob {
             Self::Create => &["create"],
             Self::Check => &["create", "--check"],
             Self::Verify => &["verify", "--all"],
+            Self::Forget => &["forget"],
+            Self::Prune => &["prune"],
         }
     }
 
@@ -188,6 +204,8 @@ impl ScheduledJob {
             Self::Create => "create",
             Self::Check => "check",
             Self::Verify => "verify",
+            Self::Forget => "forget",
+            Self::Prune => "prune",
         }
     }
 }
@@ -198,12 +216,20 @@ impl Schedule {
         self.jobs().is_empty()
     }
 
+    /// Everything that runs, and when, in words.
+    fn all(&self) -> Vec<(ScheduledJob, String)> {
+        let jobs = self.jobs().into_iter().map(|(job, cron)| (job, cron.text().to_owned()));
+        let forget = self.forget.then(|| (ScheduledJob::Forget, AFTER_EACH.to_owned()));
+        jobs.chain(forget).collect()
+    }
+
     /// What is scheduled, in the order in which it runs when more is due at once.
     fn jobs(&self) -> Vec<(ScheduledJob, Cron)> {
         let jobs = [
             (ScheduledJob::Check, &self.check),
             (ScheduledJob::Create, &self.create),
             (ScheduledJob::Verify, &self.verify),
+            (ScheduledJob::Prune, &self.prune),
         ];
         jobs.into_iter().filter_map(|(job, cron)| Some((job, cron.clone()?))).collect()
     }
@@ -219,14 +245,14 @@ impl Board {
     /// What is scheduled and how the last runs went.
     pub fn status(&self) -> Status {
         let shown = self.shown();
-        let job_status = |(job, cron): (ScheduledJob, Cron)| JobStatus {
+        let job_status = |(job, schedule): (ScheduledJob, String)| JobStatus {
             job,
-            schedule: cron.text().to_owned(),
+            schedule,
             next_at: shown.next.iter().find(|next| next.0 == job).map(|next| next.1),
             running_since: shown.running.filter(|running| running.job == job).map(|running| running.since),
             history: shown.state.of(job).map(|state| state.history.clone()).unwrap_or_default(),
         };
-        Status { jobs: shown.plan.jobs().into_iter().map(job_status).collect() }
+        Status { jobs: shown.plan.all().into_iter().map(job_status).collect() }
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -269,7 +295,11 @@ impl<R: Runner> Scheduler<R> {
                 Ok(permit) => drop(permit),
                 Err(_) => return,
             }
-            self.execute(job, due).await;
+            let verdict = self.execute(job, due).await;
+            let is_made = matches!(job, ScheduledJob::Create | ScheduledJob::Check);
+            if is_made && verdict == JobVerdict::Ok && self.board.shown().plan.forget {
+                self.execute(ScheduledJob::Forget, (self.machine.now)()).await;
+            }
         }
     }
 
@@ -278,12 +308,12 @@ impl<R: Runner> Scheduler<R> {
         let now = (self.machine.now)();
         let state = {
             let mut shown = self.board.shown();
-            let jobs = shown.plan.jobs();
+            let jobs = shown.plan.all();
             if jobs.is_empty() {
                 return;
             }
-            for (job, cron) in jobs {
-                let (schedule, before) = (cron.text().to_owned(), shown.state.of(job));
+            for (job, schedule) in jobs {
+                let before = shown.state.of(job);
                 if before.is_none_or(|state| state.schedule != schedule) {
                     let history = before.map(|state| state.history.clone()).unwrap_or_default();
                     shown.state.set(job, JobState { schedule, handled_until: now, history });
@@ -311,7 +341,7 @@ impl<R: Runner> Scheduler<R> {
         next
     }
 
-    async fn execute(&self, job: ScheduledJob, due_at: Timestamp) {
+    async fn execute(&self, job: ScheduledJob, due_at: Timestamp) -> JobVerdict {
         let started_at = (self.machine.now)();
         self.board.shown().running = Some(RunningJob { job, since: started_at });
         self.log(job, Level::Info, "scheduled work begins", "");
@@ -339,6 +369,7 @@ impl<R: Runner> Scheduler<R> {
             self.keep(job, &result).await;
         }
         self.board.shown().running = None;
+        verdict
     }
 
     /// Tells the hook for such a result; nobody is told of what will be made up for.
@@ -347,6 +378,7 @@ impl<R: Runner> Scheduler<R> {
             let shown = self.board.shown();
             match result.verdict {
                 JobVerdict::Ok => shown.plan.on_success.clone(),
+                JobVerdict::Alarm => shown.plan.on_alarm.clone().or_else(|| shown.plan.on_failure.clone()),
                 JobVerdict::Problems | JobVerdict::Failed => shown.plan.on_failure.clone(),
                 JobVerdict::Interrupted => None,
             }
@@ -366,8 +398,8 @@ impl<R: Runner> Scheduler<R> {
             state.history.note(result);
             shown.state.set(job, state);
             // A checked snapshot is a snapshot: that night needs no other.
-            let made =
-                job == ScheduledJob::Check && matches!(result.verdict, JobVerdict::Ok | JobVerdict::Problems);
+            let is_made = matches!(result.verdict, JobVerdict::Ok | JobVerdict::Alarm | JobVerdict::Problems);
+            let made = job == ScheduledJob::Check && is_made;
             if made && let Some(mut create) = shown.state.of(ScheduledJob::Create).cloned() {
                 create.handled_until = create.handled_until.max(result.started_at);
                 shown.state.set(ScheduledJob::Create, create);

@@ -94,11 +94,11 @@ fn check_archive(home: &Home) -> Result<(), Failure> {
 /// Logs what is scheduled for which repository, and whether that can be reached: now, and not at three at
 /// night.
 fn announce(invocation: &Invocation<'_>, machine: &DaemonEnvironment, settings: &Settings) {
-    let Schedule { create, check, verify, .. } = &settings.plan;
+    let Schedule { create, check, verify, prune, .. } = &settings.plan;
     if create.is_none() && check.is_none() {
         machine.log(Level::Warn, "no backups are scheduled", &[]);
     }
-    for (job, cron) in [("create", create), ("check", check), ("verify", verify)] {
+    for (job, cron) in [("create", create), ("check", check), ("verify", verify), ("prune", prune)] {
         let Some(cron) = cron else { continue };
         let next = cron.next_after((machine.now)(), &settings.zone);
         let next = next.map(|next| {
@@ -148,8 +148,11 @@ fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule
         create: cron("schedule", &backup.schedule)?,
         check: cron("check_schedule", &backup.check_schedule)?,
         verify: cron("verify_schedule", &backup.verify_schedule)?,
+        forget: backup.forget,
+        prune: cron("prune_schedule", &backup.prune_schedule)?,
         on_success: backup.on_success.clone(),
         on_failure: backup.on_failure.clone(),
+        on_alarm: backup.on_alarm.clone(),
     };
     if !plan.is_empty() {
         invocation.repo()?;

@@ -51,6 +51,8 @@ pub struct CreateReport {
     pub duration_seconds: f64,
     /// Seconds until the database was pinned, waiting for writers included.
     pub freeze_seconds: f64,
+    /// What is alarming: how much less the archive holds than the snapshot before, or that it was rewritten.
+    pub alarms: Vec<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -115,7 +117,7 @@ pub(super) fn of(
     manifest: Manifest,
     captured: &Captured,
     packed: &Packed,
-    warnings: Vec<String>,
+    (alarms, warnings): (Vec<String>, Vec<String>),
 ) -> CreateReport {
     let (attachments, database) = (&captured.attachments, &captured.database);
     let again = database.again_blobs.iter().filter_map(|blob| packed.blobs.stored_len(blob));
@@ -151,6 +153,7 @@ pub(super) fn of(
         bytes_added: manifest.bytes_added,
         duration_seconds: manifest.duration_seconds,
         freeze_seconds: seconds(captured.times.began, captured.times.frozen),
+        alarms,
         warnings,
     }
 }

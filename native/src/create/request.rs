@@ -38,6 +38,8 @@ pub struct CreateRequest<'a> {
     pub zstd_level: i32,
     /// When keyframes store pages again.
     pub dense: Dense,
+    /// The loss since the snapshot before that is alarming, in hundredths.
+    pub alarm_drop: u8,
     /// Break fresh locks of others.
     pub force_unlock: bool,
     /// How long to wait for locks of others.

@@ -5,7 +5,7 @@
 use toml::de::DeTable;
 
 /// All keys of `[backup]`.
-const BACKUP: [&str; 10] = [
+const BACKUP: [&str; 14] = [
     "repo",
     "zstd_level",
     "check",
@@ -15,6 +15,10 @@ const BACKUP: [&str; 10] = [
     "verify_schedule",
     "on_success",
     "on_failure",
+    "on_alarm",
+    "alarm",
+    "keep",
+    "prune_schedule",
     "hook_timeout",
 ];
 

@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::error::HomeError;
 use super::keys;
+use crate::retention::rules::KeepRules;
+
+/// Early on Sundays.
+const WEEKLY: &str = "0 4 * * sun";
 
 /// When keyframes store pages again that lie in blobs of mostly dead pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -43,10 +47,16 @@ pub struct BackupSettings {
     pub check_schedule: Option<String>,
     /// When it verifies all of them.
     pub verify_schedule: Option<String>,
+    /// Whether it forgets after a snapshot, by the rules of the configuration.
+    pub forget: bool,
+    /// When it prunes; weekly, where there are rules and nothing else is said.
+    pub prune_schedule: Option<String>,
     /// The shell command that is told of success.
     pub on_success: Option<String>,
     /// The shell command that is told of everything else.
     pub on_failure: Option<String>,
+    /// The shell command that is told of a snapshot which is made and alarming; `on_failure` where there is none.
+    pub on_alarm: Option<String>,
     /// How long such a command may take; an hour, unless `hook_timeout` names other seconds.
     pub hook_time: Duration,
 }
@@ -57,8 +67,11 @@ impl Default for BackupSettings {
             schedule: None,
             check_schedule: None,
             verify_schedule: None,
+            forget: false,
+            prune_schedule: None,
             on_success: None,
             on_failure: None,
+            on_alarm: None,
             hook_time: Duration::from_hours(1),
         }
     }
@@ -99,7 +112,18 @@ pub(super) struct Backup {
     pub(super) verify_schedule: Option<String>,
     pub(super) on_success: Option<String>,
     pub(super) on_failure: Option<String>,
+    pub(super) on_alarm: Option<String>,
+    pub(super) alarm: Alarm,
+    pub(super) keep: KeepRules,
+    pub(super) prune_schedule: Option<String>,
     pub(super) hook_timeout: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Alarm {
+    #[serde(deserialize_with = "percent")]
+    pub(super) drop: Option<u8>,
 }
 
 impl Backup {
@@ -110,11 +134,35 @@ impl Backup {
             schedule: given(&self.schedule),
             check_schedule: given(&self.check_schedule),
             verify_schedule: given(&self.verify_schedule),
+            forget: !self.keep.is_empty(),
+            prune_schedule: match &self.prune_schedule {
+                None if !self.keep.is_empty() => Some(WEEKLY.to_owned()),
+                given_or_none => given(given_or_none),
+            },
             on_success: given(&self.on_success),
             on_failure: given(&self.on_failure),
+            on_alarm: given(&self.on_alarm),
             hook_time: self.hook_timeout.map_or(BackupSettings::default().hook_time, Duration::from_secs),
         }
     }
+}
+
+/// Hundredths, as a number or a text such as `5%`.
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Number(i64),
+        Text(String),
+    }
+    let number = match Given::deserialize(deserializer)? {
+        Given::Number(number) => Some(number),
+        Given::Text(text) => {
+            text.trim_end().strip_suffix('%').and_then(|digits| digits.trim_end().parse().ok())
+        }
+    };
+    let percent = number.and_then(|number| u8::try_from(number).ok()).filter(|percent| *percent <= 100);
+    percent.map(Some).ok_or_else(|| D::Error::custom("give a share from 0 to 100, such as 5 or \"5%\""))
 }
 
 fn zstd_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {

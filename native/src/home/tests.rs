@@ -99,16 +99,17 @@ fn settings_are_read_and_others_ignored() {
     let root = world(
         "top = 1\n[data]\ndata_dir = \"\"\nmore = []\n[oauth]\nx = 2\n[server]\nbind_addr = \"::1\"\napi_port = \
          8080\napi_key = \"k\"\n[backup]\nrepo = \"~/b\"\nzstd_level = 7\ndense = \"auto\"\nschedule = \"0 3 * * *\"\nverify_schedule = \
-         \"\"\non_failure = \"mail me\"\nhook_timeout = 60\n",
+         \"\"\non_failure = \"mail me\"\nhook_timeout = 60\non_alarm = \"ring\"\n[backup.alarm]\ndrop = \"7%\"\n",
     );
     let home = resolve(&root, Some("h"), None).unwrap();
     assert_eq!((&home.home, &*home.data_dir), (&root.path().join("h"), root.path()));
     assert_eq!(home.server, Server { bind_addr: "::1".into(), api_port: 8080, api_key: "k".into() });
     assert_eq!((home.repo, home.zstd_level), (path("/users/me/b"), Some(7)));
-    assert_eq!(home.dense, Some(Dense::Auto));
+    assert_eq!((home.dense, home.alarm_drop), (Some(Dense::Auto), Some(7)));
     let expected = BackupSettings {
         schedule: Some("0 3 * * *".into()),
         on_failure: Some("mail me".into()),
+        on_alarm: Some("ring".into()),
         hook_time: Duration::from_mins(1),
         ..BackupSettings::default()
     };
@@ -176,6 +177,8 @@ fn an_error_says_where_it_is() {
         ("[server]\n  api_port = 70000\n", ":2:14: "),
         ("[backup]\nzstd_level = 20\n", ":2:14: "),
         ("[backup]\ndense = \"weekly\"\n", ":2:9: "),
+        ("[backup.alarm]\ndrop = 101\n", ":2:8: "),
+        ("[backup.alarm]\nDrop = 5\n", ":2:1: "),
         ("[backup]\nrepo = \"a\"\nrepo = \"b\"\n", ":3:1: "),
     ];
     for (config, place) in table {

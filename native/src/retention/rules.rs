@@ -10,10 +10,12 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use msgvault_verifier::format::id::SnapshotId;
-use serde::Serialize;
+use msgvault_verifier::shrink::Tolerance;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a user wants to keep. The default keeps nothing, so that it forgets nothing either.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct KeepRules {
     /// So many of the newest.
     pub last: u32,
@@ -46,12 +48,20 @@ impl PartialEq for Within {
     }
 }
 
+impl Eq for Within {}
+
 impl std::str::FromStr for Within {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parsed = text.parse::<Span>().ok().filter(Span::is_positive);
         parsed.map(Self).ok_or("give numbers with units, such as 12h, 30d, 8w or 1y6mo")
+    }
+}
+
+impl<'de> Deserialize<'de> for Within {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -171,7 +181,7 @@ fn healthy(candidates: &[Candidate]) -> Vec<bool> {
     let mut most = 0u64;
     let judge = |candidate: &Candidate| {
         let Some(messages) = candidate.messages else { return true };
-        let is_healthy = u128::from(messages) * 10 >= u128::from(most) * 9;
+        let is_healthy = !Tolerance::OF_KEEPERS.is_exceeded(most, messages);
         if candidate.time.is_some() {
             most = most.max(messages);
         }

@@ -120,6 +120,7 @@ fn snapshot(
         dense,
         force_unlock: false,
         accept_clock: true,
+        alarm_drop: 5,
         retry_lock: Duration::ZERO,
         check: false,
         dry_run: false,

@@ -187,6 +187,26 @@ fn held_and_newest_snapshots_and_what_they_need_stay() {
 }
 
 #[test]
+fn the_configuration_says_what_forget_keeps_and_prune_follows() {
+    let kept = Kept::new(3);
+    let config = kept.scene.home().join("config.toml");
+    for bad in ["lst = 1", "last = -1", "within = \"soon\""] {
+        fs::write(&config, format!("[backup.keep]\n{bad}\n")).unwrap();
+        let refused = kept.backup(&["forget"]);
+        assert!(refused.code == 1 && refused.stderr.contains("config.toml:2:"), "{refused:?}");
+    }
+    fs::write(&config, "[backup.keep]\nlast = 1\nwithin = \"1s\"\n").unwrap();
+    let report = kept.backup(&["forget", "--prune", "--json"]).done().json();
+    fits_file(&report, "forget");
+    fits_file(&report["pruned"], "prune");
+    assert_eq!(report["snapshots"][2]["kept"], true, "{report:#}");
+    kept.is_whole("after forgetting by the configuration");
+    // What is said on the command line counts alone.
+    let report = kept.backup(&["forget", "--keep-last", "9", "--json"]).done().json();
+    assert_eq!((&report["forgotten"], &report["pruned"]), (&0.into(), &Value::Null));
+}
+
+#[test]
 fn any_doubt_stops_a_prune_before_it_changes_anything() {
     let kept = Kept::new(3);
     kept.forget_newest(1);

@@ -53,6 +53,11 @@ fn overview_text(overview: &RepositoryOverview) -> String {
             writeln!(out, "lock         {} by {} since {}", escape(operation), escape(host), escape(since));
     }
     out += &snapshot_table(&overview.snapshots);
+    for (name, lost) in &overview.shrunk {
+        let lost = lost.iter().map(|loss| format!("{} from {} to {}", loss.what, loss.before, loss.after));
+        let lost: Vec<String> = lost.collect();
+        let _ = write!(out, "\n{}  SHRANK: {}", escape(name), lost.join(", "));
+    }
     for (name, reason) in &overview.unreadable {
         let _ = write!(out, "\n{}  CANNOT BE READ: {}", escape(name), escape(reason));
     }

@@ -50,6 +50,8 @@ pub enum Exit {
     Usage,
     /// Finished and found problems.
     Problems,
+    /// Done, and something about it is alarming.
+    Alarming,
     /// Done, and the report could not be written.
     Unreported,
     /// There is no repository.
@@ -70,6 +72,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Problems => 3,
+            Self::Alarming => 4,
             Self::Unreported => 5,
             Self::NoRepository => 10,
             Self::Locked => 11,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobVerdict, RunResult, ScheduledJob};
 
-/// Three results of at most 64 KiB, and some.
+/// Five results of at most 64 KiB, and some.
 const MAX_LEN: u64 = 1 << 20;
 
 /// What is known about all jobs.
@@ -19,6 +19,8 @@ pub(super) struct ScheduleState {
     create: Option<JobState>,
     check: Option<JobState>,
     verify: Option<JobState>,
+    forget: Option<JobState>,
+    prune: Option<JobState>,
 }
 
 /// What is known about one job.
@@ -56,7 +58,7 @@ impl History {
     /// Takes in what came of a run, once more when its hook has been told.
     pub(super) fn note(&mut self, result: &RunResult) {
         match result.verdict {
-            JobVerdict::Ok => self.last_success_at = Some(result.finished_at),
+            JobVerdict::Ok | JobVerdict::Alarm => self.last_success_at = Some(result.finished_at),
             JobVerdict::Problems | JobVerdict::Failed => {
                 self.last_failure =
                     Some(RunFailure { at: result.finished_at, message: result.message.clone() });
@@ -79,6 +81,8 @@ impl ScheduleState {
             ScheduledJob::Create => self.create.as_ref(),
             ScheduledJob::Check => self.check.as_ref(),
             ScheduledJob::Verify => self.verify.as_ref(),
+            ScheduledJob::Forget => self.forget.as_ref(),
+            ScheduledJob::Prune => self.prune.as_ref(),
         }
     }
 
@@ -87,6 +91,8 @@ impl ScheduleState {
             ScheduledJob::Create => self.create = Some(state),
             ScheduledJob::Check => self.check = Some(state),
             ScheduledJob::Verify => self.verify = Some(state),
+            ScheduledJob::Forget => self.forget = Some(state),
+            ScheduledJob::Prune => self.prune = Some(state),
         }
     }
 }

@@ -44,6 +44,7 @@ struct World {
     create: Option<&'static str>,
     check: Option<&'static str>,
     verify: Option<&'static str>,
+    forget: bool,
     hooks: bool,
     /// What runs come to, the last one first; all others go well.
     verdicts: Vec<JobVerdict>,
@@ -59,7 +60,7 @@ impl World {
     fn new(create: Option<&'static str>, verify: Option<&'static str>) -> Self {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let home = tempfile::tempdir().unwrap();
-        Self { home, zone, create, check: None, verify, hooks: false, verdicts: Vec::new() }
+        Self { home, zone, create, check: None, verify, forget: false, hooks: false, verdicts: Vec::new() }
     }
 
     /// A daemon lives from `start` for so many hours. Notes are in UTC.
@@ -76,8 +77,11 @@ impl World {
             create: cron(self.create),
             check: cron(self.check),
             verify: cron(self.verify),
+            forget: self.forget,
+            prune: None,
             on_success: hook("cheer"),
             on_failure: hook("alarm"),
+            on_alarm: hook("ring"),
         };
         let file = StateFile::new(state_path(self.home.path()));
         let (board, complaint) = Board::new(plan, &file);
@@ -164,11 +168,32 @@ async fn a_failed_backup_runs_the_hook_and_is_repeated() {
     assert_eq!(life.status["jobs"][0]["last_success_at"], "2026-11-22T02:10:00Z");
     assert!(life.log.lines().iter().any(|line| line.contains("the hook failed")));
 
+    world.verdicts = vec![JobVerdict::Alarm];
+    let life = world.live("2026-11-22T12:00:00Z", 16).await;
+    assert_eq!(life.notes, ["11-23 02:00 create", "11-23 02:10 ring \"create\" \"alarm\""]);
+    assert_eq!(life.status["jobs"][0]["last_success_at"], "2026-11-23T02:10:00Z");
+
     world.verdicts = vec![JobVerdict::Problems];
     world.verify = Some("0 5 * * *");
     world.create = None;
     let life = world.live("2026-11-23T02:00:00Z", 12).await;
     assert_eq!(life.notes, ["11-23 04:00 verify", "11-23 04:10 alarm \"verify\" \"problems\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forgetting_follows_a_snapshot_that_is_made_and_not_alarming() {
+    let mut world = World::new(Some("0 3 * * *"), None);
+    world.forget = true;
+    world.verdicts = vec![JobVerdict::Alarm, JobVerdict::Failed, JobVerdict::Ok, JobVerdict::Ok];
+    let life = world.live("2026-11-20T12:00:00Z", 72).await;
+    assert_eq!(
+        life.notes,
+        ["11-21 02:00 create", "11-21 02:10 forget", "11-22 02:00 create", "11-23 02:00 create"]
+    );
+    let jobs = life.status["jobs"].as_array().unwrap();
+    let forget = jobs.iter().find(|job| job["job"] == "forget").unwrap();
+    assert_eq!((&forget["schedule"], &forget["next_at"]), (&"after each snapshot".into(), &Value::Null));
+    assert_eq!(forget["last"]["verdict"], "ok");
 }
 
 #[tokio::test(start_paused = true)]

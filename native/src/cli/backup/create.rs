@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use msgvault_cli::{Exit, JobsArgs};
 use msgvault_freeze as freeze;
 use msgvault_platform as platform;
+use msgvault_verifier::shrink::Tolerance;
 use msgvault_verifier::text::{count, escape, human_bytes};
 
 use super::LockArgs;
@@ -49,6 +50,9 @@ pub(in crate::cli) struct CreateArgs {
     /// made all the same [default: `[backup] check` of the configuration]
     #[arg(long)]
     check: bool,
+    /// Do not end with 4 if the archive holds much less than the snapshot before, or was rewritten: it was wanted
+    #[arg(long)]
+    expect_shrink: bool,
     /// Believe this machine's clock even if it seems to be years off
     #[arg(long)]
     accept_clock: bool,
@@ -94,6 +98,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
         retry_lock: args.lock.patience(),
         check: args.check || home.check,
         accept_clock: args.accept_clock,
+        alarm_drop: home.alarm_drop.unwrap_or(Tolerance::USUAL.percent),
         dry_run: args.dry_run,
         version: env!("CARGO_PKG_VERSION"),
         host: &host,
@@ -118,11 +123,29 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &CreateArgs) -> Result<Exit
             invocation.output.problems(&report, || text(&report), || wrong(&report, check))?;
             Ok(Exit::Problems)
         }
+        _ if !report.alarms.is_empty() && !args.expect_shrink => {
+            invocation.output.problems(&report, || text(&report), || alarming(&report))?;
+            Ok(Exit::Alarming)
+        }
         _ => {
             invocation.output.result(&report, || text(&report))?;
             Ok(Exit::Done)
         }
     }
+}
+
+/// What is alarming about an archive whose snapshot is made.
+fn alarming(report: &CreateReport) -> Vec<String> {
+    let made = match &report.snapshot_id {
+        Some(id) => format!("snapshot {id} is made, and those before it are as they were"),
+        None => "nothing was stored".to_owned(),
+    };
+    let sentence = format!(
+        "ALARM: {}; {made}. If that was wanted, all is well, and --expect-shrink says so next time; else look after \
+         the archive before you forget anything",
+        report.alarms.join("; ")
+    );
+    vec![sentence]
 }
 
 /// What is wrong with an archive whose snapshot is made.
@@ -175,6 +198,9 @@ fn text(report: &CreateReport) -> String {
         report.attachments.new
     );
     let _ = write!(out, "\n  other files  {}", report.extras.files);
+    for alarm in &report.alarms {
+        let _ = write!(out, "\n  ALARM        {alarm}");
+    }
     if let Some(documents) = &report.documents {
         let characters = documents.characters;
         let _ = write!(

@@ -9,20 +9,27 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::repository::{Repository, SelectError};
 use msgvault_verifier::text::{count, escape};
+use serde::Serialize;
 
+use super::prune::{text as prune_text, usual as usual_prune};
 use super::{LockArgs, confirms};
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
+use crate::prune::{self, PruneReport};
 use crate::retention::rules::{KeepRules, Within};
 use crate::retention::{self, ForgetReport, ForgetRequest, JudgedSnapshot, UnforgetReport, What};
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct ForgetArgs {
     /// Snapshots to forget, by name or the beginning of it
     #[arg(value_name = "SNAPSHOT", conflicts_with = "rules")]
     snapshots: Vec<String>,
     #[command(flatten)]
     rules: RuleArgs,
+    /// Then give back the space of what no snapshot needs, as `prune` does by itself
+    #[arg(long, conflicts_with = "dry_run")]
+    prune: bool,
     /// Show what would be forgotten and what stays, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -91,9 +98,12 @@ pub(in crate::cli) struct UnforgetArgs {
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &ForgetArgs) -> Result<Exit, Failure> {
-    let rules = args.rules.rules();
+    let mut rules = args.rules.rules();
     if args.snapshots.is_empty() && rules.is_empty() {
-        let message = "name the snapshots to forget, or say what to keep, such as --keep-daily 7 --keep-monthly 12; without a rule nothing is forgotten";
+        rules = invocation.home()?.keep;
+    }
+    if args.snapshots.is_empty() && rules.is_empty() {
+        let message = "name the snapshots to forget, or say what to keep, such as --keep-daily 7 --keep-monthly 12, here or under [backup.keep] of the configuration; without a rule nothing is forgotten";
         return Err(Failure { exit: Exit::Usage, ..Failure::failed(message) });
     }
     let by = platform::host_name();
@@ -112,8 +122,8 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ForgetArgs) -> Result<Exit
         invocation.machine.with_context(&invocation.output, |context| forget(context, &repository, None))?
     };
     if args.dry_run {
-        let report = preview()?;
-        invocation.output.result(&report, || text(&report))?;
+        let report = ForgottenAndPruned { forget: preview()?, pruned: None };
+        invocation.output.result(&report, || text(&report.forget))?;
         return Ok(Exit::Done);
     }
     if invocation.asks(args.yes) {
@@ -123,11 +133,26 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &ForgetArgs) -> Result<Exit
             return Err(Failure::failed("nothing was forgotten"));
         }
     }
-    let report = invocation.exclusively("forget", &args.lock, |context, _, lock| {
-        forget(context, &invocation.open()?, Some(lock))
+    let report = invocation.exclusively("forget", &args.lock, |context, root, lock| {
+        let forget = forget(context, &invocation.open()?, Some(lock))?;
+        let prune = || -> Result<PruneReport, Failure> {
+            Ok(prune::prune(context, &usual_prune(root, &by), &invocation.open()?, Some(lock))?)
+        };
+        Ok(ForgottenAndPruned { forget, pruned: args.prune.then(prune).transpose()? })
     })?;
-    invocation.output.result(&report, || text(&report))?;
+    invocation.output.result(&report, || {
+        let pruned = report.pruned.as_ref().map(|pruned| format!("\n{}", prune_text(pruned)));
+        text(&report.forget) + &pruned.unwrap_or_default()
+    })?;
     Ok(Exit::Done)
+}
+
+/// What was forgotten, and what a prune then did.
+#[derive(Serialize)]
+struct ForgottenAndPruned {
+    #[serde(flatten)]
+    forget: ForgetReport,
+    pruned: Option<PruneReport>,
 }
 
 /// The snapshots that are meant; those that are forgotten already, as by a run that was cut short, are done with.

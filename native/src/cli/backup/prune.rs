@@ -1,6 +1,7 @@
 //! `msgvault backup prune`.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use jiff::SignedDuration;
 use msgvault_cli::Exit;
@@ -15,16 +16,21 @@ use crate::cli::failure::Failure;
 use crate::prune::{self, MaxUnused, PruneReport, PruneRequest};
 use crate::repo::lock::Lock;
 
+/// How much may be of no use, unless somebody says otherwise.
+const MAX_UNUSED: &str = "10%";
+/// How long what nothing needs stays, unless somebody says otherwise.
+const GRACE: &str = "7d";
+
 #[derive(clap::Args)]
 pub(in crate::cli) struct PruneArgs {
     /// How much of the packs that stay may be of no use: a part of them, or bytes
-    #[arg(long, value_name = "PART|SIZE", default_value = "10%")]
+    #[arg(long, value_name = "PART|SIZE", default_value = MAX_UNUSED)]
     max_unused: MaxUnused,
     /// Write at most so many bytes of packs anew, such as `2G` [default: as many as needed]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_repack: Option<u64>,
     /// Remove what nothing has needed for so long, such as `12h` or `7d`
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = grace)]
+    #[arg(long, value_name = "DURATION", default_value = GRACE, value_parser = grace)]
     grace: SignedDuration,
     /// Show what would be done, and change nothing
     #[arg(long)]
@@ -43,6 +49,18 @@ fn grace(text: &str) -> Result<SignedDuration, &'static str> {
     duration
         .filter(|duration| !duration.is_negative())
         .ok_or("give numbers with units, such as 0s, 12h or 7d")
+}
+
+/// A prune as it is without flags.
+pub(super) fn usual<'a>(root: &'a Path, by: &'a str) -> PruneRequest<'a> {
+    let max_unused = MAX_UNUSED.parse().unwrap_or(MaxUnused::Percent(10));
+    PruneRequest {
+        root,
+        by,
+        max_unused,
+        max_repack: None,
+        grace: grace(GRACE).unwrap_or(SignedDuration::MAX),
+    }
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &PruneArgs) -> Result<Exit, Failure> {
@@ -73,7 +91,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &PruneArgs) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-fn text(report: &PruneReport) -> String {
+pub(super) fn text(report: &PruneReport) -> String {
     let packs = &report.packs;
     let mut out = String::new();
     let mut line = |what: &str, number: usize, bytes: u64| {

@@ -158,6 +158,7 @@ impl Archive {
             retry_lock: Duration::ZERO,
             check: false,
             accept_clock: false,
+            alarm_drop: 5,
             dry_run: false,
             version: "0.0.0-test",
             host: "here",
