@@ -8,4 +8,5 @@ pub mod pack_writer;
 mod probe;
 pub mod publish;
 pub mod rebuild_index;
+pub mod verified;
 pub mod write_index;

@@ -18,6 +18,7 @@ mod pages;
 mod plan;
 mod problem;
 mod report;
+pub mod rolling;
 mod transfer;
 mod words;
 
@@ -50,6 +51,8 @@ pub enum Depth {
     Quick,
     /// Every blob is read and hashed.
     Full,
+    /// As quick for everything, and as full for some packs; [`rolling`] says which.
+    Rolling,
 }
 
 /// Verifies a scope, one pack after another.

@@ -30,6 +30,7 @@ mod read_only_home;
 mod repair;
 mod restore;
 mod retention;
+mod rolling;
 mod space;
 mod static_verifier;
 mod system_calls;

@@ -34,6 +34,7 @@ pub mod page_size;
 pub mod path;
 pub mod stats;
 mod table;
+pub mod verified;
 pub mod zstd_frame;
 
 /// The highest `min_reader_version` that this program reads (`docs/format.md` §1 and §9).

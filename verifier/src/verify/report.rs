@@ -1,17 +1,18 @@
 //! The outcome of a verification: one document for people, programs and the page.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use crate::format::config::RepoConfig;
-use crate::format::id::SnapshotId;
+use crate::format::id::{PackId, SnapshotId};
 use crate::repository::ForeignFile;
 use crate::text::{count, human_bytes};
 
 use super::not_checked::NotChecked;
 use super::problem::Problem;
+use super::rolling::Rolling;
 use super::{Depth, ProblemCode, words};
 
 /// So many causes are told to who reads a mail; the whole report has all.
@@ -56,6 +57,12 @@ pub struct Report {
     pub foreign: Vec<ForeignFile>,
     /// What was read.
     pub totals: Totals,
+    /// When the packs were read, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
+    /// All packs in which something is wrong, also where more is wrong than is listed.
+    #[serde(skip)]
+    pub(super) suspects: BTreeSet<PackId>,
 }
 
 /// The verdict on one snapshot.
@@ -104,6 +111,8 @@ impl Report {
             not_checked,
             foreign,
             totals,
+            rolling: None,
+            suspects: BTreeSet::new(),
         };
         report.judge();
         report
@@ -154,6 +163,7 @@ impl Report {
             let state = match (snapshot.verdict, self.depth) {
                 (Verdict::Intact, Depth::Full) => "ok".to_owned(),
                 (Verdict::Intact, Depth::Quick) => "ok so far (content not read)".to_owned(),
+                (Verdict::Intact, Depth::Rolling) => "ok so far (not all content read)".to_owned(),
                 (Verdict::Unchecked, _) => "not checked to the end".to_owned(),
                 (Verdict::Damaged, _) => format!("DAMAGED, {}", count(snapshot.problems, "problem")),
                 (Verdict::ArchiveDamaged, _) => {
@@ -178,8 +188,13 @@ impl Report {
         [self.summary()].into_iter().chain(particulars.lines().map(str::to_owned)).collect()
     }
 
-    /// The verdict in one sentence.
+    /// The verdict in a sentence, and another on when packs were read, where that was asked for.
     pub fn summary(&self) -> String {
+        let verdict = self.verdict_sentence();
+        self.rolling.as_ref().map_or(verdict.clone(), |rolling| format!("{verdict} {}", rolling.sentences()))
+    }
+
+    fn verdict_sentence(&self) -> String {
         let checked = format!(
             "{} in {}, {} of {} read",
             count(self.totals.blobs, "blob"),
@@ -196,6 +211,9 @@ impl Report {
                 "No problem found by the quick check, which resolves references and does not read content: {}.",
                 count(self.snapshots.len(), "snapshot")
             ),
+            (Verdict::Intact, Depth::Rolling) => {
+                format!("No problem found in what was read, and every reference resolves: {checked}.")
+            }
             (Verdict::Damaged, _) => {
                 let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
                 format!("DAMAGED: {} ({checked}).{left}", count(self.problems.len(), "problem"))
@@ -226,6 +244,11 @@ impl Report {
         let left = [(blobs, "blob"), (files, "file")].into_iter().filter(|(left, _)| *left > 0);
         let left: Vec<String> = left.map(|(left, noun)| count(left, noun)).collect();
         (!left.is_empty()).then(|| format!("{} could not be checked here", left.join(" and ")))
+    }
+
+    /// Whether all is well: nothing is wrong, and all was read as lately as was asked for.
+    pub fn is_good(&self) -> bool {
+        self.verdict == Verdict::Intact && !self.rolling.as_ref().is_some_and(Rolling::is_overdue)
     }
 
     /// Whether a newer program is needed, which has an exit code of its own.

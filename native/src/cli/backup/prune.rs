@@ -9,7 +9,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::text::{count, human_bytes, parse_bytes};
 
-use super::{LockArgs, confirms};
+use super::{LockArgs, confirms, length_of_time};
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 use crate::prune::{self, MaxUnused, PruneReport, PruneRequest};
@@ -24,7 +24,7 @@ pub(in crate::cli) struct PruneArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_repack: Option<u64>,
     /// Remove what nothing has needed for so long, such as `12h` or `7d`
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = grace)]
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = length_of_time)]
     grace: SignedDuration,
     /// Show what would be done, and change nothing
     #[arg(long)]
@@ -34,15 +34,6 @@ pub(in crate::cli) struct PruneArgs {
     yes: bool,
     #[command(flatten)]
     lock: LockArgs,
-}
-
-/// A time in units of a fixed length; a day has 24 hours.
-fn grace(text: &str) -> Result<SignedDuration, &'static str> {
-    let parsed = text.parse::<jiff::Span>().ok();
-    let duration = parsed.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
-    duration
-        .filter(|duration| !duration.is_negative())
-        .ok_or("give numbers with units, such as 0s, 12h or 7d")
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &PruneArgs) -> Result<Exit, Failure> {

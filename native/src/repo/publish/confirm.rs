@@ -7,8 +7,9 @@ use std::path::Path;
 use msgvault_platform::{Dir, Name};
 use msgvault_verifier::PackReader;
 use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
+use msgvault_verifier::format::verified;
 use msgvault_verifier::repository::{check_index, read_config, read_manifest};
-use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::store::{DirectoryStore, read_file};
 
 use super::PublishError;
 use crate::decompress::Zstd;
@@ -50,6 +51,8 @@ fn read_back(root: &Path, name: &str) -> Result<(), PublishError> {
         check_index(&store, name).map_err(|error| error.to_string())
     } else if let Some(id) = SnapshotId::of_path(name) {
         read_manifest(&store, &id).map(drop).map_err(|error| error.to_string())
+    } else if name.starts_with(verified::FOLDER) {
+        read_file(&store, name, verified::MAX_LEN).map(drop).map_err(|error| error.to_string())
     } else {
         read_config(&store).map(drop).map_err(|error| error.to_string())
     };
