@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use msgvault_tests::scene::Scene;
 use serde_json::{Value, json};
 
 use super::documents::fits_file;
+use super::read_only_home::run_read_only;
 
 const ONE_PACK: [&str; 3] = ["verify", "--oldest", "--budget=1"];
 
@@ -299,26 +299,17 @@ fn list_says_when_a_snapshot_was_last_verified_wholly() {
 
 #[test]
 fn where_nothing_can_be_written_it_verifies_and_says_that_nothing_is_kept() {
-    const MOUNTED: &str = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && ! touch \"$0/x\" 2>&- && exec \"$@\"";
     let scene = scene();
-    let within = |command: &Command| {
-        let mut within = Command::new("unshare");
-        within.args(["--mount", "sh", "-c", MOUNTED]).arg(scene.repo());
-        within.arg(command.get_program()).args(command.get_args());
-        within
-    };
-    if !within(&Command::new("true")).status().is_ok_and(|status| status.success()) {
-        let _ = writeln!(std::io::stderr(), "NOT RUN: this user cannot make read-only mounts");
-        return;
-    }
-    let rolled = run(&mut within(&scene.command(&ONE_PACK))).done();
+    let read_only = |args: &[&str]| run_read_only(&scene.repo(), &scene.command(args));
+    let Some(rolled) = read_only(&ONE_PACK) else { return };
+    let rolled = rolled.done();
     assert!(rolled.stderr.contains("the repository does not keep what was read now"), "{rolled:?}");
     assert!(rolled.stdout.contains("packs read now"), "{rolled:?}");
-    let full = run(&mut within(&scene.command(&["verify", "--all"]))).done();
+    let full = read_only(&["verify", "--all"]).unwrap().done();
     assert!(!full.stderr.contains("does not keep"), "{full:?}");
     assert!(!scene.repo().join("verified").exists());
     flip_a_bit(&packs(&scene)[0]);
-    let found = run(&mut within(&scene.command(&ONE_PACK)));
+    let found = read_only(&ONE_PACK).unwrap();
     assert_eq!(found.code, 3, "{found:?}");
 }
 

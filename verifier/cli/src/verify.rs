@@ -126,16 +126,7 @@ pub fn check_plan(
     limit: &Limit<'_>,
     observer: &(dyn Observer + Sync),
 ) -> (Report, Reading) {
-    observer.explain(&format!(
-        "the index names {}; {} of {} are opened, {}",
-        count(repository.index().len(), "blob"),
-        plan.tasks.len(),
-        count(repository.index().packs().len(), "pack"),
-        match plan.depth {
-            Depth::Full => "and every blob that is needed is read and compared with its hash",
-            Depth::Quick | Depth::Rolling => "and only what describes snapshots is read",
-        }
-    ));
+    explain(repository, &plan, limit, observer);
     observer.begin(Phase::CHECK, plan.bytes());
     let findings = Mutex::new(Findings::new(repository.index()));
     let check = |tasks: &[PackTask], depth: Depth, goes_on: &(dyn Fn() -> bool + Sync)| {
@@ -163,6 +154,22 @@ pub fn check_plan(
     (merge(repository, plan, findings, observer), reading)
 }
 
+fn explain(repository: &Repository, plan: &Plan, limit: &Limit<'_>, observer: &(dyn Observer + Sync)) {
+    let read = match plan.depth {
+        Depth::Full if limit.packs < plan.tasks.len() => {
+            format!("and what is needed of the first {} is read and compared with its hash", limit.packs)
+        }
+        Depth::Full => "and every blob that is needed is read and compared with its hash".to_owned(),
+        Depth::Quick | Depth::Rolling => "and only what describes snapshots is read".to_owned(),
+    };
+    observer.explain(&format!(
+        "the index names {}; {} of {} are opened, {read}",
+        count(repository.index().len(), "blob"),
+        plan.tasks.len(),
+        count(repository.index().packs().len(), "pack"),
+    ));
+}
+
 /// Prints a report and says how the program ends.
 pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyError> {
     let text = || {
@@ -173,10 +180,9 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
     };
     let exit = match report.verdict {
         Verdict::Intact if report.is_good() => Exit::Done,
-        // Nothing is wrong, and something was not looked at for too long.
-        Verdict::Intact => Exit::Problems,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
-        Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
+        // Of an intact one, something was not looked at for too long.
+        Verdict::Intact | Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
         // Neither good nor bad is known, and nobody stopped it.
         Verdict::Unchecked if report.complete => Exit::Failed,
         Verdict::Unchecked => Exit::Interrupted(2),

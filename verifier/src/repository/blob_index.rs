@@ -255,7 +255,9 @@ mod tests {
     #[test]
     fn a_set_of_packs_holds_those_of_its_blobs() {
         let mut index = BlobIndex::default();
-        [entry(1, 7), entry(2, 8), entry(3, 9)].iter().for_each(|entry| index.add(entry));
+        for entry in [entry(1, 7), entry(2, 8), entry(3, 9)] {
+            index.add(&entry);
+        }
         index.finish();
         let (mut set, mut other) = (PackSet::new(&index), PackSet::new(&index));
         set.insert_of(&index, 0);

@@ -247,7 +247,7 @@ impl WantedBlobs {
         let Some(position) = position else { return };
         self.blobs.insert(position);
         if let Role::Pages(maps, runs) = role
-            && depth == Depth::Full
+            && depth != Depth::Quick
         {
             let size = maps.pages.page_size;
             self.pages.entry((to_u32(position), size)).or_default().add(runs, size);

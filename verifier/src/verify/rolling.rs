@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::verified::{FOLDER, MAX_LEN, Run, Verified, time_text, whole_seconds};
-use crate::length::{to_u64, to_unsigned};
+use crate::length::{to_u64, to_unsigned, to_usize};
 use crate::repository::BlobIndex;
 use crate::store::{Store, read_file};
 use crate::text::count;
@@ -255,37 +255,35 @@ impl Rolling {
 
     /// In words, a sentence or two.
     pub(super) fn sentences(&self) -> String {
-        let packs = count(self.packs, "pack");
-        let read = format!("{} of {packs} read now", self.packs_read);
-        let mut text = match self.rest_days {
-            Some(0) => format!("{read}."),
-            Some(days) => format!(
-                "{read}, the rest within {}.",
-                count(usize::try_from(days).unwrap_or(usize::MAX), "day")
-            ),
-            None => {
-                format!("{read}; when the rest will have been read is not known before there are more runs.")
-            }
+        let read = format!("{} of {} read now", self.packs_read, count(self.packs, "pack"));
+        let rest = match self.rest_days {
+            Some(0) => ".".to_owned(),
+            Some(days) => format!(", the rest within {}.", count(to_usize(days), "day")),
+            None => "; when the rest will have been read is not known before there are more runs.".to_owned(),
         };
-        if let Some(MaxAge { seconds, overdue }) = self.max_age.filter(|_| self.is_overdue()) {
-            let never = match self.never_read {
-                0 => String::new(),
-                never => format!(", and {never} of them never, as far as the repository knows"),
-            };
-            text += &format!(
-                " OVERDUE: {overdue} of {packs} not read within {}{never}; run `msgvault backup verify --oldest`, with a larger budget or more often.",
-                age_text(seconds)
-            );
-        }
-        text
+        let overdue = self.max_age.filter(|_| self.is_overdue()).map(|age| self.overdue(age));
+        format!("{read}{rest}{}", overdue.unwrap_or_default())
+    }
+
+    fn overdue(&self, MaxAge { seconds, overdue }: MaxAge) -> String {
+        let (packs, age) = (count(self.packs, "pack"), age_text(seconds));
+        let never = match self.never_read {
+            0 => String::new(),
+            never => format!(", and {never} of them never, as far as the repository knows"),
+        };
+        format!(
+            " OVERDUE: {overdue} of {packs} not read within {age}{never}; run `msgvault backup verify --oldest`, \
+             with a larger budget or more often."
+        )
     }
 }
 
 /// A time in its largest unit that gives a whole number.
 fn age_text(seconds: u64) -> String {
-    let units = [(SECONDS_A_DAY, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
-    let fits = units.into_iter().find(|(len, _)| seconds % len == 0).unwrap_or((1, "second"));
-    count(usize::try_from(seconds / fits.0).unwrap_or(usize::MAX), fits.1)
+    let units = [(SECONDS_A_DAY, "day"), (3600, "hour"), (60, "minute")];
+    let (len, unit) =
+        units.into_iter().find(|(len, _)| seconds.is_multiple_of(*len)).unwrap_or((1, "second"));
+    count(to_usize(seconds / len), unit)
 }
 
 #[cfg(test)]
