@@ -10,6 +10,7 @@
 
 mod check;
 mod fault;
+mod freshness;
 mod loss;
 mod lost;
 mod merge;
@@ -23,6 +24,7 @@ mod transfer;
 mod words;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
+pub use freshness::{MaxAge, Rolling};
 pub use merge::{Findings, merge};
 pub use not_checked::NotChecked;
 pub use pages::{PageRanges, WantedPages};

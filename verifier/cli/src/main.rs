@@ -115,10 +115,8 @@ fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
 /// The time now; 1970, when nothing was verified yet, where the clock is set before that.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs())
-        .ok()
-        .and_then(|second| Timestamp::from_second(second).ok())
-        .unwrap_or_default()
+    let milliseconds = i64::try_from(since.as_millis()).ok();
+    milliseconds.and_then(|time| Timestamp::from_millisecond(time).ok()).unwrap_or_default()
 }
 
 fn write_page(output: &Output, file: &Path) -> Exit {

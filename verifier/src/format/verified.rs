@@ -32,12 +32,12 @@ pub struct Verified {
     /// Snapshots that were intact, with the time of the oldest reading that this rests upon.
     pub snapshots: BTreeMap<SnapshotId, Timestamp>,
     /// Runs that began with what was longest unread, or read everything; oldest first.
-    pub runs: Vec<Run>,
+    pub runs: Vec<PastRun>,
 }
 
 /// One run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Run {
+pub struct PastRun {
     /// When it was.
     pub at: Timestamp,
     /// Packs that it read.
@@ -82,7 +82,8 @@ impl Verified {
             bytes: u64,
         }
         let hint: Hint = serde_json::from_slice(json).ok().filter(|hint: &Hint| hint.version == VERSION)?;
-        let run = |run: HintedRun| Some(Run { at: parse_time(&run.at)?, packs: run.packs, bytes: run.bytes });
+        let run =
+            |run: HintedRun| Some(PastRun { at: parse_time(&run.at)?, packs: run.packs, bytes: run.bytes });
         let mut verified = Self {
             packs: times(hint.packs),
             failed: times(hint.failed),
@@ -139,28 +140,28 @@ impl Verified {
     }
 }
 
-impl Run {
+impl PastRun {
     fn write(&self, writer: &mut Writer) {
         writer.object(|w| {
-            w.key("at").string(&time_text(self.at));
+            w.key("at").string(&self.at.to_string());
             w.key("packs").integer(self.packs);
             w.key("bytes").integer(self.bytes);
         });
     }
 }
 
-/// A time as the format writes it: RFC 3339, UTC, seconds.
+/// A time as people read it: RFC 3339, UTC, seconds.
 pub fn time_text(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The time, without what is below a second.
-pub fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
+/// The time, without what is below a millisecond: of two runs in the same second, one is the later one.
+pub fn whole_milliseconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {
-    text.parse().ok().map(whole_seconds)
+    text.parse().ok().map(whole_milliseconds)
 }
 
 fn times<K: std::str::FromStr + Ord>(hinted: HashMap<String, String>) -> BTreeMap<K, Timestamp> {
@@ -171,7 +172,7 @@ fn times<K: std::str::FromStr + Ord>(hinted: HashMap<String, String>) -> BTreeMa
 fn write_times<K: std::fmt::Display>(writer: &mut Writer, times: &BTreeMap<K, Timestamp>) {
     writer.object(|w| {
         for (name, at) in times {
-            w.key(&name.to_string()).string(&time_text(*at));
+            w.key(&name.to_string()).string(&at.to_string());
         }
     });
 }
@@ -197,17 +198,21 @@ mod tests {
 
     fn some() -> Verified {
         Verified {
-            packs: [(pack(1), at(1_795_762_247)), (pack(2), at(0))].into(),
+            packs: [(pack(1), Timestamp::from_millisecond(1_795_762_247_012).unwrap()), (pack(2), at(0))]
+                .into(),
             failed: [(pack(2), at(5))].into(),
             snapshots: [("20261123T133602Z-b662f0941ad57a9d05c5629d71010c89".parse().unwrap(), at(7))].into(),
-            runs: vec![Run { at: at(1_795_762_247), packs: 2, bytes: 1 << 40 }],
+            runs: vec![PastRun { at: at(1_795_762_247), packs: 2, bytes: 1 << 40 }],
         }
     }
 
     #[test]
     fn a_hint_comes_back_as_it_was_written() {
         let text = some().encode();
-        assert!(text.contains(r#""packs":{"00000000010000000000000000":"2026-11-27T06:50:47Z","#), "{text}");
+        assert!(
+            text.contains(r#""packs":{"00000000010000000000000000":"2026-11-27T06:50:47.012Z","#),
+            "{text}"
+        );
         assert_eq!(Verified::decode(text.as_bytes()), Some(some()));
         assert_eq!(Verified::decode(br#"{"version":1,"later":[]}"#), Some(Verified::default()));
     }
@@ -219,7 +224,7 @@ mod tests {
         }
         let text = r#"{"version":1,
             "packs":{"../x":"2026-11-27T06:50:47Z","00000000010000000000000000":"yesterday",
-                     "00000000020000000000000000":"1970-01-01T00:00:09.5Z"},
+                     "00000000020000000000000000":"1970-01-01T00:00:09.0001Z"},
             "runs":[{"at":"","packs":1,"bytes":1}]}"#;
         let expected = Verified { packs: [(pack(2), at(9))].into(), ..Verified::default() };
         assert_eq!(Verified::decode(text.as_bytes()), Some(expected));
@@ -234,7 +239,7 @@ mod tests {
             ..Verified::default()
         });
         let read = [1, 2, 3, 4].map(|number| known.last_read(pack(number)));
-        assert_eq!(read, [Some(at(1_795_762_247)), Some(at(6)), None, None]);
+        assert_eq!(read, [some().last_read(pack(1)), Some(at(6)), None, None]);
     }
 
     #[test]
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn only_the_newest_runs_are_kept() {
-        let run = |n: usize| Run { at: at(n.try_into().unwrap()), packs: 1, bytes: 1 };
+        let run = |n: usize| PastRun { at: at(n.try_into().unwrap()), packs: 1, bytes: 1 };
         let runs = (0..2 * MAX_RUNS).rev().map(run).collect();
         let mut known = Verified { runs, ..Verified::default() };
         known.join(Verified { runs: vec![run(MAX_RUNS)], ..Verified::default() });

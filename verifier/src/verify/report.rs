@@ -10,9 +10,9 @@ use crate::format::id::{PackId, SnapshotId};
 use crate::repository::ForeignFile;
 use crate::text::{count, human_bytes};
 
+use super::freshness::Rolling;
 use super::not_checked::NotChecked;
 use super::problem::Problem;
-use super::rolling::Rolling;
 use super::{Depth, ProblemCode, words};
 
 /// So many causes are told to who reads a mail; the whole report has all.

@@ -6,22 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 
 use crate::format::id::{PackId, SnapshotId};
-use crate::format::verified::{FOLDER, MAX_LEN, Run, Verified, time_text, whole_seconds};
-use crate::length::{to_u64, to_unsigned, to_usize};
+use crate::format::verified::{FOLDER, MAX_LEN, PastRun, Verified, time_text, whole_milliseconds};
+use crate::length::{to_u64, to_unsigned};
 use crate::repository::BlobIndex;
 use crate::store::{Store, read_file};
-use crate::text::count;
 
+use super::freshness::{MaxAge, Rolling, SECONDS_A_DAY};
 use super::{PackOutcome, PackTask, Plan, Report, Verdict};
 
 /// So many hints are read, of so many hosts.
 const MAX_HINTS: usize = 256;
 /// So many bytes of hints are read.
 const MAX_HINTED: u64 = 4 * MAX_LEN;
-const SECONDS_A_DAY: u64 = 86_400;
 /// An estimate beyond so many days says nothing.
 const MAX_DAYS: u64 = 36_500;
 
@@ -99,7 +97,7 @@ impl Reading {
 
     /// What is to be remembered, once the report says what is wrong. `known` is what was known before.
     pub fn update(&self, report: &Report, known: &Verified, now: Timestamp) -> Update {
-        let now = whole_seconds(now);
+        let now = whole_milliseconds(now);
         let left: HashSet<&str> = report.not_checked.iter().map(|left| left.file.as_str()).collect();
         let is_good =
             |pack: &&PackId| !report.suspects.contains(pack) && !left.contains(pack.path().as_str());
@@ -123,7 +121,7 @@ impl Reading {
             .iter()
             .filter_map(|pack| self.needed.get(pack))
             .fold(0, |a, b| u64::saturating_add(a, *b));
-        let run = Run { at: now, packs: to_u64(self.read.len()), bytes };
+        let run = PastRun { at: now, packs: to_u64(self.read.len()), bytes };
         Update {
             now,
             whole: self.whole.intersection(&good).copied().collect(),
@@ -171,7 +169,7 @@ fn blobs_by_pack(index: &BlobIndex) -> HashMap<PackId, usize> {
 }
 
 /// Within how many days so many bytes are read, if it goes on as in these runs; none when they do not tell.
-fn days(rest: u64, runs: &[Run]) -> Option<u64> {
+fn days(rest: u64, runs: &[PastRun]) -> Option<u64> {
     let (first, later) = runs.split_first()?;
     let seconds = to_unsigned(later.last()?.at.duration_since(first.at).as_secs());
     let bytes = later.iter().fold(0u64, |sum, run| sum.saturating_add(run.bytes));
@@ -190,7 +188,7 @@ pub struct Update {
     bad: BTreeSet<PackId>,
     /// Snapshots that were judged, and the oldest reading that their verdict rests upon.
     snapshots: BTreeMap<SnapshotId, Option<Timestamp>>,
-    run: Option<Run>,
+    run: Option<PastRun>,
 }
 
 impl Update {
@@ -219,71 +217,6 @@ impl Update {
         verified.runs.extend(self.run);
         verified.bound_runs();
     }
-}
-
-/// How much of a repository was read in a run, and when the rest was or will be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rolling {
-    /// Packs that the snapshots need that were asked for.
-    pub packs: usize,
-    /// Those of them whose content was read in this run.
-    pub packs_read: usize,
-    /// Those of which nobody knows that they were ever read and found intact.
-    pub never_read: usize,
-    /// When the one of the others was read that is longest unread.
-    pub oldest_read_at: Option<String>,
-    /// Within how many days the rest will have been read, if it goes on like this; none when that is not known.
-    pub rest_days: Option<u64>,
-    /// What was asked about how long ago packs were read.
-    pub max_age: Option<MaxAge>,
-}
-
-/// How long ago a pack may have been read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct MaxAge {
-    /// So many seconds.
-    pub seconds: u64,
-    /// Packs that were not read within that.
-    pub overdue: usize,
-}
-
-impl Rolling {
-    /// Whether a pack was not read as lately as it should have been.
-    pub fn is_overdue(&self) -> bool {
-        self.max_age.is_some_and(|age| age.overdue > 0)
-    }
-
-    /// In words, a sentence or two.
-    pub(super) fn sentences(&self) -> String {
-        let read = format!("{} of {} read now", self.packs_read, count(self.packs, "pack"));
-        let rest = match self.rest_days {
-            Some(0) => ".".to_owned(),
-            Some(days) => format!(", the rest within {}.", count(to_usize(days), "day")),
-            None => "; when the rest will have been read is not known before there are more runs.".to_owned(),
-        };
-        let overdue = self.max_age.filter(|_| self.is_overdue()).map(|age| self.overdue(age));
-        format!("{read}{rest}{}", overdue.unwrap_or_default())
-    }
-
-    fn overdue(&self, MaxAge { seconds, overdue }: MaxAge) -> String {
-        let (packs, age) = (count(self.packs, "pack"), age_text(seconds));
-        let never = match self.never_read {
-            0 => String::new(),
-            never => format!(", and {never} of them never, as far as the repository knows"),
-        };
-        format!(
-            " OVERDUE: {overdue} of {packs} not read within {age}{never}; run `msgvault backup verify --oldest`, \
-             with a larger budget or more often."
-        )
-    }
-}
-
-/// A time in its largest unit that gives a whole number.
-fn age_text(seconds: u64) -> String {
-    let units = [(SECONDS_A_DAY, "day"), (3600, "hour"), (60, "minute")];
-    let (len, unit) =
-        units.into_iter().find(|(len, _)| seconds.is_multiple_of(*len)).unwrap_or((1, "second"));
-    count(to_usize(seconds / len), unit)
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn hints_beyond_measure_are_not_read() {
 #[test]
 fn the_rest_is_estimated_from_the_runs_that_there_were() {
     const DAY: i64 = 86_400;
-    let run = |day: i64, bytes| Run { at: at(day * DAY), packs: 1, bytes };
+    let run = |day: i64, bytes| PastRun { at: at(day * DAY), packs: 1, bytes };
     let table = [
         (vec![], 10, None),
         (vec![run(0, 10)], 10, None),
@@ -91,37 +91,10 @@ fn the_rest_is_estimated_from_the_runs_that_there_were() {
 }
 
 #[test]
-fn what_was_read_is_told_in_words() {
-    let rolling = Rolling {
-        packs: 112,
-        packs_read: 17,
-        never_read: 0,
-        oldest_read_at: None,
-        rest_days: Some(41),
-        max_age: None,
-    };
-    assert_eq!(rolling.sentences(), "17 of 112 packs read now, the rest within 41 days.");
-    let unknown = Rolling { rest_days: None, ..rolling.clone() };
-    assert!(unknown.sentences().contains("is not known"), "{}", unknown.sentences());
-    let age = |seconds, overdue| Rolling {
-        max_age: Some(MaxAge { seconds, overdue }),
-        rest_days: Some(0),
-        ..rolling.clone()
-    };
-    assert!(!age(60, 0).is_overdue() && !age(60, 0).sentences().contains("OVERDUE"));
-    for (seconds, text) in
-        [(90 * 86_400, "90 days"), (5400, "90 minutes"), (1, "1 second"), (7200, "2 hours")]
-    {
-        let told = age(seconds, 3).sentences();
-        assert!(told.contains(&format!("OVERDUE: 3 of 112 packs not read within {text}; run")), "{told}");
-    }
-}
-
-#[test]
 fn an_update_remembers_what_was_good_and_forgets_what_was_bad() {
     let mut known = hint(&[(1, 10), (2, 10), (3, 10)]);
-    known.runs = vec![Run { at: at(9), packs: 1, bytes: 1 }, Run { at: at(99), packs: 1, bytes: 1 }];
-    let run = Run { at: at(50), packs: 2, bytes: 7 };
+    known.runs = vec![PastRun { at: at(9), packs: 1, bytes: 1 }, PastRun { at: at(99), packs: 1, bytes: 1 }];
+    let run = PastRun { at: at(50), packs: 2, bytes: 7 };
     let update = Update {
         now: at(50),
         good: [pack(1), pack(4)].into(),
@@ -133,7 +106,7 @@ fn an_update_remembers_what_was_good_and_forgets_what_was_bad() {
     update.apply(&mut known);
     let read = [1, 2, 3, 4].map(|number| known.last_read(pack(number)));
     assert_eq!(read, [Some(at(50)), None, Some(at(10)), None]);
-    assert_eq!(known.runs, [Run { at: at(9), packs: 1, bytes: 1 }, run]);
+    assert_eq!(known.runs, [PastRun { at: at(9), packs: 1, bytes: 1 }, run]);
     // Read again and found good, it counts again.
     let later = Update {
         now: at(60),
