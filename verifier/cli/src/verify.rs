@@ -157,7 +157,8 @@ pub fn check_plan(
 fn explain(repository: &Repository, plan: &Plan, limit: &Limit<'_>, observer: &(dyn Observer + Sync)) {
     let read = match plan.depth {
         Depth::Full if limit.packs < plan.tasks.len() => {
-            format!("and what is needed of the first {} is read and compared with its hash", limit.packs)
+            let first = count(limit.packs, "pack");
+            format!("and what is needed of the first {first} is read and compared with its hash")
         }
         Depth::Full => "and every blob that is needed is read and compared with its hash".to_owned(),
         Depth::Quick | Depth::Rolling => "and only what describes snapshots is read".to_owned(),
