@@ -12,4 +12,5 @@ mod probe;
 pub mod publish;
 pub mod rebuild_index;
 pub mod sums;
+pub mod verified;
 pub mod write_index;

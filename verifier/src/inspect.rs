@@ -11,6 +11,7 @@ use crate::format::id::{BlobId, IndexId, SnapshotId};
 use crate::format::lock::{EXCLUSIVE, LockName, LockRecord};
 use crate::format::manifest::{Attachments, Auxiliary, DOCUMENT_DERIVATIVES, Manifest, Metadata, Options};
 use crate::format::stats::ArchiveStats;
+use crate::format::verified::{Verified, time_text};
 use crate::repository::Repository;
 use crate::shrink::{Shrinkage, Tolerance, losses};
 use crate::snapshot::{SnapshotError, load_attachments, load_extras};
@@ -89,6 +90,9 @@ pub struct SnapshotSummary {
     pub map_chain_depth: u64,
     /// What its blobs hold beside the pages of the database, where that was asked for and can be read.
     pub page_use: Option<PageUse>,
+    /// When it was last verified wholly: the oldest reading that this rests upon, as far as the repository's hints
+    /// know and that was asked for.
+    pub verified_at: Option<String>,
     /// Attachments, as the manifest tells.
     pub attachments: AttachmentNumbers,
     /// The extras tree; empty when there is none.
@@ -280,6 +284,13 @@ pub fn locks(store: &dyn Store) -> Vec<LockSummary> {
     names.into_iter().filter_map(summary).collect()
 }
 
+impl RepositoryOverview {
+    /// Takes from hints when each snapshot was last verified.
+    pub fn tell_verified(&mut self, known: &Verified) {
+        self.snapshots.iter_mut().for_each(|snapshot| snapshot.tell_verified(known));
+    }
+}
+
 impl SnapshotSummary {
     /// The numbers that a manifest states.
     pub fn of(manifest: &Manifest) -> Self {
@@ -296,6 +307,7 @@ impl SnapshotSummary {
             database_bytes: manifest.database_bytes(),
             map_chain_depth: manifest.db.map_chain_depth,
             page_use: None,
+            verified_at: None,
             attachments: AttachmentNumbers::of(&manifest.attachments),
             extras_tree: text(manifest.extras.tree.as_ref().map(ToString::to_string)),
             auxiliary: manifest.auxiliary().len(),
@@ -305,6 +317,11 @@ impl SnapshotSummary {
             bytes_added: manifest.bytes_added,
             duration_seconds: manifest.duration_seconds,
         }
+    }
+
+    /// Takes from hints when it was last verified.
+    pub fn tell_verified(&mut self, known: &Verified) {
+        self.verified_at = known.snapshots.get(&self.snapshot_id).map(|at| time_text(*at));
     }
 
     /// How many messages, where the archive is msgvault's.

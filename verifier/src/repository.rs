@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-pub use blob_index::{BlobIndex, BlobSet, Location};
+pub use blob_index::{BlobIndex, BlobSet, Location, PackSet};
 pub use foreign::{ForeignFile, is_pack_folder, tail_of};
 pub use lost_index::LostIndex;
 pub use stored_blob::{BlobError, BlobFault, StoredBlob};

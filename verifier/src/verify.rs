@@ -10,6 +10,7 @@
 
 mod check;
 mod fault;
+mod freshness;
 mod loss;
 mod lost;
 mod merge;
@@ -18,11 +19,13 @@ mod pages;
 mod plan;
 mod problem;
 mod report;
+pub mod rolling;
 mod sums;
 mod transfer;
 mod words;
 
 pub use check::{PackCheck, PackOutcome, PackResult, UnprovenBlob, check_job, check_pack};
+pub use freshness::{MaxAge, Rolling};
 pub use merge::{Findings, merge};
 pub use not_checked::NotChecked;
 pub use pages::{PageRanges, WantedPages};
@@ -52,6 +55,8 @@ pub enum Depth {
     Quick,
     /// Every blob is read and hashed.
     Full,
+    /// As quick for everything, and as full for some packs; [`rolling`] says which.
+    Rolling,
 }
 
 /// Verifies a scope, one pack after another.

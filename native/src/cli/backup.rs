@@ -110,6 +110,15 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
     parsed.ok_or("give numbers with units, such as 90s, 5m or 1h30m")
 }
 
+/// A time in units of a fixed length; a day has 24 hours.
+fn length_of_time(text: &str) -> Result<SignedDuration, &'static str> {
+    let parsed = text.parse::<jiff::Span>().ok();
+    let duration = parsed.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    duration
+        .filter(|duration| !duration.is_negative())
+        .ok_or("give numbers with units, such as 0s, 12h or 7d")
+}
+
 /// This process, as it asks for a lock.
 fn lock_request<'a>(root: &'a Path, operation: &'a str, host: &'a str, args: &LockArgs) -> LockRequest<'a> {
     LockRequest {

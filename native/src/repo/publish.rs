@@ -85,6 +85,8 @@ pub enum FileKind {
     Record,
     /// Sums.
     Sums,
+    /// What a host read and when, which replaces what it said before.
+    Hint,
 }
 
 /// The folder of files that are being written.
@@ -123,12 +125,13 @@ impl FileKind {
             Self::Manifest => points!("manifest"),
             Self::Record => points!("record"),
             Self::Sums => points!("sums"),
+            Self::Hint => points!("hint"),
         }
     }
 
     /// Whether a file of the name is replaced; the new one, whole, is better than none then.
     const fn replaces(self) -> bool {
-        matches!(self, Self::Config | Self::RebuiltIndex)
+        matches!(self, Self::Config | Self::RebuiltIndex | Self::Hint)
     }
 }
 
@@ -172,7 +175,7 @@ impl<'a> Staged<'a> {
     /// Makes the file durable under its name in the repository, and looks whether it can be found there; a pack
     /// is yet to be confirmed.
     ///
-    /// Nothing is replaced except `config.toml` and a damaged index. When the name cannot be made durable, the
+    /// Nothing is replaced except `config.toml`, a damaged index and a hint. When the name cannot be made durable, the
     /// file is taken back, again except those, which whole in either version are better than missing.
     pub fn publish(mut self, name: &str) -> Result<(), PublishError> {
         let points = self.kind.points();

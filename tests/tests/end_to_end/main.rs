@@ -32,6 +32,7 @@ mod repair;
 mod repair_from_copy;
 mod restore;
 mod retention;
+mod rolling;
 mod shrink_alarm;
 mod space;
 mod static_verifier;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
 use msgvault_tests::programs::{Outcome, run};
@@ -13,12 +14,17 @@ fn scene() -> Scene {
     Scene::new(&Options { size: 400 << 10, ..Options::default() })
 }
 
-/// Runs `msgvault backup create` where the home is mounted read-only; `None`, loudly, where that is not possible.
+/// Runs `msgvault backup create` where the home is mounted read-only.
 fn create_read_only(scene: &Scene) -> Option<Outcome> {
+    run_read_only(&scene.home(), &scene.command(&["create", "--json"]))
+}
+
+/// Runs a command where a folder is mounted read-only; `None`, loudly, where that is not possible.
+pub(crate) fn run_read_only(folder: &Path, command: &Command) -> Option<Outcome> {
     const MOUNTED: &str = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && ! touch \"$0/x\" 2>&- && exec \"$@\"";
     let within = |command: &Command| {
         let mut within = Command::new("unshare");
-        within.args(["--mount", "sh", "-c", MOUNTED]).arg(scene.home());
+        within.args(["--mount", "sh", "-c", MOUNTED]).arg(folder);
         within.arg(command.get_program()).args(command.get_args());
         within
     };
@@ -26,7 +32,7 @@ fn create_read_only(scene: &Scene) -> Option<Outcome> {
         let _ = writeln!(std::io::stderr(), "NOT RUN: this user cannot make read-only mounts");
         return None;
     }
-    Some(run(&mut within(&scene.command(&["create", "--json"]))))
+    Some(run(&mut within(command)))
 }
 
 fn names(scene: &Scene) -> Vec<String> {

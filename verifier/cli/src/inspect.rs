@@ -69,10 +69,20 @@ pub(super) fn snapshot_table(snapshots: &[SnapshotSummary]) -> String {
     if snapshots.is_empty() {
         return "no snapshot yet".to_owned();
     }
-    let header =
-        ["SNAPSHOT", "CREATED", "MESSAGES", "ATTACHMENTS", "DATABASE", "ADDED", "DOCUMENT TEXTS", "TAG"];
     let discloses = snapshots.iter().any(|snapshot| snapshot.document_texts);
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    let is_verified = snapshots.iter().any(|snapshot| snapshot.verified_at.is_some());
+    let columns = [
+        ("SNAPSHOT", true),
+        ("CREATED", true),
+        ("MESSAGES", true),
+        ("ATTACHMENTS", true),
+        ("DATABASE", true),
+        ("ADDED", true),
+        ("VERIFIED", is_verified),
+        ("DOCUMENT TEXTS", discloses),
+        ("TAG", true),
+    ];
+    let mut rows = vec![columns.map(|(header, _)| header.to_owned()).to_vec()];
     for snapshot in snapshots {
         rows.push(vec![
             snapshot.snapshot_id.to_string(),
@@ -81,14 +91,14 @@ pub(super) fn snapshot_table(snapshots: &[SnapshotSummary]) -> String {
             snapshot.attachments.blobs.to_string(),
             human_bytes(snapshot.database_bytes),
             human_bytes(snapshot.bytes_added),
+            snapshot.verified_at.clone().unwrap_or_else(|| "-".to_owned()),
             if snapshot.document_texts { "yes" } else { "no" }.to_owned(),
             escape(&snapshot.tag),
         ]);
     }
-    if !discloses {
-        for row in &mut rows {
-            row.remove(header.len() - 2);
-        }
+    for row in &mut rows {
+        let mut shown = columns.iter().map(|(_, shown)| *shown);
+        row.retain(|_| shown.next() == Some(true));
     }
     let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
@@ -119,6 +129,9 @@ fn details_text(details: &SnapshotDetails) -> String {
     line("snapshot", summary.snapshot_id.to_string());
     line("parent", if summary.parent_id.is_empty() { "none".into() } else { summary.parent_id.clone() });
     line("created", escape(&summary.created_at));
+    if let Some(at) = &summary.verified_at {
+        line("verified", at.clone());
+    }
     line("written by", escape(&details.msgvault_version));
     line("tag", escape(&summary.tag));
     line("format version", summary.format_version.to_string());

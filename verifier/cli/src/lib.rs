@@ -16,7 +16,9 @@ pub use memory::MemoryArgs;
 pub use output::{Color, Output, OutputArgs, ProgressKind, Unreported};
 pub use panics::guarded;
 pub use progress::Progress;
-pub use verify::{VerifyArgs, VerifyError, check_all, check_sums, print_report, resolve_scope, with_jobs};
+pub use verify::{
+    Limit, VerifyArgs, VerifyError, check_all, check_plan, check_sums, print_report, resolve_scope, with_jobs,
+};
 
 use msgvault_verifier::format::manifest::ManifestError;
 use msgvault_verifier::repository::{LoadError, OpenError, SelectError};

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use jiff::Timestamp;
 use msgvault_cli::{
     Exit, MemoryArgs, NO_PAGE, Output, OutputArgs, PAGE, Progress, VerifyArgs, VerifyError, check_all,
     check_sums, guarded, print_details, print_overview, print_report, resolve_scope, with_jobs,
 };
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::store::DirectoryStore;
+use msgvault_verifier::verify::rolling::last_verified;
 use msgvault_verifier::{Ruzstd, inspect};
 
 /// Verify a msgvault backup repository, wherever it lies
@@ -93,18 +96,30 @@ fn verify(output: &Output, repo: PathBuf, args: &VerifyArgs) -> Exit {
 fn inspect(output: &Output, repo: PathBuf, snapshot: Option<&str>) -> Exit {
     let run = || -> Result<Exit, VerifyError> {
         let repository = open(repo, MemoryArgs::default())?;
+        let known = last_verified(repository.store(), now());
         let Some(snapshot) = snapshot else {
-            let overview = inspect::overview_with_space(&repository)
+            let mut overview = inspect::overview_with_space(&repository)
                 .map_err(msgvault_verifier::repository::SelectError::from)?;
+            overview.tell_verified(&known);
             return Ok(print_overview(output, &overview)?);
         };
         let id = repository.select(snapshot)?;
         match inspect::details(&repository, &id) {
-            Ok(details) => print_details(output, &details).map(|()| Exit::Done).map_err(VerifyError::from),
+            Ok(mut details) => {
+                details.summary.tell_verified(&known);
+                print_details(output, &details).map(|()| Exit::Done).map_err(VerifyError::from)
+            }
             Err(error) => Ok(output.failure(Exit::of_snapshot(&error), &error)),
         }
     };
     run().unwrap_or_else(|error| output.failure(error.exit(), &error))
+}
+
+/// The time now; 1970, when nothing was verified yet, where the clock is set before that.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = i64::try_from(since.as_millis()).ok();
+    milliseconds.and_then(|time| Timestamp::from_millisecond(time).ok()).unwrap_or_default()
 }
 
 fn write_page(output: &Output, file: &Path) -> Exit {

@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use clap::Args;
 use msgvault_verifier::repository::{OpenError, Repository, SelectError};
 use msgvault_verifier::text::count;
+use msgvault_verifier::verify::rolling::Reading;
 use msgvault_verifier::verify::{
-    Depth, Findings, Report, Scope, Verdict, check_pack, check_sum, merge, merge_sums, plan, plan_sums,
+    Depth, Findings, PackTask, Plan, Report, Scope, Verdict, check_pack, check_sum, merge, merge_sums, plan,
+    plan_sums,
 };
 use msgvault_verifier::{Observer, Phase};
 use rayon::prelude::*;
@@ -104,24 +106,73 @@ pub fn check_all(
     depth: Depth,
     observer: &(dyn Observer + Sync),
 ) -> Report {
-    let plan = plan(repository, scope, depth, observer);
+    check_plan(repository, plan(repository, scope, depth, observer), &Limit::NONE, observer).0
+}
+
+/// How much content is read.
+pub struct Limit<'a> {
+    /// No more than of so many packs.
+    pub packs: usize,
+    /// No other pack is begun once this says no; one is read in any case.
+    pub goes_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Limit<'_> {
+    /// Everything is read.
+    pub const NONE: Self = Self { packs: usize::MAX, goes_on: &|| true };
+}
+
+/// Checks the tasks of a plan in their order on all threads of the current pool, and says which packs it read. Where
+/// the limit leaves out content, that is checked as a quick verification does.
+pub fn check_plan(
+    repository: &Repository,
+    mut plan: Plan,
+    limit: &Limit<'_>,
+    observer: &(dyn Observer + Sync),
+) -> (Report, Reading) {
+    explain(repository, &plan, limit, observer);
+    observer.begin(Phase::CHECK, plan.bytes());
+    let findings = Mutex::new(Findings::new(repository.index()));
+    let check = |tasks: &[PackTask], depth: Depth, goes_on: &(dyn Fn() -> bool + Sync)| {
+        let due = tasks.iter().enumerate().take_while(|(number, _)| *number == 0 || goes_on());
+        let outcomes = due.par_bridge().map(|(_, task)| {
+            let result = check_pack(repository, task, depth, observer);
+            let outcome = (task.pack, result.outcome());
+            findings.lock().unwrap_or_else(PoisonError::into_inner).add(task, result);
+            outcome
+        });
+        outcomes.collect::<Vec<_>>()
+    };
+    let mut outcomes = Vec::new();
+    if plan.depth == Depth::Full {
+        let (first, _) = plan.tasks.split_at(limit.packs.min(plan.tasks.len()));
+        outcomes = check(first, Depth::Full, limit.goes_on);
+    }
+    let (_, rest) = plan.tasks.split_at(outcomes.len());
+    check(rest, Depth::Quick, &|| true);
+    if plan.depth == Depth::Full && !rest.is_empty() {
+        plan.depth = Depth::Rolling;
+    }
+    let reading = Reading::new(&plan, repository.index(), &outcomes);
+    let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (merge(repository, plan, findings, observer), reading)
+}
+
+fn explain(repository: &Repository, plan: &Plan, limit: &Limit<'_>, observer: &(dyn Observer + Sync)) {
+    let read = match plan.depth {
+        Depth::Full if limit.packs < plan.tasks.len() => {
+            let first = count(limit.packs, "pack");
+            format!("and what is needed of the first {first} is read and compared with its hash")
+        }
+        Depth::Full => "and every blob that is needed is read and compared with its hash".to_owned(),
+        Depth::Quick | Depth::Rolling => "and only what describes snapshots is read".to_owned(),
+    };
     observer.explain(&format!(
-        "the index names {}; {} of {} are opened, {}",
+        "the index names {}; {} of {} are opened, {read}",
         count(repository.index().len(), "blob"),
         plan.tasks.len(),
         count(repository.index().packs().len(), "pack"),
-        match depth {
-            Depth::Full => "and every blob that is needed is read and compared with its hash",
-            Depth::Quick => "and only what describes snapshots is read",
-        }
     ));
-    observer.begin(Phase::CHECK, plan.bytes());
-    let findings = Mutex::new(Findings::new(repository.index()));
-    plan.tasks.par_iter().for_each(|task| {
-        let result = check_pack(repository, task, depth, observer);
-        findings.lock().unwrap_or_else(PoisonError::into_inner).add(task, result);
-    });
-    merge(repository, plan, findings.into_inner().unwrap_or_else(PoisonError::into_inner), observer)
 }
 
 /// Compares every file with its sums on all threads of the current pool.
@@ -140,14 +191,14 @@ pub fn print_report(output: &Output, report: &Report) -> Result<Exit, VerifyErro
     let text = || {
         let text = report.to_text();
         let summary = report.summary();
-        let good = matches!(report.verdict, Verdict::Intact | Verdict::SumsMatch);
-        let colored = output.colored(&summary, good);
+        let colored = output.colored(&summary, report.is_good());
         text.strip_suffix(&summary).map_or_else(|| text.clone(), |head| format!("{head}{colored}"))
     };
     let exit = match report.verdict {
-        Verdict::Intact | Verdict::SumsMatch => Exit::Done,
+        Verdict::Intact | Verdict::SumsMatch if report.is_good() => Exit::Done,
         Verdict::Damaged if report.needs_newer_program() => Exit::TooNew,
-        Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
+        // Of an intact one, something was not looked at for too long.
+        Verdict::Intact | Verdict::SumsMatch | Verdict::Damaged | Verdict::ArchiveDamaged => Exit::Problems,
         // Neither good nor bad is known, and nobody stopped it.
         Verdict::Unchecked if report.complete => Exit::Failed,
         Verdict::Unchecked => Exit::Interrupted(2),

@@ -34,6 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let record = LockRecord { hostname, pid: 7, operation, acquired_at: "2026-11-23T13:35:58Z".to_owned() };
     write(corpus, "lock", record.encode().as_bytes())?;
     write(corpus, "lock", b"exclusive.json")?;
+    let hint = r#"{"version":1,"packs":{"01m849xq5xmd1argfq15a966cj":"2026-11-23T13:35:58.012Z"},"failed":{},
+        "snapshots":{},"runs":[{"at":"2026-11-23T13:35:58Z","packs":1,"bytes":16114}]}"#;
+    write(corpus, "verified", hint.as_bytes())?;
     // No change, and one of each kind.
     write(corpus, "repository", b"")?;
     (0..6).try_for_each(|kind| write(corpus, "repository", &[kind, 3, 5, 9, 0, 1, 1, 0]))?;

@@ -35,6 +35,7 @@ pub mod path;
 pub mod stats;
 pub mod sums;
 mod table;
+pub mod verified;
 pub mod zstd_frame;
 
 /// The highest `min_reader_version` that this program reads (`docs/format.md` §1 and §9).

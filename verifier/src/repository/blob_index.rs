@@ -28,16 +28,64 @@ struct Slot {
 
 /// Some of the blobs of an index, by position; a bit a blob.
 #[derive(Debug)]
-pub struct BlobSet(Vec<u64>);
+pub struct BlobSet(Bits);
 
 impl BlobSet {
     /// None of the blobs of `index`.
     pub fn new(index: &BlobIndex) -> Self {
-        Self(vec![0; index.len().div_ceil(64)])
+        Self(Bits::new(index.len()))
     }
 
     /// Adds a blob; says whether it was not in there.
     pub fn insert(&mut self, position: usize) -> bool {
+        self.0.insert(position)
+    }
+
+    /// Whether a blob is in there.
+    pub fn contains(&self, position: usize) -> bool {
+        self.0.contains(position)
+    }
+}
+
+/// Some of the packs of an index; a bit a pack.
+#[derive(Debug, Clone)]
+pub struct PackSet(Bits);
+
+impl PackSet {
+    /// None of the packs of `index`.
+    pub fn new(index: &BlobIndex) -> Self {
+        Self(Bits::new(index.packs.len()))
+    }
+
+    /// Adds the pack that holds the blob at a position.
+    pub fn insert_of(&mut self, index: &BlobIndex, position: usize) {
+        if let Some(slot) = index.slots.get(position) {
+            self.0.insert(to_usize(slot.pack));
+        }
+    }
+
+    /// Adds the packs of another set of the same index.
+    pub fn join(&mut self, other: &Self) {
+        for (word, other) in self.0.0.iter_mut().zip(&other.0.0) {
+            *word |= other;
+        }
+    }
+
+    /// The packs that are in there.
+    pub fn packs<'i>(&self, index: &'i BlobIndex) -> impl Iterator<Item = PackId> + use<'i, '_> {
+        index.packs.iter().enumerate().filter(|(number, _)| self.0.contains(*number)).map(|(_, pack)| *pack)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(len: usize) -> Self {
+        Self(vec![0; len.div_ceil(64)])
+    }
+
+    fn insert(&mut self, position: usize) -> bool {
         let Some(word) = self.0.get_mut(position / 64) else { return false };
         let bit = 1 << (position % 64);
         let is_new = *word & bit == 0;
@@ -45,8 +93,7 @@ impl BlobSet {
         is_new
     }
 
-    /// Whether a blob is in there.
-    pub fn contains(&self, position: usize) -> bool {
+    fn contains(&self, position: usize) -> bool {
         self.0.get(position / 64).is_some_and(|word| word >> (position % 64) & 1 == 1)
     }
 }
@@ -203,6 +250,22 @@ mod tests {
             [true, true, false, false, false]
         );
         assert_eq!((0..200).filter(|position| set.contains(*position)).collect::<Vec<_>>(), [0, 69]);
+    }
+
+    #[test]
+    fn a_set_of_packs_holds_those_of_its_blobs() {
+        let mut index = BlobIndex::default();
+        for entry in [entry(1, 7), entry(2, 8), entry(3, 9)] {
+            index.add(&entry);
+        }
+        index.finish();
+        let (mut set, mut other) = (PackSet::new(&index), PackSet::new(&index));
+        set.insert_of(&index, 0);
+        set.insert_of(&index, 64);
+        other.insert_of(&index, 2);
+        set.join(&other);
+        let expected = [7, 9].map(|pack| PackId::from_parts(pack, 0));
+        assert_eq!(set.packs(&index).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl<'a> PackCheck<'a> {
             self.left = None;
             return None;
         }
-        if self.depth == Depth::Full {
+        if self.depth != Depth::Quick {
             self.result.bytes_read = self.result.bytes_read.saturating_add(location.stored_len);
         }
         self.observer.advance(location.stored_len);

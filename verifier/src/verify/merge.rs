@@ -2,7 +2,7 @@
 
 use crate::length::{to_u32, to_u64, to_usize};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::format::id::{BlobId, PackId, PageHash, SnapshotId};
 use crate::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivatives, Manifest};
@@ -35,6 +35,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     let unseen: Vec<NotChecked> =
         not_checked.iter().filter(|left| left.snapshot.is_none()).cloned().collect();
     let mut references = ReferenceReader::default();
+    let mut suspects = BTreeSet::new();
     let lost = LostIndexes::of(repository);
     for id in &plan.snapshots {
         if observer.cancelled() {
@@ -62,7 +63,7 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
         let is_told = not_checked.iter().any(|left| left.snapshot.as_ref() == Some(id));
         complete &= !judge.met_unchecked || is_told;
         not_checked.append(&mut judge.not_checked);
-        let mut found = judge.finish();
+        let mut found = judge.finish(&mut suspects);
         if found.is_empty() {
             let doubts = plan.doubts.iter().filter(|doubt| doubt.snapshot.as_ref() == Some(id));
             found.extend(doubts.cloned());
@@ -75,7 +76,9 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     not_checked.dedup();
     let asked = (plan.depth.into(), plan.all, plan.snapshots);
     let foreign = repository.foreign_files();
-    Report::new(repository.config(), asked, problems, not_checked, foreign, findings.totals, complete)
+    let totals = findings.totals;
+    let report = Report::new(repository.config(), asked, problems, not_checked, foreign, totals, complete);
+    Report { suspects, ..report }
 }
 
 /// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the
@@ -192,6 +195,8 @@ struct Judge<'f> {
     /// Index files that nobody could look at: any of them may name a blob that no other one does.
     unseen: &'f [NotChecked],
     problems: Vec<Problem>,
+    /// All packs in which something is wrong.
+    suspects: BTreeSet<PackId>,
     /// How many problems of a code were found; only the first ones are kept.
     found: BTreeMap<ProblemCode, usize>,
     not_checked: Vec<NotChecked>,
@@ -220,6 +225,7 @@ impl<'f> Judge<'f> {
             unhashed: None,
             unseen,
             problems: Vec::new(),
+            suspects: BTreeSet::new(),
             found: BTreeMap::new(),
             not_checked: Vec::new(),
             lacks_index: false,
@@ -251,6 +257,7 @@ impl<'f> Judge<'f> {
     }
 
     fn report(&mut self, problem: Problem) {
+        self.suspects.extend(problem.pack);
         let found = self.found.entry(problem.code).or_default();
         *found += 1;
         if *found <= MAX_ALIKE {
@@ -394,7 +401,7 @@ impl<'f> Judge<'f> {
         }
     }
 
-    fn finish(mut self) -> Vec<Problem> {
+    fn finish(mut self, suspects: &mut BTreeSet<PackId>) -> Vec<Problem> {
         for (pack, loss) in std::mem::take(&mut self.packs) {
             let Some(Fault::Problem(code, text)) = self.findings.bad_packs.get(&pack) else { continue };
             self.report(Problem::of_found(self.id, &loss.describe(), loss.first, pack, (*code, text)));
@@ -405,6 +412,7 @@ impl<'f> Judge<'f> {
                 self.problems.push(Problem { file: None, ..Problem::of_snapshot(self.id, code, detail) });
             }
         }
+        suspects.append(&mut self.suspects);
         self.problems
     }
 }

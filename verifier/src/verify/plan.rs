@@ -8,7 +8,9 @@ use crate::format::page_size::PageSize;
 use crate::memory::TooLargeHere;
 use crate::observer::{Observer, Phase};
 use crate::pack::ReadError;
-use crate::repository::{BlobError, BlobFault, BlobIndex, BlobSet, Location, Repository, is_pack_folder};
+use crate::repository::{
+    BlobError, BlobFault, BlobIndex, BlobSet, Location, PackSet, Repository, is_pack_folder,
+};
 use crate::snapshot::SnapshotError;
 use crate::snapshot::references::{ReferenceReader, Role};
 use crate::store::{StoreEntry, StoreError};
@@ -32,6 +34,8 @@ pub struct Plan {
     pub snapshots: Vec<SnapshotId>,
     /// What to read, a task a pack; each can be done on its own.
     pub tasks: Vec<PackTask>,
+    /// The packs that each snapshot needs, as far as its references could be followed.
+    pub needs: Vec<(SnapshotId, PackSet)>,
     /// What is wrong with the repository itself.
     pub(super) problems: Vec<Problem>,
     /// What kept references of a snapshot from being known. The report tells the same in better words, unless
@@ -131,18 +135,27 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
     let mut wanted = WantedBlobs::new(repository.index());
     let mut references = ReferenceReader::default();
     let mut cancelled = false;
+    let (mut needs, mut of_attachments) = (Vec::new(), PackSet::new(repository.index()));
     for id in &snapshots {
         cancelled |= observer.cancelled();
         if cancelled {
             break;
         }
+        let mut of_others = PackSet::new(repository.index());
         match repository.manifest(id) {
             Ok(manifest) => references.each(
                 repository,
                 &manifest,
                 observer,
                 &mut |blob, role| {
-                    wanted.add(repository.index().position(blob), &role, depth);
+                    let position = repository.index().position(blob);
+                    if let Some(position) = position {
+                        // An attachment that the last snapshot had too is not visited again.
+                        let is_attachment = matches!(role, Role::Attachment(_));
+                        let packs = if is_attachment { &mut of_attachments } else { &mut of_others };
+                        packs.insert_of(repository.index(), position);
+                    }
+                    wanted.add(position, &role, depth);
                     true
                 },
                 &mut |error| match NotChecked::of_error(id, error) {
@@ -157,12 +170,14 @@ pub fn plan(repository: &Repository, scope: &Scope, depth: Depth, observer: &dyn
                 None => problems.push(Problem::of_snapshot(id, load_code(&error), error.to_string())),
             },
         }
+        of_others.join(&of_attachments);
+        needs.push((id.clone(), of_others));
     }
     drop(references);
     let unhashed = wanted.bound_pages(repository);
     let tasks = wanted.into_tasks(repository.index());
     let all = *scope == Scope::All;
-    Plan { depth, all, snapshots, tasks, problems, doubts, not_checked, unhashed, cancelled }
+    Plan { depth, all, snapshots, tasks, needs, problems, doubts, not_checked, unhashed, cancelled }
 }
 
 /// An index file that may be intact, and that nobody could look at.
@@ -232,7 +247,7 @@ impl WantedBlobs {
         let Some(position) = position else { return };
         self.blobs.insert(position);
         if let Role::Pages(maps, runs) = role
-            && depth == Depth::Full
+            && depth != Depth::Quick
         {
             let size = maps.pages.page_size;
             self.pages.entry((to_u32(position), size)).or_default().add(runs, size);

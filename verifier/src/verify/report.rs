@@ -1,15 +1,16 @@
 //! The outcome of a verification: one document for people, programs and the page.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use crate::format::config::RepoConfig;
-use crate::format::id::SnapshotId;
+use crate::format::id::{PackId, SnapshotId};
 use crate::repository::ForeignFile;
 use crate::text::{count, human_bytes};
 
+use super::freshness::Rolling;
 use super::not_checked::NotChecked;
 use super::problem::Problem;
 use super::{Depth, ProblemCode, words};
@@ -25,6 +26,8 @@ pub enum Looked {
     Quick,
     /// Every blob was read and hashed.
     Full,
+    /// Every reference resolves; the content of some packs was read.
+    Rolling,
     /// Every file was read and compared with the sums; nothing was decoded.
     Sums,
 }
@@ -34,6 +37,7 @@ impl From<Depth> for Looked {
         match depth {
             Depth::Quick => Self::Quick,
             Depth::Full => Self::Full,
+            Depth::Rolling => Self::Rolling,
         }
     }
 }
@@ -79,6 +83,12 @@ pub struct Report {
     pub foreign: Vec<ForeignFile>,
     /// What was read.
     pub totals: Totals,
+    /// When the packs were read, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
+    /// All packs in which something is wrong, also where more is wrong than is listed.
+    #[serde(skip)]
+    pub(super) suspects: BTreeSet<PackId>,
 }
 
 /// The verdict on one snapshot.
@@ -127,6 +137,8 @@ impl Report {
             not_checked,
             foreign,
             totals,
+            rolling: None,
+            suspects: BTreeSet::new(),
         };
         report.judge();
         report
@@ -191,6 +203,7 @@ impl Report {
             let state = match (snapshot.verdict, self.depth) {
                 (Verdict::Intact, Looked::Full | Looked::Sums) => "ok".to_owned(),
                 (Verdict::Intact, Looked::Quick) => "ok so far (content not read)".to_owned(),
+                (Verdict::Intact, Looked::Rolling) => "ok so far (not all content read)".to_owned(),
                 (Verdict::SumsMatch, _) => "as the sums state (content not looked into)".to_owned(),
                 (Verdict::Unchecked, _) => "not checked to the end".to_owned(),
                 (Verdict::Damaged, _) => format!("DAMAGED, {}", count(snapshot.problems, "problem")),
@@ -216,8 +229,13 @@ impl Report {
         [self.summary()].into_iter().chain(particulars.lines().map(str::to_owned)).collect()
     }
 
-    /// The verdict in one sentence.
+    /// The verdict in a sentence, and another on when packs were read, where that was asked for.
     pub fn summary(&self) -> String {
+        let verdict = self.verdict_sentence();
+        self.rolling.as_ref().map_or(verdict.clone(), |rolling| format!("{verdict} {}", rolling.sentences()))
+    }
+
+    fn verdict_sentence(&self) -> String {
         let checked = format!(
             "{} in {}, {} of {} read",
             count(self.totals.blobs, "blob"),
@@ -239,6 +257,9 @@ impl Report {
                 "No problem found by the quick check, which resolves references and does not read content: {}.",
                 count(self.snapshots.len(), "snapshot")
             ),
+            (Verdict::Intact, Looked::Rolling) => {
+                format!("No problem found in what was read, and every reference resolves: {checked}.")
+            }
             (Verdict::Damaged, _) => {
                 let left = self.left_over().map(|left| format!(" {left}.")).unwrap_or_default();
                 format!("DAMAGED: {} ({checked}).{left}", count(self.problems.len(), "problem"))
@@ -269,6 +290,12 @@ impl Report {
         let left = [(blobs, "blob"), (files, "file")].into_iter().filter(|(left, _)| *left > 0);
         let left: Vec<String> = left.map(|(left, noun)| count(left, noun)).collect();
         (!left.is_empty()).then(|| format!("{} could not be checked here", left.join(" and ")))
+    }
+
+    /// Whether all is well: nothing is wrong, and all was read as lately as was asked for.
+    pub fn is_good(&self) -> bool {
+        let nothing_wrong = matches!(self.verdict, Verdict::Intact | Verdict::SumsMatch);
+        nothing_wrong && !self.rolling.as_ref().is_some_and(Rolling::is_overdue)
     }
 
     /// Whether a newer program is needed, which has an exit code of its own.

@@ -10,7 +10,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::text::{count, human_bytes, parse_bytes};
 
-use super::{LockArgs, confirms};
+use super::{LockArgs, confirms, length_of_time};
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
 use crate::prune::{self, MaxUnused, PruneReport, PruneRequest};
@@ -30,7 +30,7 @@ pub(in crate::cli) struct PruneArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_repack: Option<u64>,
     /// Remove what nothing has needed for so long, such as `12h` or `7d`
-    #[arg(long, value_name = "DURATION", default_value = GRACE, value_parser = grace)]
+    #[arg(long, value_name = "DURATION", default_value = GRACE, value_parser = length_of_time)]
     grace: SignedDuration,
     /// Show what would be done, and change nothing
     #[arg(long)]
@@ -42,15 +42,6 @@ pub(in crate::cli) struct PruneArgs {
     lock: LockArgs,
 }
 
-/// A time in units of a fixed length; a day has 24 hours.
-fn grace(text: &str) -> Result<SignedDuration, &'static str> {
-    let parsed = text.parse::<jiff::Span>().ok();
-    let duration = parsed.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
-    duration
-        .filter(|duration| !duration.is_negative())
-        .ok_or("give numbers with units, such as 0s, 12h or 7d")
-}
-
 /// A prune as it is without flags.
 pub(super) fn usual<'a>(root: &'a Path, by: &'a str) -> PruneRequest<'a> {
     let max_unused = MAX_UNUSED.parse().unwrap_or(MaxUnused::Percent(10));
@@ -59,7 +50,7 @@ pub(super) fn usual<'a>(root: &'a Path, by: &'a str) -> PruneRequest<'a> {
         by,
         max_unused,
         max_repack: None,
-        grace: grace(GRACE).unwrap_or(SignedDuration::MAX),
+        grace: length_of_time(GRACE).unwrap_or(SignedDuration::MAX),
     }
 }
 

@@ -8,6 +8,7 @@ use msgvault_platform::{Dir, Name};
 use msgvault_verifier::PackReader;
 use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
 use msgvault_verifier::format::sums::{MAX_SUMS_LEN, Sums, SumsName};
+use msgvault_verifier::format::verified;
 use msgvault_verifier::repository::{check_index, read_config, read_manifest};
 use msgvault_verifier::store::{DirectoryStore, read_file};
 
@@ -54,6 +55,8 @@ fn read_back(root: &Path, name: &str) -> Result<(), PublishError> {
     } else if SumsName::of_path(name).is_some() {
         let decode = |bytes: Vec<u8>| Sums::decode(&bytes).map(drop).map_err(|error| error.to_string());
         read_file(&store, name, MAX_SUMS_LEN).map_err(|error| error.to_string()).and_then(decode)
+    } else if name.starts_with(verified::FOLDER) {
+        read_file(&store, name, verified::MAX_LEN).map(drop).map_err(|error| error.to_string())
     } else {
         read_config(&store).map(drop).map_err(|error| error.to_string())
     };
