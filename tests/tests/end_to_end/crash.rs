@@ -110,8 +110,9 @@ fn a_signal_stops_a_create_cleanly() {
     let scene = Scene::new(&options());
     scene.create(&[]);
     scene.churn(&Churn::default());
-    let before = scene.backup(&["list", "--json"]).done().json();
     for (kind, code) in [("interrupt", 130), ("terminate", 143), ("hang-up", 129)] {
+        // Each verification below is told of in the list.
+        let before = scene.backup(&["list", "--json"]).done().json();
         let outcome = grief(&scene, kind, 2, &["create"]);
         assert_eq!((outcome.code, outcome.stderr.lines().count()), (code, 1), "{outcome:?}");
         for folder in ["staging", "locks"] {
