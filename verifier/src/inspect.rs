@@ -340,7 +340,19 @@ impl AttachmentNumbers {
 /// Adds up the repository's own folders. Whatever lies beside them is not its own, and may be unreadable,
 /// endless or a link to anywhere.
 fn repository_bytes(store: &dyn Store) -> u64 {
-    let own = ["config.toml", "snapshots", "packs", "indexes", "locks", "staging", "keys"];
+    let own = [
+        "config.toml",
+        "snapshots",
+        "packs",
+        "indexes",
+        "locks",
+        "staging",
+        "keys",
+        "sums",
+        "retention",
+        "trash",
+        "verified",
+    ];
     let entries = store.list("").unwrap_or_default();
     let entries = entries.into_iter().filter(|entry| own.contains(&entry.name.as_str()));
     entries.fold(0, |sum, entry| sum.saturating_add(entry_bytes(store, "", &entry, 2)))

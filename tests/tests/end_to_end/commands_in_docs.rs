@@ -220,6 +220,7 @@ impl User {
         let mut script = script.to_owned();
         for (named, own) in [
             ("/media/backup/mail", "repo"),
+            ("/media/second/mail", "second"),
             ("/srv/mail", "repo"),
             ("/tmp/look", "look"),
             ("~/.msgvault", "home/restored"),
@@ -237,6 +238,35 @@ impl User {
         }
         run(shell.env("PATH", path).env("HOME", self.path("home")))
     }
+}
+
+#[test]
+fn ten_years_of_commands_run_as_written() {
+    let text = fs::read_to_string(root().join("docs/ten-years.md")).unwrap();
+    let user = User::new();
+    let config = blocks(&text, "toml").remove(0);
+    let repo = user.path("repo").display().to_string();
+    fs::write(user.path("home/.msgvault/config.toml"), config.replace("/media/backup/mail", &repo)).unwrap();
+    let _ = user.follow("msgvault backup init").done();
+    let blocks = blocks(&text, "sh");
+    let [nightly, copy, coreutils, repair] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    for _ in 0..2 {
+        let _ = user.follow(nightly).done();
+        let copied = user.follow(copy).done();
+        assert!(copied.stdout.contains("Intact: "), "{copied:?}");
+        let _ = user.follow(coreutils).done();
+    }
+    let pack = user.follow("find /media/backup/mail/packs -name '*.mvpack' | sort | head -n 1").done().stdout;
+    let whole = fs::read(pack.trim()).unwrap();
+    let mut bad = whole.clone();
+    bad[whole.len() / 2] ^= 1;
+    fs::write(pack.trim(), bad).unwrap();
+    let repaired = user.follow(repair).done();
+    assert!(repaired.stdout.ends_with("Nothing is wrong any more.\n"), "{repaired:?}");
+    assert_eq!(fs::read(pack.trim()).unwrap(), whole);
+    let _ = user
+        .follow("msgvault backup hold latest --reason tax; msgvault backup restore --target /tmp/look")
+        .done();
 }
 
 /// The shell block of a document that contains this.
