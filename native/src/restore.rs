@@ -75,6 +75,9 @@ pub fn run(context: &Context<'_>, request: &RestoreRequest<'_>) -> Result<Restor
     let place = target::examine(request)?;
     context.observer.begin(Phase::PLAN, 0);
     let snapshot = Snapshot::load(&repository, request.snapshot, context.observer)?;
+    if let Some(expected) = request.expect_content {
+        preflight::compare_content(&repository, &snapshot, expected)?;
+    }
     let disclosures = preflight::disclosures(&repository, &snapshot)?;
     let plan = preflight::plan(context, &repository, &snapshot, &workers)?;
     place.check_extras(&snapshot.extras)?;

@@ -219,6 +219,7 @@ fn restore(scene: &Scene, report: &CreateReport) -> usize {
         pause: &|_| {},
     };
     let request = RestoreRequest {
+        expect_content: None,
         lock,
         snapshot: report.snapshot_id.as_ref().unwrap(),
         target: &target,

@@ -14,7 +14,7 @@ use crate::format::stats::ArchiveStats;
 use crate::format::verified::{Verified, time_text};
 use crate::repository::Repository;
 use crate::shrink::{Shrinkage, Tolerance, losses};
-use crate::snapshot::{SnapshotError, load_attachments, load_extras};
+use crate::snapshot::{ContentDigest, Snapshot, SnapshotError, load_attachments, load_extras};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 pub use space::{PageUse, Space};
@@ -138,6 +138,8 @@ pub struct SnapshotDetails {
     pub msgvault_version: String,
     /// How it was made.
     pub options: Options,
+    /// What it holds in one hash; none where that cannot be read.
+    pub content: Option<ContentDigest>,
     /// The page-map object.
     pub page_map: Option<BlobId>,
     /// The page-hash object.
@@ -244,11 +246,14 @@ pub fn details(repository: &Repository, id: &SnapshotId) -> Result<SnapshotDetai
         sha256: file.blob,
     };
     let page_use = space::page_use(repository, &manifest);
+    let loaded = Snapshot::load(repository, id, &()).ok();
+    let content = loaded.map(|snapshot| ContentDigest::of(&snapshot, repository.index()));
     Ok(SnapshotDetails {
         summary: SnapshotSummary { page_use, ..SnapshotSummary::of(&manifest) },
         auxiliary_artifacts: manifest.auxiliary().to_vec(),
         msgvault_version: manifest.msgvault_version,
         options: manifest.options,
+        content,
         page_map: manifest.db.page_map,
         page_hash_map: manifest.db.page_hash_map,
         excluded: manifest.excluded.unwrap_or_default(),

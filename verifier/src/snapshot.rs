@@ -2,6 +2,7 @@
 
 mod attachments;
 mod chain;
+mod content_digest;
 pub mod density;
 pub mod references;
 
@@ -20,6 +21,7 @@ use crate::repository::{BlobError, BlobFault, LoadError, Repository, StoredBlob}
 
 pub use attachments::{AttachmentReader, AttachmentSet, load_attachments, visit_attachments};
 pub use chain::{ChainReader, MAX_CHAIN_DELTAS, chain_objects, load_page_map};
+pub use content_digest::ContentDigest;
 
 /// The largest extras tree, in bytes: a million files.
 const MAX_TREE_LEN: u64 = 256 << 20;

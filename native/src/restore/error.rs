@@ -10,7 +10,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::FrameError;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::repository::{BlobError, BlobFault, OpenError};
-use msgvault_verifier::snapshot::SnapshotError;
+use msgvault_verifier::snapshot::{ContentDigest, SnapshotError};
 use msgvault_verifier::text::human_bytes;
 use rusqlite::ErrorCode;
 
@@ -47,6 +47,16 @@ pub enum RestoreError {
         expected: u64,
         /// Bytes that it has.
         found: u64,
+    },
+    /// The snapshot is not the one that somebody wrote down.
+    #[error(
+        "the snapshot holds {found} and not the expected {expected}, so that nothing was restored; `msgvault-verify inspect` shows what each snapshot holds"
+    )]
+    Content {
+        /// What it should hold.
+        expected: ContentDigest,
+        /// What it holds.
+        found: ContentDigest,
     },
     /// A page is not what the snapshot says of it.
     #[error("page {page} of the database, in blob {blob}, does not match its hash: the snapshot is damaged")]

@@ -6,8 +6,8 @@ use msgvault_verifier::format::manifest::{DOCUMENT_DERIVATIVES, DocumentDerivati
 use msgvault_verifier::format::page_map::Run as PageRun;
 use msgvault_verifier::length::{to_u64, to_usize};
 use msgvault_verifier::repository::Repository;
-use msgvault_verifier::snapshot::Snapshot;
 use msgvault_verifier::snapshot::references::{self, Role};
+use msgvault_verifier::snapshot::{ContentDigest, Snapshot};
 
 use super::RestoreError;
 use super::blobs::{ByPack, PackWork, each_blob};
@@ -23,6 +23,16 @@ pub(super) struct Plan {
     pub(super) attachments: Vec<PackWork<u32>>,
     /// Positions in the snapshot's extras.
     pub(super) extras: Vec<PackWork<usize>>,
+}
+
+/// Whether the snapshot holds what somebody wrote down.
+pub(super) fn compare_content(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    expected: ContentDigest,
+) -> Result<(), RestoreError> {
+    let found = ContentDigest::of(snapshot, repository.index());
+    if found == expected { Ok(()) } else { Err(RestoreError::Content { expected, found }) }
 }
 
 /// Resolves every reference through the index and the packs' footers, and compares lengths.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use msgvault_verifier::Memory;
 use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::snapshot::ContentDigest;
 
 use crate::repo::lock::LockRequest;
 
@@ -14,6 +15,8 @@ pub struct RestoreRequest<'a> {
     pub lock: LockRequest<'a>,
     /// The snapshot.
     pub snapshot: &'a SnapshotId,
+    /// What it has to hold; anything if none is given.
+    pub expect_content: Option<ContentDigest>,
     /// The folder that becomes an archive home.
     pub target: &'a Path,
     /// Whether a target that is not empty is merged with the snapshot.

@@ -98,6 +98,7 @@ fn filled_in(word: &str) -> Option<String> {
         "N" => "1".to_owned(),
         "DURATION" => "1h".to_owned(),
         "SHELL" => "bash".to_owned(),
+        "HEX" => "0".repeat(64),
         _ => word.to_owned(),
     })
 }

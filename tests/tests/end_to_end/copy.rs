@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use msgvault_tests::fixtures;
-use msgvault_tests::programs::{HangUp, Outcome, msgvault, run, verify, with_hang_up};
+use msgvault_tests::programs::{HangUp, Outcome, msgvault, program, run, verify, with_hang_up};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::Scene;
 use serde_json::Value;
@@ -262,6 +262,34 @@ fn a_fault_at_any_step_of_following_lists_whole_snapshots_only() {
     let newest = scene.create(&[]);
     let expected = [ids[0].clone(), ids[1].clone(), newest];
     whole_after_faults(&scene, &scene.beside("copy"), &before, &expected);
+}
+
+#[test]
+fn what_a_snapshot_holds_has_one_hash_in_every_copy() {
+    let (scene, ids) = scene(2);
+    let to = scene.beside("copy");
+    copied(&scene, &to, &["--snapshots", &ids[1]]);
+    let content = |repo: &Path, id: &str| {
+        let report = verify(repo, [id, "--json"]).done().json();
+        let mut inspect = std::process::Command::new(program("msgvault-verify"));
+        let details = run(inspect.arg("inspect").arg(repo).args([id, "--json"])).done().json();
+        fits_file(&details, "snapshot");
+        assert_eq!(details["content"], report["snapshots"][0]["content"]);
+        details["content"].as_str().unwrap().to_owned()
+    };
+    let [first, second] = [0, 1].map(|n| content(&scene.repo(), &ids[n]));
+    assert_ne!(first, second);
+    assert_eq!(content(&to, &ids[1]), second);
+
+    let target = scene.beside("restored").to_string_lossy().into_owned();
+    let restore = |expected: &str| {
+        scene.backup(&["restore", &ids[1], "--target", &target, "--expect-content", expected])
+    };
+    let refused = restore(&first);
+    assert!(refused.code == 1 && refused.stderr.contains(&second), "{refused:?}");
+    assert!(!Path::new(&target).exists());
+    assert_eq!(restore("123").code, 2);
+    let _ = restore(&second).done();
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn restore<'a>(
         pause: &|_| panic!("waited"),
     };
     let mut request = RestoreRequest {
+        expect_content: None,
         lock,
         snapshot,
         target,

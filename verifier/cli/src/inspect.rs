@@ -148,6 +148,9 @@ fn details_text(details: &SnapshotDetails) -> String {
     if let Some(PageUse { needed, held }) = summary.page_use {
         line("page blobs", format!("{needed} pages needed, {held} held"));
     }
+    if let Some(content) = details.content {
+        line("content", content.to_string());
+    }
     line("counted", escape(summary.stats.get()));
     line(
         "attachments",

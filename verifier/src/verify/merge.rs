@@ -78,7 +78,9 @@ pub fn merge(repository: &Repository, plan: Plan, findings: Findings, observer: 
     let foreign = repository.foreign_files();
     let totals = findings.totals;
     let report = Report::new(repository.config(), asked, problems, not_checked, foreign, totals, complete);
-    Report { suspects, ..report }
+    let mut report = Report { suspects, ..report };
+    report.state_content(repository, observer);
+    report
 }
 
 /// Everything that the checks found, by position in the index. What a good blob leaves is 8 bytes, and the

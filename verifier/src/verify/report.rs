@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::format::config::RepoConfig;
 use crate::format::id::{PackId, SnapshotId};
-use crate::repository::ForeignFile;
+use crate::observer::Observer;
+use crate::repository::{ForeignFile, Repository};
+use crate::snapshot::{ContentDigest, Snapshot};
 use crate::text::{count, human_bytes};
 
 use super::freshness::Rolling;
@@ -100,6 +102,8 @@ pub struct SnapshotReport {
     pub verdict: Verdict,
     /// How many problems it has.
     pub problems: usize,
+    /// What it holds in one hash, where it alone was asked for and nothing is wrong with it.
+    pub content: Option<ContentDigest>,
 }
 
 /// What was read.
@@ -124,7 +128,8 @@ impl Report {
         totals: Totals,
         complete: bool,
     ) -> Self {
-        let unjudged = |id: SnapshotId| SnapshotReport { id, verdict: Verdict::Unchecked, problems: 0 };
+        let unjudged =
+            |id: SnapshotId| SnapshotReport { id, verdict: Verdict::Unchecked, problems: 0, content: None };
         let mut report = Self {
             version: env!("CARGO_PKG_VERSION"),
             repo_id: config.repo_id.to_string(),
@@ -193,6 +198,16 @@ impl Report {
         }
         for snapshot in self.snapshots.iter_mut().filter(|snapshot| snapshot.verdict == Verdict::Intact) {
             snapshot.verdict = if all_match { Verdict::SumsMatch } else { Verdict::Unchecked };
+        }
+    }
+
+    /// Of one snapshot, says in one hash what it holds. Of many, that would take long.
+    pub(super) fn state_content(&mut self, repository: &Repository, observer: &dyn Observer) {
+        if let (false, [one]) = (self.all, self.snapshots.as_mut_slice())
+            && one.verdict == Verdict::Intact
+        {
+            let snapshot = Snapshot::load(repository, &one.id, observer).ok();
+            one.content = snapshot.map(|snapshot| ContentDigest::of(&snapshot, repository.index()));
         }
     }
 

@@ -8,6 +8,7 @@ use msgvault_cli::{Exit, JobsArgs, MemoryArgs};
 use msgvault_freeze::record;
 use msgvault_platform as platform;
 use msgvault_verifier::format::id::SnapshotId;
+use msgvault_verifier::snapshot::ContentDigest;
 use msgvault_verifier::text::human_bytes;
 
 use super::LockArgs;
@@ -27,6 +28,9 @@ pub(in crate::cli) struct RestoreArgs {
     /// Replace files of the same names in a target that is not empty
     #[arg(long)]
     overwrite: bool,
+    /// Restore only if the snapshot holds exactly this, as `inspect` and `verify` show it, under whatever name
+    #[arg(long, value_name = "HEX")]
+    expect_content: Option<ContentDigest>,
     /// Let SQLite check the restored database from end to end
     #[arg(long)]
     integrity_check: bool,
@@ -45,6 +49,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<Exi
     let request = RestoreRequest {
         lock: super::lock_request(&root, "restore", &host, &args.lock),
         snapshot: &snapshot,
+        expect_content: args.expect_content,
         target: &args.target,
         overwrite: args.overwrite,
         integrity_check: args.integrity_check,
