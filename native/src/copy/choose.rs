@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use msgvault_platform::context::Context;
+use msgvault_verifier::ReadError;
 use msgvault_verifier::format::id::{BlobId, PackId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
-use msgvault_verifier::repository::Repository;
+use msgvault_verifier::repository::{LoadError, Repository};
 use msgvault_verifier::snapshot::references::{ReferenceReader, Role};
 use msgvault_verifier::snapshot::{SnapshotError, load_manifest};
+use msgvault_verifier::store::StoreError;
 
 use super::{CopyError, DamagedFile};
 
@@ -44,11 +46,14 @@ pub(super) fn choose(
         damaged: Vec::new(),
     };
     for (file, error) in source.damaged_indexes() {
+        if let ReadError::Store(error @ StoreError::Unavailable { .. }) = error {
+            return Err(error.clone().into());
+        }
         choice.damaged.push(DamagedFile { file: file.clone(), detail: error.to_string() });
     }
     let mut bases = Vec::new();
     for id in &snapshots {
-        choice.follow_chain(source, id, &mut bases);
+        choice.follow_chain(source, id, &mut bases)?;
     }
     snapshots.extend(bases);
     snapshots.retain(|id| !choice.left_out.contains(id));
@@ -79,24 +84,34 @@ pub(super) fn choose(
 
 impl Choice {
     /// Adds what a snapshot is built upon; one whose chain cannot be read is left out.
-    fn follow_chain(&mut self, source: &Repository, id: &SnapshotId, bases: &mut Vec<SnapshotId>) {
+    fn follow_chain(
+        &mut self,
+        source: &Repository,
+        id: &SnapshotId,
+        bases: &mut Vec<SnapshotId>,
+    ) -> Result<(), CopyError> {
         let mut next = Some(id.clone());
         let mut chain = Vec::new();
         while let Some(current) = next.take() {
             match load_manifest(source, &current) {
                 Ok(manifest) => next = base(&manifest).filter(|base| !chain.contains(base)),
+                Err(SnapshotError::Load {
+                    error: LoadError::Store(error @ StoreError::Unavailable { .. }),
+                    ..
+                }) => return Err(error.into()),
                 Err(error) => {
                     let file = DamagedFile { file: current.path(), detail: error.to_string() };
                     if !self.damaged.contains(&file) {
                         self.damaged.push(file);
                     }
                     self.left_out.push(id.clone());
-                    return;
+                    return Ok(());
                 }
             }
             chain.push(current);
         }
         bases.append(&mut chain);
+        Ok(())
     }
 
     /// Leaves out the snapshots that need a pack which cannot be copied, and those that are built upon one of them.

@@ -95,6 +95,8 @@ fn blame(file: &str, error: FetchError) -> Result<DamagedFile, CopyError> {
     match error {
         FetchError::Publish(error) => Err(error.into()),
         FetchError::Cancelled => Err(CopyError::Cancelled),
+        // Nobody could look: that is no damage.
+        FetchError::Source(error @ StoreError::Unavailable { .. }) => Err(error.into()),
         error @ (FetchError::Source(_) | FetchError::Damaged { .. }) => {
             Ok(DamagedFile { file: file.to_owned(), detail: error.to_string() })
         }
@@ -261,4 +263,17 @@ pub(super) fn manifests(
         publish_bytes(*context, request.to, FileKind::Manifest, &id.path(), json)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_could_look_at_is_no_damage() {
+        let unavailable = StoreError::Unavailable { path: "x".to_owned(), reason: "refused".to_owned() };
+        assert!(matches!(blame("x", unavailable.into()), Err(CopyError::Store(_))));
+        let missing = StoreError::Missing { path: "x".to_owned() };
+        assert_eq!(blame("x", missing.into()).unwrap().file, "x");
+    }
 }

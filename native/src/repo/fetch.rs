@@ -9,7 +9,7 @@ use msgvault_verifier::format::sums::{FileSum, MAX_SUMS_LEN, Sums, SumsName};
 use msgvault_verifier::length::{to_u64, to_usize};
 use msgvault_verifier::repository::{MAX_MANIFEST_LEN, check_index};
 use msgvault_verifier::store::{DirectoryStore, Store, StoreEntry, StoreError, StoreFile, read_file};
-use msgvault_verifier::{Memory, Pack};
+use msgvault_verifier::{FrameError, Memory, Pack};
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 
@@ -152,7 +152,13 @@ fn prove(
                 return Err(FetchError::Cancelled);
             }
             let proven = pack.stream(entry, &mut |_| ControlFlow::Continue(()));
-            proven.map_err(|error| damaged(format!("blob {}: {error}", entry.id)))?;
+            proven.map_err(|error| match error {
+                // It may be good: there is not the memory to find out.
+                FrameError::TooLargeHere(error) => {
+                    StoreError::Unavailable { path: path.to_owned(), reason: error.to_string() }.into()
+                }
+                error => damaged(format!("blob {}: {error}", entry.id)),
+            })?;
         }
     } else if IndexId::of_path(path).is_some() {
         check_index(store, staged).map_err(|error| damaged(error.to_string()))?;
