@@ -24,7 +24,7 @@ pub struct RecordedSums {
     pub replaced: BTreeSet<SumsName>,
     /// The sums files that no other one names, by path, with their own sums: the next one names them.
     pub heads: BTreeMap<String, FileSum>,
-    /// Sums files that are of no use, and why.
+    /// Sums files that are of no use or could not be looked at, and why.
     pub unreadable: Vec<(String, ReadError)>,
     /// Sums files that state another sum of a file than one before: the sums file, and the file.
     pub contradictions: Vec<(String, String)>,
@@ -44,10 +44,7 @@ impl RecordedSums {
         let mut read: Vec<(SumsName, FileSum, Sums)> = Vec::new();
         for name in names {
             let path = name.path();
-            let bytes = match read_file(store, &path, MAX_SUMS_LEN) {
-                Err(error @ StoreError::Unavailable { .. }) => return Err(error),
-                bytes => bytes.map_err(ReadError::from),
-            };
+            let bytes = read_file(store, &path, MAX_SUMS_LEN).map_err(ReadError::from);
             match bytes.and_then(|bytes| Ok((FileSum::of(&bytes), Sums::decode(&bytes)?))) {
                 Ok((sum, sums)) => read.push((name, sum, sums)),
                 Err(error) => recorded.unreadable.push((path, error)),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::format::id::{PackId, SnapshotId};
 use crate::format::sums::{FOLDER, FileSum};
 use crate::observer::{Observer, Phase};
+use crate::pack::ReadError;
 use crate::repository::Repository;
 use crate::store::{Store, StoreError};
 use crate::sums::{RecordedSums, sum_file};
@@ -77,7 +78,12 @@ pub fn plan_sums(repository: &Repository) -> SumsPlan {
         return plan;
     }
     for (file, error) in &recorded.unreadable {
-        plan.problems.push(Problem::of_file(ProblemCode::SumsUnreadable, file, error.to_string()));
+        match error {
+            ReadError::Store(error) => plan.fail(ProblemCode::SumsUnreadable, file, error),
+            error => {
+                plan.problems.push(Problem::of_file(ProblemCode::SumsUnreadable, file, error.to_string()));
+            }
+        }
     }
     for (file, of) in &recorded.contradictions {
         let detail = format!("it states another SHA-256 of {of} than other sums do");

@@ -3,25 +3,29 @@
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use msgvault_verifier::Ruzstd;
+use msgvault_verifier::format::id::FileId;
+use msgvault_verifier::format::sums::{FileSum, Sums, SumsName};
 use msgvault_verifier::repository::Repository;
-use msgvault_verifier::store::{DirectoryStore, Store, StoreEntry, StoreError, StoreFile};
-use msgvault_verifier::verify::{Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan};
+use msgvault_verifier::store::{DirectoryStore, MemoryStore, Store, StoreEntry, StoreError, StoreFile};
+use msgvault_verifier::verify::{
+    Depth, Findings, Report, Scope, Verdict, check_pack, merge, plan, verify_sums,
+};
 
 /// A repository of which one file cannot be looked at.
 struct Withholding {
-    inner: DirectoryStore,
+    inner: Box<dyn Store>,
     path: String,
     /// How often it is withheld before it can be had.
     times: AtomicU32,
 }
 
 impl Withholding {
-    fn always(inner: DirectoryStore, path: &str) -> Self {
+    fn always(inner: impl Store + 'static, path: &str) -> Self {
         Self::times(inner, path, u32::MAX)
     }
 
-    fn times(inner: DirectoryStore, path: &str, times: u32) -> Self {
-        Self { inner, path: path.to_owned(), times: AtomicU32::new(times) }
+    fn times(inner: impl Store + 'static, path: &str, times: u32) -> Self {
+        Self { inner: Box::new(inner), path: path.to_owned(), times: AtomicU32::new(times) }
     }
 
     fn is_withheld(&self, path: &str) -> bool {
@@ -117,6 +121,36 @@ fn a_withheld_folder_does_not_count_as_damage() {
         // Full verification opens packs by their names.
         assert_eq!(report.verdict == Verdict::Intact, folder == "packs", "{folder}: {report:?}");
         assert!(!report.has_nothing_to_check(), "{folder}");
+    }
+}
+
+/// A repository with sums of everything but themselves, and their path.
+fn with_sums(name: &str) -> (MemoryStore, String) {
+    let mut store = MemoryStore::default();
+    store.copy_from(&fixture(name), "").unwrap();
+    let mut sums = Sums::default();
+    for path in ["packs", "indexes", "snapshots"].into_iter().flat_map(|folder| files(&store, folder)) {
+        let sum = FileSum::of(store.file(&path).unwrap());
+        sums.files.insert(path, sum);
+    }
+    let path = SumsName::Restated(FileId::from_parts(1, 1)).path();
+    store.insert(path.clone(), sums.encode());
+    (store, path)
+}
+
+#[test]
+fn withheld_files_and_sums_are_no_damage_to_whoever_compares_sums() {
+    let (store, sums) = with_sums("plain");
+    let compare = |path: &str| {
+        let store = Withholding::always(store.clone(), path);
+        verify_sums(&Repository::open(store, Ruzstd).unwrap(), &())
+    };
+    assert_eq!(compare("nothing").verdict, Verdict::SumsMatch);
+    let pack = files(&store, "packs").remove(0);
+    for path in [&pack, &sums, "sums"] {
+        let report = compare(path);
+        assert_eq!((report.problems.len(), report.verdict), (0, Verdict::Unchecked), "{path}: {report:?}");
+        assert!(report.not_checked.iter().any(|left| left.file == *path), "{path}: {report:?}");
     }
 }
 
