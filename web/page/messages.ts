@@ -27,6 +27,8 @@ export interface Lock {
 
 export interface SnapshotSummary {
   snapshot_id: string;
+  /** When all of it was last read, as far as hints in the repository say. */
+  verified_at: string | null;
   parent_id: string;
   created_at: string;
   tag: string;
@@ -68,6 +70,8 @@ export interface Overview {
   space: null;
   locks: Lock[];
   snapshots: SnapshotSummary[];
+  /** What snapshots hold much less of than the one before. */
+  shrunk: { [name: string]: { what: string; before: number; after: number }[] };
   unreadable: { [name: string]: string };
 }
 
@@ -129,7 +133,7 @@ export interface Report {
   all: boolean;
   complete: boolean;
   verdict: Verdict;
-  snapshots: { id: string; verdict: Verdict; problems: number }[];
+  snapshots: { id: string; verdict: Verdict; problems: number; content: string | null }[];
   problems: Problem[];
   not_checked: NotChecked[];
   foreign: ForeignFile[];
@@ -152,6 +156,8 @@ export interface Extra {
 export interface Details extends SnapshotSummary {
   msgvault_version: string;
   options: { include_config: boolean; include_tokens: boolean; zstd_level: number; tag: string };
+  /** What it holds in one hash; nothing where that cannot be read. */
+  content: string | null;
   page_map: string | null;
   page_hash_map: string | null;
   excluded: string[];
