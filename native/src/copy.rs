@@ -14,16 +14,17 @@ mod follow;
 mod target;
 mod transfer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use msgvault_platform::FileError;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{PackId, SnapshotId};
 use msgvault_verifier::format::sums::FileSum;
-use msgvault_verifier::repository::{OpenError, Repository};
+use msgvault_verifier::repository::{OpenError, Repository, pack_files};
 use msgvault_verifier::snapshot::SnapshotError;
-use msgvault_verifier::store::StoreError;
+use msgvault_verifier::store::{DirectoryStore, StoreError, is_missing};
+use msgvault_verifier::sums::RecordedSums;
 use serde::Serialize;
 
 use crate::free_space;
@@ -35,7 +36,7 @@ use crate::repo::publish::{PublishError, clean_staging};
 use crate::repo::sums::SumsError;
 use crate::retention::RetentionError;
 
-pub use target::{Prepared, prepare};
+pub use target::prepare;
 
 /// Why there is no copy, or no whole one.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum CopyError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// There is no room for a copy where it should be.
-    #[error("{0}")]
+    #[error(transparent)]
     Init(#[from] InitError),
     /// A copy of itself.
     #[error("{} is the repository itself; a copy belongs on another disk", path.display())]
@@ -173,7 +174,6 @@ pub fn copy(
     context: &Context<'_>,
     request: &CopyRequest<'_>,
     source: &Repository,
-    target: &Prepared,
     lock: Option<&Lock>,
 ) -> Result<CopyReport, CopyError> {
     if lock.is_some() {
@@ -183,7 +183,8 @@ pub fn copy(
     let mut choice = choose::choose(context, source, request.snapshots)?;
     let mut report = CopyReport { dry_run: lock.is_none(), ..CopyReport::default() };
     report.damaged.append(&mut choice.damaged);
-    let there = target.packs()?;
+    let target = DirectoryStore::new(request.to);
+    let there: BTreeMap<PackId, u64> = pack_files(&target)?.into_iter().collect();
     let missing: Vec<(PackId, u64)> = choice
         .packs
         .iter()
@@ -194,15 +195,16 @@ pub fn copy(
     (report.packs, report.bytes, report.there) = (missing.len(), bytes, choice.packs.len() - missing.len());
     free_space::check("copy into", request.to, bytes).map_err(CopyError::Space)?;
     let Some(lock) = lock else {
-        let listed = target.snapshots()?;
-        report.snapshots = choice.snapshots.into_iter().filter(|id| !listed.contains(id)).collect();
+        let snapshots = choice.snapshots.into_iter();
+        report.snapshots = snapshots.filter(|id| is_missing(&target, &id.path())).collect();
         report.left_out = choice.left_out;
         return Ok(report);
     };
 
     transfer::compare(source, request, &choice, &there)?;
+    let recorded = RecordedSums::read(source.store())?;
     context.observer.begin(phase::COPY, bytes);
-    let copied = transfer::packs(context, request, source, &missing)?;
+    let copied = transfer::packs(context, request, source, &missing, &recorded)?;
     report.packs = copied.sums.len();
     report.bytes = copied.bytes;
     let damaged: BTreeSet<PackId> = copied.damaged.iter().map(|(pack, _)| *pack).collect();
@@ -215,7 +217,7 @@ pub fn copy(
     transfer::config(context, request, source)?;
     let new = transfer::prove(context, request, source, &mut choice)?;
     sums.extend(new.iter().map(|(id, json)| (id.path(), FileSum::of(json))));
-    transfer::sums(context, request, source, &choice, sums)?;
+    transfer::sums(context, request, source, &choice, &recorded, sums)?;
     transfer::manifests(context, request, &new, lock)?;
     report.snapshots = new.into_keys().collect();
     report.damaged.append(&mut choice.damaged);

@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use msgvault_platform::context::Context;
-use msgvault_verifier::PackReader;
-use msgvault_verifier::format::id::{BlobId, FileId, IndexId, PackId, SnapshotId};
+use msgvault_verifier::format::id::{FileId, IndexId, PackId, SnapshotId};
 use msgvault_verifier::repository::{OpenError, Repository};
-use msgvault_verifier::store::{DirectoryStore, StoreError};
+use msgvault_verifier::store::{DirectoryStore, StoreError, is_missing};
 use msgvault_verifier::sums::{RecordedSums, sum_file};
 use msgvault_verifier::verify::{ProblemCode, Report};
 use serde::Serialize;
@@ -156,11 +155,8 @@ fn blamed(found: &Report) -> BTreeSet<String> {
 /// Manifests that are not there and that the sums name: nothing else says that there were such snapshots.
 fn unlisted(repository: &Repository) -> BTreeSet<String> {
     let recorded = RecordedSums::read(repository.store()).unwrap_or_default();
-    let is_missing = |path: &String| {
-        SnapshotId::of_path(path).is_some()
-            && matches!(repository.store().open(path), Err(StoreError::Missing { .. }))
-    };
-    recorded.files.into_keys().filter(is_missing).collect()
+    let is_lost = |path: &String| SnapshotId::of_path(path).is_some() && is_missing(repository.store(), path);
+    recorded.files.into_keys().filter(is_lost).collect()
 }
 
 fn is_of_the_format(path: &str) -> bool {
@@ -238,21 +234,15 @@ impl Mend<'_> {
     /// Why a pack is not the one that the indexes mean; none when it is, or when it is not a pack.
     fn is_another(&self, repository: &Repository, file: &str, fetched: &Fetched<'_>) -> Option<String> {
         let id = PackId::of_path(file)?;
-        let store = fetched.as_store(self.request.root);
-        let pack = match PackReader::new(store, Zstd).open(id) {
-            Ok(pack) => pack.footer(),
-            Err(error) => return Some(error.to_string()),
-        };
         let index = repository.index();
         let named = (0..index.len()).filter_map(|position| index.at(position));
-        let mut of_it = named.filter(|location| location.pack == id);
-        let is_there = |blob: &BlobId| pack.iter().find(|entry| entry.id == *blob);
-        let lacking = of_it.find(|location| {
-            is_there(&location.id).is_none_or(|entry| location.check(std::slice::from_ref(entry)).is_err())
-        });
-        lacking.map(|location| {
-            format!("the copy's is another pack: it does not hold blob {} where the index says", location.id)
-        })
+        match fetched.lacks(self.request.root, named.filter(|location| location.pack == id)) {
+            Ok(None) => None,
+            Ok(Some(blob)) => {
+                Some(format!("the copy's is another pack: it does not hold blob {blob} where the index says"))
+            }
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// The bad file goes to the trash, and the good one takes its place.

@@ -150,8 +150,7 @@ pub fn prune(
     context.observer.begin(phase::MARK, 0);
     let live = mark::mark(repository, context.observer)?;
     let plan = plan::plan(repository, &live, request)?;
-    let mut old: Vec<String> =
-        repository.index_files()?.into_iter().map(|entry| format!("indexes/{}", entry.name)).collect();
+    let mut old: Vec<String> = repository.index_files()?.into_iter().map(|(index, _)| index.path()).collect();
     let mut report = PruneReport { dry_run: lock.is_none(), ..PruneReport::default() };
     report.indexes = IndexCounts { before: old.len(), after: old.len() };
     plan.tell(&mut report);

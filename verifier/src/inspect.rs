@@ -14,7 +14,7 @@ use crate::format::stats::ArchiveStats;
 use crate::format::verified::{Verified, time_text};
 use crate::repository::Repository;
 use crate::shrink::{Shrinkage, Tolerance, losses};
-use crate::snapshot::{ContentDigest, Snapshot, SnapshotError, load_attachments, load_extras};
+use crate::snapshot::{ChainReader, ContentDigest, SnapshotError, load_attachments, load_extras};
 use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 pub use space::{PageUse, Space};
@@ -245,9 +245,10 @@ pub fn details(repository: &Repository, id: &SnapshotId) -> Result<SnapshotDetai
         size: file.size,
         sha256: file.blob,
     };
-    let page_use = space::page_use(repository, &manifest);
-    let loaded = Snapshot::load(repository, id, &()).ok();
-    let content = loaded.map(|snapshot| ContentDigest::of(&snapshot, repository.index()));
+    let maps = ChainReader::default().load(repository, &manifest, &()).ok();
+    let page_use = maps.as_ref().and_then(|maps| space::page_use(repository, maps));
+    let content =
+        maps.map(|maps| ContentDigest::of_parts(&manifest, &maps.hashes, &attachments, repository.index()));
     Ok(SnapshotDetails {
         summary: SnapshotSummary { page_use, ..SnapshotSummary::of(&manifest) },
         auxiliary_artifacts: manifest.auxiliary().to_vec(),

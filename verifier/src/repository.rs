@@ -14,17 +14,18 @@ use serde::Serialize;
 pub use blob_index::{BlobIndex, BlobSet, Location, PackSet};
 pub use foreign::{ForeignFile, is_pack_folder, tail_of};
 pub use lost_index::LostIndex;
+pub use pack_files::{index_files, pack_files};
 pub use stored_blob::{BlobError, BlobFault, StoredBlob};
 
 use crate::decompress::Decompressor;
 use crate::format::config::{ConfigError, RepoConfig};
-use crate::format::id::{BlobId, IndexId, PackId, SnapshotId};
+use crate::format::id::{BlobId, PackId, SnapshotId};
 use crate::format::index::{IndexDecoder, IndexEntry};
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::format::pack::PackEntry;
 use crate::memory::Memory;
 use crate::pack::{FrameError, Pack, PackReader, ReadError};
-use crate::store::{Store, StoreEntry, StoreError, read_file};
+use crate::store::{Store, StoreError, read_file};
 
 /// The largest configuration, in bytes.
 const MAX_CONFIG_LEN: u64 = 1 << 20;
@@ -146,11 +147,11 @@ impl Repository {
             damaged_indexes.push(("indexes".to_owned(), error.into()));
             Vec::new()
         });
-        let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.len));
+        let bytes = files.iter().fold(0u64, |sum, (_, len)| sum.saturating_add(*len));
         // A file with holes can be longer than its medium.
         index.reserve(bytes.min(memory.limit()).min(MAX_RESERVED));
-        for file in files {
-            let path = format!("indexes/{}", file.name);
+        for (file, _) in files {
+            let path = file.path();
             let before = index.mark();
             if let Err(error) = each_entry(&store, &path, &mut |entry| index.add(entry)) {
                 index.take_back(before);
@@ -312,18 +313,6 @@ pub fn read_config(store: &dyn Store) -> Result<RepoConfig, OpenError> {
         Err(ConfigError::Malformed { .. }) if !looks_like_one => Err(OpenError::NotARepository),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Index files in the order in which later ones win; none before the first snapshot, when copies can lack the
-/// folder.
-fn index_files(store: &dyn Store) -> Result<Vec<StoreEntry>, StoreError> {
-    let mut files = match store.list("indexes") {
-        Err(StoreError::Missing { .. }) => Vec::new(),
-        entries => entries?,
-    };
-    files.retain(|entry| !entry.is_folder && IndexId::of_path(&format!("indexes/{}", entry.name)).is_some());
-    files.sort();
-    Ok(files)
 }
 
 /// Visits what an index file names, which counts only when this returns `Ok`.

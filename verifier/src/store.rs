@@ -123,6 +123,11 @@ pub enum StoreError {
     },
 }
 
+/// Whether a file is certainly not there.
+pub fn is_missing(store: &dyn Store, path: &str) -> bool {
+    matches!(store.open(path), Err(StoreError::Missing { .. }))
+}
+
 /// Reads a whole file of at most `limit` bytes.
 pub fn read_file(store: &dyn Store, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
     let source = store.open(path)?;

@@ -94,7 +94,7 @@ impl Choice {
         let mut chain = Vec::new();
         while let Some(current) = next.take() {
             match load_manifest(source, &current) {
-                Ok(manifest) => next = base(&manifest).filter(|base| !chain.contains(base)),
+                Ok(manifest) => next = manifest.base().filter(|base| !chain.contains(*base)).cloned(),
                 Err(SnapshotError::Load {
                     error: LoadError::Store(error @ StoreError::Unavailable { .. }),
                     ..
@@ -129,7 +129,7 @@ impl Choice {
         let mut kept = Vec::new();
         for id in std::mem::take(&mut self.snapshots) {
             let manifest = load_manifest(source, &id)?;
-            let is_lost = base(&manifest).is_some_and(|base| self.left_out.contains(&base));
+            let is_lost = manifest.base().is_some_and(|base| self.left_out.contains(base));
             let is_whole = !is_lost && {
                 let needed = needed_packs(context, source, std::slice::from_ref(&id));
                 // What cannot even be read is not copied either.
@@ -150,7 +150,7 @@ impl Choice {
         for (id, json) in std::mem::take(new) {
             let manifest = Manifest::decode(&id, &json)
                 .map_err(|error| SnapshotError::Load { id: id.clone(), error: error.into() })?;
-            if base(&manifest).is_some_and(|base| self.left_out.contains(&base)) {
+            if manifest.base().is_some_and(|base| self.left_out.contains(base)) {
                 self.left_out.push(id);
             } else {
                 new.insert(id, json);
@@ -166,11 +166,6 @@ fn stop_or<T>(outcome: Result<T, CopyError>) -> Result<Option<T>, CopyError> {
         Err(CopyError::Cancelled) => Err(CopyError::Cancelled),
         outcome => Ok(outcome.ok()),
     }
-}
-
-/// The snapshot whose maps this one's are built upon.
-pub(super) fn base(manifest: &Manifest) -> Option<SnapshotId> {
-    manifest.parent_id.clone().filter(|_| manifest.db.map_chain_depth > 0)
 }
 
 /// The packs that snapshots need.

@@ -6,10 +6,9 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::load_manifest;
-use msgvault_verifier::store::{DirectoryStore, Store, StoreError};
+use msgvault_verifier::store::{DirectoryStore, is_missing};
 use msgvault_verifier::verify::{Depth, Scope, verify};
 
-use super::choose::base;
 use super::{CopyError, CopyRequest, Removed};
 use crate::decompress::Zstd;
 use crate::repo::files;
@@ -72,8 +71,6 @@ impl Going {
     /// What the source let go, has no more, and the copy still has.
     fn of(source: &Repository, target: &Repository, let_go: &LetGo) -> Self {
         let mut going = Self::default();
-        let is_missing =
-            |store: &dyn Store, path: &str| matches!(store.open(path), Err(StoreError::Missing { .. }));
         let goes = |path: &str| is_missing(source.store(), path) && !is_missing(target.store(), path);
         going.snapshots.extend(let_go.snapshots.iter().filter(|id| goes(&id.path())).cloned());
         for path in let_go.files.iter().filter(|path| goes(path)) {
@@ -90,9 +87,9 @@ impl Going {
 fn keep_bases(target: &Repository, going: &mut BTreeSet<SnapshotId>) -> Result<(), CopyError> {
     for id in target.listing()?.snapshots.iter().rev() {
         if !going.contains(id)
-            && let Some(base) = base(&load_manifest(target, id)?)
+            && let Some(base) = load_manifest(target, id)?.base()
         {
-            going.remove(&base);
+            going.remove(base);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{PackId, SnapshotId};
 use msgvault_verifier::format::index::IndexEntry;
 use msgvault_verifier::repository::{Location, MAX_MANIFEST_LEN, Repository, read_config, tail_of};
-use msgvault_verifier::store::{DirectoryStore, Store, StoreError, read_file};
+use msgvault_verifier::store::{DirectoryStore, Store, StoreError, is_missing, read_file};
 use msgvault_verifier::sums::RecordedSums;
 use msgvault_verifier::verify::{Depth, Report, Scope, Verdict, verify};
 use rayon::prelude::*;
@@ -64,8 +64,8 @@ pub(super) fn packs(
     request: &CopyRequest<'_>,
     source: &Repository,
     missing: &[(PackId, u64)],
+    recorded: &RecordedSums,
 ) -> Result<Copied, CopyError> {
-    let recorded = RecordedSums::read(source.store()).unwrap_or_default();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(request.jobs).build();
     let pool = pool.map_err(|error| CopyError::Threads(error.to_string()))?;
     let one = |(pack, _): &(PackId, u64)| {
@@ -113,8 +113,8 @@ pub(super) fn indexes(
 ) -> Result<(), CopyError> {
     let store = DirectoryStore::new(request.to);
     if choice.is_all {
-        for entry in source.index_files()? {
-            copy_file(context, request, source, &format!("indexes/{}", entry.name), files)?;
+        for (index, _) in source.index_files()? {
+            copy_file(context, request, source, &index.path(), files)?;
         }
         return Ok(());
     }
@@ -129,11 +129,7 @@ pub(super) fn indexes(
         return Ok(());
     }
     let id = next_index_id(context, &store);
-    let entry = |location: &Location| {
-        let Location { id, pack, offset, stored_len, encoding } = *location;
-        IndexEntry { id, pack, offset, stored_len, encoding }
-    };
-    write_index(context, request.to, FileKind::Index, id, new.len(), new.iter().map(entry))?;
+    write_index(context, request.to, FileKind::Index, id, new.len(), new.into_iter().map(IndexEntry::from))?;
     let path = id.path();
     let sum = sums::of_published(request.to, &path)?;
     files.insert(path, sum);
@@ -191,7 +187,7 @@ pub(super) fn prove(
     let mut new = BTreeMap::new();
     let mut overlay = Overlay::new(request.to);
     for id in &choice.snapshots {
-        if matches!(store.open(&id.path()), Err(StoreError::Missing { .. })) {
+        if is_missing(&store, &id.path()) {
             let json = read_file(source.store(), &id.path(), MAX_MANIFEST_LEN)?;
             overlay.add(id.path(), json.clone());
             new.insert(id.clone(), json);
@@ -230,9 +226,9 @@ pub(super) fn sums(
     request: &CopyRequest<'_>,
     source: &Repository,
     choice: &Choice,
+    recorded: &RecordedSums,
     mut files: FileSums,
 ) -> Result<(), CopyError> {
-    let recorded = RecordedSums::read(source.store())?;
     if choice.is_all && choice.left_out.is_empty() && recorded.unreadable.is_empty() {
         for name in &recorded.names {
             copy_file(context, request, source, &name.path(), &mut files)?;

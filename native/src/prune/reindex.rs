@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::BlobId;
 use msgvault_verifier::format::index::IndexEntry;
-use msgvault_verifier::repository::{Location, Repository};
+use msgvault_verifier::repository::Repository;
 
 use super::mark::Live;
 use super::{PruneError, PruneRequest, stop_if_cancelled};
@@ -34,7 +34,7 @@ pub(super) fn write(
         stop_if_cancelled(context)?;
         let entries = positions.iter().filter_map(|position| index.at(*position));
         let entries =
-            entries.map(|location| moved.get(&location.id).copied().unwrap_or_else(|| entry(location)));
+            entries.map(|location| moved.get(&location.id).copied().unwrap_or_else(|| location.into()));
         let id = next_index_id(context, repository.store());
         lock.still_held()?;
         write_index(context, request.root, FileKind::Index, id, positions.len(), entries)?;
@@ -43,9 +43,4 @@ pub(super) fn write(
         written.insert(path, sum);
     }
     Ok(written)
-}
-
-fn entry(location: Location) -> IndexEntry {
-    let Location { id, pack, offset, stored_len, encoding } = location;
-    IndexEntry { id, pack, offset, stored_len, encoding }
 }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use msgvault_platform::context::Context;
-use msgvault_verifier::format::id::{IndexId, PackId, SnapshotId};
+use msgvault_verifier::format::id::{BlobId, IndexId, PackId, SnapshotId};
 use msgvault_verifier::format::manifest::Manifest;
 use msgvault_verifier::format::sums::{FileSum, MAX_SUMS_LEN, Sums, SumsName};
 use msgvault_verifier::length::{to_u64, to_usize};
-use msgvault_verifier::repository::{MAX_MANIFEST_LEN, check_index};
-use msgvault_verifier::store::{DirectoryStore, Store, StoreEntry, StoreError, StoreFile, read_file};
-use msgvault_verifier::{FrameError, Memory, Pack};
+use msgvault_verifier::repository::{Location, MAX_MANIFEST_LEN, check_index};
+use msgvault_verifier::store::{DirectoryStore, Store, StoreError, read_file};
+use msgvault_verifier::{FrameError, Memory, Pack, ReadError};
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 
@@ -53,13 +53,16 @@ pub(crate) struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
-    /// The repository with nothing in it but this file, under its name.
-    pub(crate) fn as_store(&self, root: &Path) -> impl Store + 'static {
-        Only {
-            store: DirectoryStore::new(root),
-            path: self.path.clone(),
-            staged: self.staged.name().to_owned(),
-        }
+    /// The first of these blobs that this pack does not hold where it should; none if it holds them all.
+    pub(crate) fn lacks(
+        &self,
+        root: &Path,
+        blobs: impl IntoIterator<Item = Location>,
+    ) -> Result<Option<BlobId>, ReadError> {
+        let store = DirectoryStore::new(root);
+        let pack = Pack::new(store.open(self.staged.name())?, &Zstd)?;
+        let is_lacking = |blob: &Location| blob.check(pack.find(&blob.id)).is_err();
+        Ok(blobs.into_iter().find(is_lacking).map(|blob| blob.id))
     }
 
     /// Gives it its name, which nothing has.
@@ -100,27 +103,6 @@ pub(crate) fn fetch<'a>(
     }
     prove(context, &DirectoryStore::new(root), staged.name(), path, memory)?;
     Ok(Fetched { path: path.to_owned(), staged, sum, len: offset })
-}
-
-/// One file of a folder, under another name.
-struct Only {
-    store: DirectoryStore,
-    path: String,
-    staged: String,
-}
-
-impl Store for Only {
-    fn list(&self, folder: &str) -> Result<Vec<StoreEntry>, StoreError> {
-        Err(StoreError::Missing { path: folder.to_owned() })
-    }
-
-    fn open(&self, path: &str) -> Result<Box<dyn StoreFile + '_>, StoreError> {
-        if path == self.path {
-            self.store.open(&self.staged)
-        } else {
-            Err(StoreError::Missing { path: path.to_owned() })
-        }
-    }
 }
 
 fn kind_of(path: &str) -> Option<FileKind> {

@@ -18,7 +18,7 @@ use msgvault_verifier::format::id::{FileId, IndexId, PackId, SnapshotId};
 use msgvault_verifier::format::sums::{FileSum, Sums, SumsName};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::SnapshotError;
-use msgvault_verifier::store::{DirectoryStore, Store, StoreError};
+use msgvault_verifier::store::{DirectoryStore, StoreError, is_missing};
 use msgvault_verifier::sums::{RecordedSums, sum_file};
 
 use crate::repo::files;
@@ -82,10 +82,10 @@ pub(crate) fn state_snapshot(
     id: &SnapshotId,
     mut files: FileSums,
 ) -> Result<(), SumsError> {
-    clear_interrupted(context, root)?;
-    let recorded = read(context, root)?;
+    let recorded = clear_interrupted(context, root)?;
+    warn_of_unreadable(context, &recorded);
     if !recorded.is_empty() {
-        for path in nobodys(repository, &recorded)? {
+        for path in nobodys(repository, &recorded, &files)? {
             let sum = of_published(root, &path)?;
             files.insert(path, sum);
         }
@@ -161,43 +161,53 @@ fn write(context: &Context<'_>, root: &Path, name: &SumsName, sums: &Sums) -> Re
 /// The sums that count. One that is of no use keeps nobody from working; a verification tells of it as well.
 fn read(context: &Context<'_>, root: &Path) -> Result<RecordedSums, StoreError> {
     let recorded = RecordedSums::read(&DirectoryStore::new(root))?;
+    warn_of_unreadable(context, &recorded);
+    Ok(recorded)
+}
+
+fn warn_of_unreadable(context: &Context<'_>, recorded: &RecordedSums) {
     for (file, error) in &recorded.unreadable {
         context.observer.warn(&format!(
             "{file} is of no use ({error}): `verify --sums` finds that too; fetch it from another copy of the repository"
         ));
     }
-    Ok(recorded)
 }
 
-/// Removes sums of a snapshot that never came to be: its run ended between the sums and the manifest.
-fn clear_interrupted(context: &Context<'_>, root: &Path) -> Result<(), SumsError> {
-    while clear_newest(context, root)? {}
-    Ok(())
-}
-
-fn clear_newest(context: &Context<'_>, root: &Path) -> Result<bool, SumsError> {
+/// Removes sums of snapshots that never came to be, whose runs ended between the sums and the manifest; returns what
+/// the others say.
+fn clear_interrupted(context: &Context<'_>, root: &Path) -> Result<RecordedSums, SumsError> {
     let store = DirectoryStore::new(root);
-    let recorded = RecordedSums::read(&store)?;
-    let mut left = Vec::new();
-    for path in recorded.heads.keys() {
-        if let Some(SumsName::Snapshot(id)) = SumsName::of_path(path)
-            && matches!(store.open(&id.path()), Err(StoreError::Missing { .. }))
-        {
-            context.observer.warn(&format!(
-                "{path} is removed, since there is no snapshot of that name: a backup was interrupted as it was to \
-                 appear, or its manifest is lost"
-            ));
-            left.push(path.clone());
+    loop {
+        let recorded = RecordedSums::read(&store)?;
+        let never_came = |path: &&String| match SumsName::of_path(path) {
+            Some(SumsName::Snapshot(id)) => is_missing(&store, &id.path()),
+            _ => false,
+        };
+        let left: Vec<String> = recorded.heads.keys().filter(never_came).cloned().collect();
+        if left.is_empty() {
+            return Ok(recorded);
         }
+        for path in &left {
+            context.observer.warn(&format!(
+                "{path} is removed, since there is no snapshot of that name: its backup was interrupted at the very \
+                 end, or its manifest is lost"
+            ));
+        }
+        files::remove(context, root, &left)?;
     }
-    files::remove(context, root, &left)?;
-    Ok(!left.is_empty())
 }
 
 /// Packs and indexes without a sum that belong to no snapshot that is listed: interrupted runs left them, and new
 /// snapshots can refer to them. What snapshots without sums added is left to `complete`, since it can be all there is.
-fn nobodys(repository: &Repository, recorded: &RecordedSums) -> Result<Vec<String>, SumsError> {
+///
+/// `new` is what the run wrote itself.
+fn nobodys(
+    repository: &Repository,
+    recorded: &RecordedSums,
+    new: &FileSums,
+) -> Result<Vec<String>, SumsError> {
     let mut files = unstated(repository, recorded)?;
+    files.retain(|path| !new.contains_key(path));
     if files.is_empty() {
         return Ok(files);
     }
@@ -215,9 +225,8 @@ fn nobodys(repository: &Repository, recorded: &RecordedSums) -> Result<Vec<Strin
 /// The packs and indexes that have no sum, as the repository was when it was opened.
 fn unstated(repository: &Repository, recorded: &RecordedSums) -> Result<Vec<String>, StoreError> {
     let packs = repository.index().packs().iter().map(|pack: &PackId| pack.path());
-    let indexes = repository.index_files()?.into_iter().map(|entry| format!("indexes/{}", entry.name));
-    let store = repository.store();
-    let is_there = |path: &String| !matches!(store.open(path), Err(StoreError::Missing { .. }));
+    let indexes = repository.index_files()?.into_iter().map(|(index, _)| index.path());
+    let is_there = |path: &String| !is_missing(repository.store(), path);
     let unknown = packs.chain(indexes).filter(|path| !recorded.files.contains_key(path));
     Ok(unknown.filter(is_there).collect())
 }

@@ -38,7 +38,7 @@ fn candidate(manifest: &Manifest, holds: &Holds, now: Timestamp) -> Candidate {
         distrust: trusted.err().unwrap_or_default(),
         tag: manifest.options.tag.clone(),
         messages: ArchiveStats::from_json(&manifest.stats_json()).map(|stats| stats.messages),
-        base: manifest.parent_id.clone().filter(|_| manifest.db.map_chain_depth > 0),
+        base: manifest.base().cloned(),
         held: holds.reason(&manifest.snapshot_id),
     }
 }

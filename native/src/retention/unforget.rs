@@ -96,8 +96,8 @@ fn chain(root: &Path, newest: SnapshotId) -> Result<Vec<SnapshotId>, RetentionEr
         let gone = |reason: String| RetentionError::Gone { id: last.clone(), reason };
         let json = read_file(&store, &trash::path(last), MAX_MANIFEST_LEN)?;
         let manifest = Manifest::decode(last, &json).map_err(|error| gone(error.to_string()))?;
-        match manifest.parent_id.filter(|_| manifest.db.map_chain_depth > 0) {
-            Some(parent) if there.contains(&parent) && !ids.contains(&parent) => ids.push(parent),
+        match manifest.base() {
+            Some(base) if there.contains(base) && !ids.contains(base) => ids.push(base.clone()),
             _ => break,
         }
     }

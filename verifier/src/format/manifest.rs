@@ -173,6 +173,11 @@ pub struct Extras {
 }
 
 impl Manifest {
+    /// The snapshot whose maps this one's are deltas on; none for a keyframe, which needs no other.
+    pub fn base(&self) -> Option<&SnapshotId> {
+        self.parent_id.as_ref().filter(|_| self.db.map_chain_depth > 0)
+    }
+
     /// Reads the manifest whose file is named after `name`.
     ///
     /// Refuses, in this order: a newer reader version, keys that are unknown, missing or repeated, and an ID

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::format::id::{PackId, SnapshotId};
-use crate::format::manifest::Manifest;
 use crate::format::pack;
 use crate::repository::{BlobSet, Repository};
+use crate::snapshot::Maps;
 use crate::snapshot::density::{RawLengths, blob_use, pages_held};
 use crate::snapshot::references::{ReferenceReader, Role};
-use crate::snapshot::{ChainReader, Maps};
 
 /// Pages of the database of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,9 +30,8 @@ pub struct Space {
 }
 
 /// Pages needed and held by one snapshot; none when its maps or a footer cannot be read.
-pub(super) fn page_use(repository: &Repository, manifest: &Manifest) -> Option<PageUse> {
-    let maps = ChainReader::default().load(repository, manifest, &()).ok()?;
-    page_use_of(&maps, repository, &mut RawLengths::default())
+pub(super) fn page_use(repository: &Repository, maps: &Maps) -> Option<PageUse> {
+    page_use_of(maps, repository, &mut RawLengths::default())
 }
 
 fn page_use_of(maps: &Maps, repository: &Repository, lens: &mut RawLengths) -> Option<PageUse> {

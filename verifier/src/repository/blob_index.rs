@@ -120,6 +120,12 @@ pub struct Location {
     pub encoding: Encoding,
 }
 
+impl From<Location> for IndexEntry {
+    fn from(Location { id, pack, offset, stored_len, encoding }: Location) -> Self {
+        Self { id, pack, offset, stored_len, encoding }
+    }
+}
+
 impl Location {
     /// Takes the one of the footer's entries of the blob that says the same as the index.
     pub fn check<'e>(&self, entries: &'e [PackEntry]) -> Result<&'e PackEntry, BlobFault> {

@@ -9,7 +9,7 @@ use crate::format::id::{IndexId, PackId, SnapshotId};
 use crate::format::lock::LockName;
 use crate::format::manifest::Manifest;
 use crate::format::sums::{self, SumsName};
-use crate::store::{Store, StoreEntry, StoreError, read_file};
+use crate::store::{Store, StoreEntry, StoreError, is_missing, read_file};
 use crate::system_names::is_of_a_system;
 
 /// So many are told of.
@@ -31,8 +31,8 @@ pub struct ForeignFile {
 }
 
 impl Repository {
-    /// What is not the repository's own in the folders of snapshots, indexes, packs, sums and locks, by path; at most the
-    /// first thousand. Folders that cannot be listed are passed over.
+    /// What is not the repository's own in the folders of snapshots, indexes, packs, sums and locks, by path; at most
+    /// the first thousand. Folders that cannot be listed are passed over.
     pub fn foreign_files(&self) -> Vec<ForeignFile> {
         let store = self.store();
         let mut found: Vec<(String, StoreEntry)> = Vec::new();
@@ -70,9 +70,7 @@ impl Repository {
                 continue;
             }
             let id = manifest_in(store, &path, &entry);
-            let is_missing =
-                |id: &SnapshotId| matches!(store.open(&id.path()), Err(StoreError::Missing { .. }));
-            found.extend(id.filter(is_missing).map(|id| (path, id)));
+            found.extend(id.filter(|id| is_missing(store, &id.path())).map(|id| (path, id)));
         }
         Ok(found)
     }

@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::format::attachment_list::{self, Attachment};
 use crate::format::id::{BlobId, IdError};
+use crate::format::manifest::Manifest;
+use crate::format::page_hash::PageHashes;
 use crate::repository::BlobIndex;
 
-use super::Snapshot;
+use super::{AttachmentSet, Snapshot};
 
 /// What the hash begins with, so that it is no other program's.
 const DOMAIN: &[u8] = b"msgvault-content-v1\n";
@@ -23,15 +25,24 @@ pub struct ContentDigest(BlobId);
 impl ContentDigest {
     /// The digest of a loaded snapshot. `index` is the one with which it was loaded.
     pub fn of(snapshot: &Snapshot, index: &BlobIndex) -> Self {
-        let mut attachments: Vec<Attachment> = snapshot.attachments.iter(index).collect();
+        Self::of_parts(&snapshot.manifest, &snapshot.maps.hashes, &snapshot.attachments, index)
+    }
+
+    /// The same, for who has loaded its parts.
+    pub(crate) fn of_parts(
+        manifest: &Manifest,
+        hashes: &PageHashes,
+        attachments: &AttachmentSet,
+        index: &BlobIndex,
+    ) -> Self {
+        let mut attachments: Vec<Attachment> = attachments.iter(index).collect();
         attachments.sort_unstable_by_key(|attachment| attachment.id);
-        let manifest = &snapshot.manifest;
         let tree = manifest.extras.tree.map_or([0; 32], |tree| *tree.as_bytes());
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
         hash.update(manifest.created_at.as_bytes());
         hash.update(b"\n");
-        hash.update(Sha256::digest(snapshot.maps.hashes.encode()));
+        hash.update(Sha256::digest(hashes.encode()));
         hash.update(Sha256::digest(attachment_list::encode(&attachments)));
         hash.update(tree);
         hash.update(Sha256::digest(manifest.stats_json()));

@@ -110,9 +110,9 @@ type Files = (BTreeMap<String, Option<SnapshotId>>, u64);
 fn files_of(repository: &Repository) -> Result<Files, StoreError> {
     let mut files = BTreeMap::new();
     let mut bytes = 0u64;
-    for entry in repository.index_files()? {
-        bytes = bytes.saturating_add(entry.len);
-        files.insert(format!("indexes/{}", entry.name), None);
+    for (index, len) in repository.index_files()? {
+        bytes = bytes.saturating_add(len);
+        files.insert(index.path(), None);
     }
     // What no index names is nobody's yet: a run that was interrupted left it.
     files.extend(repository.index().packs().iter().map(|pack| (pack.path(), None)));

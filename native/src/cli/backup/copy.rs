@@ -59,7 +59,7 @@ fn copy(invocation: &Invocation<'_>, args: &CopyArgs, context: &Context<'_>) -> 
     let root = invocation.repo()?;
     let to = args.to.as_ref().or(args.folder.as_ref()).cloned().unwrap_or_default();
     let config = read_config(&DirectoryStore::new(&root))?;
-    let prepared = copy::prepare(context, &root, &config, &to, args.dry_run)?;
+    copy::prepare(context, &root, &config, &to, args.dry_run)?;
     let (host, by) = (platform::host_name(), platform::host_name());
     let take = || lock::exclusive(context, &lock_request(&to, "copy", &host, &args.lock));
     let locked = (!args.dry_run).then(take).transpose()?;
@@ -69,7 +69,7 @@ fn copy(invocation: &Invocation<'_>, args: &CopyArgs, context: &Context<'_>) -> 
     let snapshots = snapshots.collect::<Result<Vec<SnapshotId>, SelectError>>()?;
     let request =
         CopyRequest { to: &to, snapshots: &snapshots, prune: args.prune, by: &by, jobs: args.threads.jobs };
-    let report = copy::copy(context, &request, &source, &prepared, locked.as_ref())?;
+    let report = copy::copy(context, &request, &source, locked.as_ref())?;
     if let Some(Err(error)) = locked.map(lock::Lock::release) {
         context.observer.warn(&error.to_string());
     }

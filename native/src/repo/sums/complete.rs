@@ -9,7 +9,7 @@ use msgvault_verifier::format::sums::{FileSum, Sums, SumsName};
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::snapshot::load_manifest;
 use msgvault_verifier::store::StoreError;
-use msgvault_verifier::sums::{RecordedSums, sum_file};
+use msgvault_verifier::sums::sum_file;
 use msgvault_verifier::{Observer, Phase};
 use serde::Serialize;
 
@@ -37,8 +37,7 @@ pub fn complete(
     repository: &Repository,
     lock: &Lock,
 ) -> Result<SumsReport, SumsError> {
-    clear_interrupted(context, root)?;
-    let recorded = RecordedSums::read(repository.store())?;
+    let recorded = clear_interrupted(context, root)?;
     if let Some((file, error)) = recorded.unreadable.first() {
         return Err(SumsError::Damaged { file: file.clone(), reason: error.to_string() });
     }
