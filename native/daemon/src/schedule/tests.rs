@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
+use super::super::cron::Cron;
 use super::super::tests::{LogRecorder, machine_at};
 use super::*;
 
