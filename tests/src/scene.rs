@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::programs::{Outcome, msgvault, run};
+use crate::programs::{HangUp, Outcome, msgvault, run, with_hang_up};
 use crate::sample::{self, Churn, Options};
 
 /// The first byte of a page of a database that holds rows of a table.
@@ -77,6 +77,41 @@ impl Scene {
         run(&mut self.command(args))
     }
 
+    /// Runs `msgvault backup …` with a fault of this kind at one durable step, as `fault-driver` describes.
+    pub fn with_fault(&self, kind: &str, at: u64, args: &[&str]) -> Outcome {
+        run(&mut self.faulty(HangUp::Ends, kind, at, args))
+    }
+
+    /// The same as a command, for a program that is told of a lost terminal or is not.
+    pub fn faulty(&self, hang_up: HangUp, kind: &str, at: u64, args: &[&str]) -> Command {
+        let mut command = with_hang_up(hang_up, "fault-driver");
+        command.args([kind, &at.to_string(), "backup"]).args(args);
+        command.arg("--home").arg(self.home()).arg("--repo").arg(self.repo());
+        command
+    }
+
+    /// The durable steps of a run, in order; it is done once for that.
+    ///
+    /// # Panics
+    ///
+    /// If it fails, or has so few steps that faults at each would prove nothing.
+    pub fn steps(&self, args: &[&str]) -> Vec<String> {
+        let counted = self.with_fault("count", 0, args).done();
+        let steps = counted.stderr.lines().filter_map(|line| line.strip_prefix("step ").map(str::to_owned));
+        let steps: Vec<String> = steps.collect();
+        assert!(steps.len() > 3, "{counted:?}");
+        steps
+    }
+
+    /// The IDs of all listed snapshots, oldest first.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be listed.
+    pub fn listed(&self) -> Vec<String> {
+        listed(&self.repo())
+    }
+
     /// Creates a snapshot and returns its ID.
     ///
     /// # Panics
@@ -129,6 +164,30 @@ impl Scene {
         let copy = self.beside(name);
         fs::copy(self.database(), &copy).expect("a copy of the database");
         copy
+    }
+}
+
+/// The IDs of all snapshots that a repository lists, oldest first.
+///
+/// # Panics
+///
+/// When they cannot be listed.
+pub fn listed(repo: &Path) -> Vec<String> {
+    let list = run(msgvault().args(["backup", "list", "--json", "--repo"]).arg(repo)).done().json();
+    let ids = list["snapshots"].as_array().expect("a list").iter();
+    ids.map(|snapshot| snapshot["snapshot_id"].as_str().expect("an ID").to_owned()).collect()
+}
+
+/// Puts a repository back as it was when this copy was made; without a copy, it goes.
+///
+/// # Panics
+///
+/// When that fails.
+pub fn put_back(from: &Path, repo: &Path) {
+    let _ = fs::remove_dir_all(repo);
+    if from.exists() {
+        let copied = Command::new("cp").arg("-a").args([from, repo]).status();
+        assert!(copied.expect("cp").success(), "{}", from.display());
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use msgvault_tests::fixtures;
-use msgvault_tests::programs::{HangUp, Outcome, msgvault, program, run, verify, with_hang_up};
+use msgvault_tests::programs::{Outcome, msgvault, program, run, verify};
 use msgvault_tests::sample::{Churn, Options};
-use msgvault_tests::scene::Scene;
+use msgvault_tests::scene::{Scene, listed, put_back};
 use serde_json::Value;
 
 use super::documents::fits_file;
@@ -35,12 +35,6 @@ fn copied(scene: &Scene, to: &Path, args: &[&str]) -> Value {
     let report = copy(scene, to, args).done().json();
     fits_file(&report, "copy");
     report
-}
-
-fn listed(repo: &Path) -> Vec<String> {
-    let list = run(msgvault().args(["backup", "list", "--json", "--repo"]).arg(repo)).done().json();
-    let ids = list["snapshots"].as_array().unwrap().iter();
-    ids.map(|snapshot| snapshot["snapshot_id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Files of a repository that are the same in a copy.
@@ -200,31 +194,15 @@ fn a_held_snapshot_of_a_copy_stays_there() {
     let _ = verify(&to, ["--all"]).done();
 }
 
-/// Runs the copy with a fault at one step.
-fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
-    let mut command = with_hang_up(HangUp::Ends, "fault-driver");
-    command.args([kind, &at.to_string(), "backup"]).args(args).arg("--repo").arg(scene.repo());
-    run(&mut command)
-}
-
-fn put_back(from: &Path, repo: &Path) {
-    let _ = fs::remove_dir_all(repo);
-    if from.exists() {
-        assert!(Command::new("cp").arg("-a").args([from, repo]).status().unwrap().success());
-    }
-}
-
 /// A copy with a fault at every step: what the copy lists is whole each time, and the next run ends.
 fn whole_after_faults(scene: &Scene, to: &Path, before: &Path, expected: &[String]) {
     let args = ["copy", "--to", &to.to_string_lossy(), "--prune", "--force-unlock"];
     put_back(before, to);
-    let counted = grief(scene, "count", 0, &args).done();
-    let steps = counted.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
-    assert!(steps > 10, "{counted:?}");
+    let steps = scene.steps(&args).len() as u64;
     for step in 1..=steps {
         for kind in ["kill", "full"] {
             put_back(before, to);
-            let outcome = grief(scene, kind, step, &args);
+            let outcome = scene.with_fault(kind, step, &args);
             let what = format!("{kind} at {step} of {steps}: {outcome:?}");
             if to.join("config.toml").exists() && !listed(to).is_empty() {
                 let verified = verify(to, ["--all"]);

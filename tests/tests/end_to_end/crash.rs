@@ -2,10 +2,9 @@
 //! the old database or the new one.
 
 use std::fs;
-use std::process::Command;
 
 use msgvault_tests::overwriting::{Overwriting, Which};
-use msgvault_tests::programs::{HangUp, Outcome, run, with_hang_up};
+use msgvault_tests::programs::{HangUp, run};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, assert_same_bytes};
 
@@ -15,27 +14,9 @@ fn options() -> Options {
     Options { size: 400 << 10, ..Options::default() }
 }
 
-/// Runs `msgvault backup …` with a fault at one step.
-fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
-    grief_of(with_hang_up(HangUp::Ends, "fault-driver"), scene, kind, at, args)
-}
-
-fn grief_of(mut command: Command, scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
-    command.args([kind, &at.to_string(), "backup"]).args(args);
-    command.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo());
-    run(&mut command)
-}
-
-/// The number of durable steps of a run.
-fn steps(scene: &Scene, args: &[&str]) -> u64 {
-    let outcome = grief(scene, "count", 0, args).done();
-    let steps = outcome.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
-    assert!(steps > 10, "{outcome:?}");
-    steps
-}
-
 /// Up to `MOMENTS` steps, spread over the run by a fixed rule and including the first and the last.
-fn moments(steps: u64) -> Vec<u64> {
+fn moments(steps: &[String]) -> Vec<u64> {
+    let steps = steps.len() as u64;
     let mut moments: Vec<u64> = (0..MOMENTS).map(|n| 1 + n * (steps - 1) / (MOMENTS - 1)).collect();
     moments.dedup();
     moments
@@ -51,11 +32,11 @@ fn a_killed_create_leaves_a_repository_that_verifies() {
     let scene = Scene::new(&options());
     scene.create(&[]);
     scene.churn(&Churn::default());
-    let all = steps(&scene, &["create"]);
+    let all = scene.steps(&["create"]);
     let mut killed = 0;
-    for (number, moment) in moments(all).into_iter().enumerate() {
+    for (number, moment) in moments(&all).into_iter().enumerate() {
         scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
-        killed += u32::from(grief(&scene, "kill", moment, &["create"]).code == -1);
+        killed += u32::from(scene.with_fault("kill", moment, &["create"]).code == -1);
         scene.half_an_hour_later();
         verifies(&scene);
     }
@@ -72,10 +53,10 @@ fn a_killed_create_leaves_a_repository_that_verifies() {
 fn after_each_kill_the_next_create_succeeds() {
     let scene = Scene::new(&options());
     scene.create(&[]);
-    let all = steps(&scene, &["create", "--force-unlock"]);
-    for moment in moments(all).into_iter().step_by(5) {
+    let all = scene.steps(&["create", "--force-unlock"]);
+    for moment in moments(&all).into_iter().step_by(5) {
         scene.churn(&Churn { day: u32::try_from(moment).unwrap() + 2, ..Churn::default() });
-        grief(&scene, "kill", moment, &["create", "--force-unlock"]);
+        scene.with_fault("kill", moment, &["create", "--force-unlock"]);
         scene.create(&["--force-unlock"]);
         let kept = scene.keep("kept.db");
         assert_same_bytes(&scene.restore("latest", "restored").join("msgvault.db"), &kept, "next");
@@ -89,12 +70,12 @@ fn a_full_or_broken_disk_fails_only_the_create() {
     let scene = Scene::new(&options());
     scene.create(&[]);
     scene.churn(&Churn::default());
-    let all = steps(&scene, &["create"]);
-    for (number, moment) in moments(all).into_iter().enumerate() {
+    let all = scene.steps(&["create"]);
+    for (number, moment) in moments(&all).into_iter().enumerate() {
         scene.churn(&Churn { day: u32::try_from(number).unwrap() + 2, ..Churn::default() });
         let kind = if number % 2 == 0 { "full" } else { "broken" };
         let before = scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().unwrap().len();
-        let outcome = grief(&scene, kind, moment, &["create"]);
+        let outcome = scene.with_fault(kind, moment, &["create"]);
         let after = scene.backup(&["list", "--json"]).done().json()["snapshots"].as_array().unwrap().len();
         assert_eq!(after, before + usize::from(outcome.code == 0), "step {moment}: {outcome:?}");
         if outcome.code != 0 {
@@ -113,7 +94,7 @@ fn a_signal_stops_a_create_cleanly() {
     for (kind, code) in [("interrupt", 130), ("terminate", 143), ("hang-up", 129)] {
         // Each verification below is told of in the list.
         let before = scene.backup(&["list", "--json"]).done().json();
-        let outcome = grief(&scene, kind, 2, &["create"]);
+        let outcome = scene.with_fault(kind, 2, &["create"]);
         assert_eq!((outcome.code, outcome.stderr.lines().count()), (code, 1), "{outcome:?}");
         for folder in ["staging", "locks"] {
             assert!(fs::read_dir(scene.repo().join(folder)).unwrap().next().is_none(), "{folder}");
@@ -126,8 +107,7 @@ fn a_signal_stops_a_create_cleanly() {
 #[test]
 fn a_create_started_with_nohup_outlives_its_terminal() {
     let scene = Scene::new(&options());
-    let outlives = with_hang_up(HangUp::Ignored, "fault-driver");
-    let _ = grief_of(outlives, &scene, "hang-up", 2, &["create"]).done();
+    let _ = run(&mut scene.faulty(HangUp::Ignored, "hang-up", 2, &["create"])).done();
     verifies(&scene);
 }
 
@@ -138,9 +118,9 @@ fn a_killed_restore_leaves_the_old_or_the_new_database() {
     let restore = restore.each_ref().map(String::as_str);
     overwriting.reset();
     let mut killed = 0;
-    for moment in moments(steps(overwriting.scene(), &restore)) {
+    for moment in moments(&overwriting.scene().steps(&restore)) {
         overwriting.reset();
-        killed += u32::from(grief(overwriting.scene(), "kill", moment, &restore).code == -1);
+        killed += u32::from(overwriting.scene().with_fault("kill", moment, &restore).code == -1);
         overwriting.which();
         overwriting.finish();
     }
@@ -155,9 +135,9 @@ fn a_failing_restore_leaves_the_old_database() {
     let restore = restore.each_ref().map(String::as_str);
     overwriting.reset();
     let mut failed = 0;
-    for moment in moments(steps(overwriting.scene(), &restore)) {
+    for moment in moments(&overwriting.scene().steps(&restore)) {
         overwriting.reset();
-        let outcome = grief(overwriting.scene(), "full", moment, &restore);
+        let outcome = overwriting.scene().with_fault("full", moment, &restore);
         failed += u32::from(outcome.code != 0);
         let which = overwriting.which();
         assert!(outcome.code != 0 || which == Which::New, "step {moment}: {outcome:?}");

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use msgvault_tests::programs::{HangUp, run, with_hang_up};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::Scene;
 
@@ -24,10 +23,7 @@ fn lock_from_afar(scene: &Scene, operation: &str) {
 fn a_create_that_was_killed_is_in_nobodys_way() {
     let scene = scene();
     scene.churn(&Churn::default());
-    let mut killed = with_hang_up(HangUp::Ends, "fault-driver");
-    killed.args(["kill", "6", "backup", "create"]);
-    killed.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo());
-    assert_eq!(run(&mut killed).code, -1);
+    assert_eq!(scene.with_fault("kill", 6, &["create"]).code, -1);
     assert!(scene.repo().join("locks/exclusive.json").exists());
 
     let verified = scene.backup(&["verify"]).done();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use msgvault_tests::programs::{HangUp, Outcome, msgvault, run, with_hang_up};
+use msgvault_tests::programs::{Outcome, msgvault, run};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::Scene;
 use serde_json::Value;
@@ -139,24 +139,17 @@ fn a_fault_at_any_step_loses_neither_the_bad_file_nor_the_good_one() {
     let whole = fs::read(&path).unwrap();
     let bad = flipped(&whole);
     let args = ["repair", "--from", &copy.to_string_lossy(), "--force-unlock"];
-    let grief = |kind: &str, at: u64| {
-        let mut command = with_hang_up(HangUp::Ends, "fault-driver");
-        command.args([kind, &at.to_string(), "backup"]).args(args).arg("--repo").arg(scene.repo());
-        run(&mut command)
-    };
     let trash = scene.repo().join("trash/damaged");
     let reset = || {
         fs::write(&path, &bad).unwrap();
         let _ = fs::remove_dir_all(&trash);
     };
     reset();
-    let counted = grief("count", 0).done();
-    let steps = counted.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
-    assert!(steps > 5, "{counted:?}");
+    let steps = scene.steps(&args).len() as u64;
     for step in 1..=steps {
         for kind in ["kill", "full"] {
             reset();
-            let outcome = grief(kind, step);
+            let outcome = scene.with_fault(kind, step, &args);
             let kept = fs::read_dir(&trash)
                 .into_iter()
                 .flatten()

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use msgvault_tests::programs::{HangUp, Outcome, run, with_hang_up};
+use msgvault_tests::programs::Outcome;
 use msgvault_tests::sample::{Churn, Options};
-use msgvault_tests::scene::{Scene, assert_same_bytes};
+use msgvault_tests::scene::{Scene, assert_same_bytes, put_back};
 use serde_json::Value;
 
 use super::documents::fits_file;
@@ -38,9 +37,7 @@ impl Kept {
     }
 
     fn listed(&self) -> Vec<String> {
-        let list = self.backup(&["list", "--json"]).done().json();
-        let ids = list["snapshots"].as_array().unwrap().iter();
-        ids.map(|snapshot| snapshot["snapshot_id"].as_str().unwrap().to_owned()).collect()
+        self.scene.listed()
     }
 
     /// Every listed snapshot is whole, and restores to the byte.
@@ -247,33 +244,17 @@ fn any_doubt_stops_a_prune_before_it_changes_anything() {
     kept.is_whole("once all is there again");
 }
 
-/// Runs `msgvault backup …` with a fault at one step.
-fn grief(scene: &Scene, kind: &str, at: u64, args: &[&str]) -> Outcome {
-    let mut command = with_hang_up(HangUp::Ends, "fault-driver");
-    command.args([kind, &at.to_string(), "backup"]).args(args);
-    command.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo());
-    run(&mut command)
-}
-
-/// Puts the repository back as it was.
-fn put_back(from: &Path, repo: &Path) {
-    fs::remove_dir_all(repo).unwrap();
-    assert!(Command::new("cp").arg("-a").args([from, repo]).status().unwrap().success());
-}
-
 /// A command with a fault at every step: what is listed is whole each time, and the command run again ends.
 fn whole_after_faults_of(kept: &Kept, args: &[&str]) {
     let repo = kept.scene.repo();
     let before = kept.scene.beside("before");
-    assert!(Command::new("cp").arg("-a").args([&repo, &before]).status().unwrap().success());
-    let counted = grief(&kept.scene, "count", 0, args).done();
-    let steps = counted.stderr.lines().filter(|line| line.starts_with("step ")).count() as u64;
-    assert!(steps > 3, "{counted:?}");
+    put_back(&repo, &before);
+    let steps = kept.scene.steps(args).len() as u64;
     let expected = kept.listed();
     for step in 1..=steps {
         for kind in ["kill", "full"] {
             put_back(&before, &repo);
-            let outcome = grief(&kept.scene, kind, step, args);
+            let outcome = kept.scene.with_fault(kind, step, args);
             let what = format!("{args:?} {kind} at {step} of {steps}: {outcome:?}");
             kept.scene.half_an_hour_later();
             let verified = kept.backup(&["verify", "--all", "--json"]);

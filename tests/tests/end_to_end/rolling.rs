@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
-use msgvault_tests::programs::{HangUp, Outcome, program, run, verify, with_hang_up};
+use msgvault_tests::programs::{Outcome, program, run, verify};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::Scene;
 use serde_json::{Value, json};
@@ -232,23 +232,18 @@ fn a_pack_that_was_not_read_for_too_long_is_exit_code_3() {
 fn a_verification_killed_or_failing_anywhere_keeps_the_old_hint_whole() {
     let scene = scene();
     let _ = scene.backup(&ONE_PACK).done();
-    let grief = |kind: &str, at: u64| {
-        let mut command = with_hang_up(HangUp::Ends, "fault-driver");
-        command.args([kind, &at.to_string(), "backup"]).args(ONE_PACK);
-        run(command.arg("--home").arg(scene.home()).arg("--repo").arg(scene.repo()))
-    };
-    let counted = grief("count", 0).done();
-    let steps: Vec<&str> = counted.stderr.lines().filter_map(|line| line.strip_prefix("step ")).collect();
-    assert!(steps.contains(&"hint.publish") && steps.contains(&"hint.done"), "{steps:?}");
+    let steps = scene.steps(&ONE_PACK);
+    let has = |name: &str| steps.iter().any(|step| step == name);
+    assert!(has("hint.publish") && has("hint.done"), "{steps:?}");
     for (number, step) in (1u64..).zip(&steps) {
         let before = fs::read(hint_file(&scene)).unwrap();
         for kind in ["full", "kill"] {
-            let outcome = grief(kind, number);
+            let outcome = scene.with_fault(kind, number, &ONE_PACK);
             scene.half_an_hour_later();
             let read: Value = serde_json::from_slice(&fs::read(hint_file(&scene)).unwrap()).unwrap();
             assert!(!read["packs"].as_object().unwrap().is_empty(), "{kind} {step}");
             let early = ["hint.create", "hint.write", "hint.sync", "hint.publish"];
-            if early.contains(step) {
+            if early.contains(&step.as_str()) {
                 assert_eq!(fs::read(hint_file(&scene)).unwrap(), before, "{kind} {step}");
                 assert_eq!(outcome.code, if kind == "kill" { -1 } else { 0 }, "{step}: {outcome:?}");
                 assert!(
