@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{FileId, IndexId, PackId, SnapshotId};
 use msgvault_verifier::repository::{OpenError, Repository};
-use msgvault_verifier::store::{DirectoryStore, StoreError, is_missing};
+use msgvault_verifier::store::{DirectoryStore, Store, StoreError, is_missing};
 use msgvault_verifier::sums::{RecordedSums, sum_file};
 use msgvault_verifier::verify::{ProblemCode, Report};
 use serde::Serialize;
@@ -25,8 +25,8 @@ use crate::repo::sums::{self, FileSums, SumsError};
 
 /// Where bad files are kept.
 const TRASH: &str = "trash/damaged";
-/// A manifest that comes back can name an index, which names a pack.
-const ROUNDS: usize = 4;
+/// What the sums know comes back, then a manifest can name an index, which names a pack.
+const ROUNDS: usize = 5;
 
 /// Why a repository was not mended.
 #[derive(Debug, thiserror::Error)]
@@ -121,18 +121,22 @@ pub fn mend(
         if let (Some(left), true) = (found.not_checked.first(), found.problems.is_empty()) {
             return Err(MendError::NotChecked(left.detail.clone()));
         }
-        let mut has_changed = false;
-        let lost = unlisted(&repository);
-        mend.report.problems_left += lost.len();
-        for file in blamed(&found).union(&lost).cloned() {
-            match lock {
-                None => mend.rehearse(&from, file),
-                Some(lock) => has_changed |= mend.fetch(&repository, &from, &file, lock)?,
-            }
-        }
-        if !has_changed {
+        let lost = unlisted(repository.store());
+        mend.report.problems_left += lost.iter().filter(|file| SnapshotId::of_path(file).is_some()).count();
+        let blamed = blamed(&found);
+        let Some(lock) = lock else {
+            blamed.union(&lost).for_each(|file| mend.rehearse(&from, file));
+            break;
+        };
+        // What was there last comes first: a problem can blame what it took the place of.
+        if !mend.fetch_all(&repository, &from, &lost, lock)?
+            && !mend.fetch_all(&repository, &from, &blamed, lock)?
+        {
             break;
         }
+    }
+    if lock.is_some() {
+        mend.clear_interrupted()?;
     }
     let refused = std::mem::take(&mut mend.refused).into_iter();
     mend.report.not_fetched = refused.map(|(file, detail)| NotFetched { file, detail }).collect();
@@ -152,10 +156,10 @@ fn blamed(found: &Report) -> BTreeSet<String> {
     files.filter(|file| is_of_the_format(file)).collect()
 }
 
-/// Manifests that are not there and that the sums name: nothing else says that there were such snapshots.
-fn unlisted(repository: &Repository) -> BTreeSet<String> {
-    let recorded = RecordedSums::read(repository.store()).unwrap_or_default();
-    let is_lost = |path: &String| SnapshotId::of_path(path).is_some() && is_missing(repository.store(), path);
+/// Files that are not there and that the sums name: nothing else knows of a lost manifest, nor what index was last.
+fn unlisted(store: &dyn Store) -> BTreeSet<String> {
+    let recorded = RecordedSums::read(store).unwrap_or_default();
+    let is_lost = |path: &String| is_of_the_format(path) && is_missing(store, path);
     recorded.files.into_keys().filter(is_lost).collect()
 }
 
@@ -187,11 +191,26 @@ impl Mend<'_> {
         Ok((repository, from))
     }
 
-    fn rehearse(&mut self, from: &Repository, file: String) {
-        match from.store().open(&file) {
-            Ok(_) => self.report.fetched.push(file),
-            Err(error) => drop(self.refused.insert(file, of_copy(&error))),
+    fn rehearse(&mut self, from: &Repository, file: &str) {
+        match from.store().open(file) {
+            Ok(_) => self.report.fetched.push(file.to_owned()),
+            Err(error) => _ = self.refuse(file, of_copy(&error)),
         }
+    }
+
+    /// Fetches what helps; says whether anything did.
+    fn fetch_all(
+        &mut self,
+        repository: &Repository,
+        from: &Repository,
+        files: &BTreeSet<String>,
+        lock: &Lock,
+    ) -> Result<bool, MendError> {
+        let mut has_changed = false;
+        for file in files {
+            has_changed |= self.fetch(repository, from, file, lock)?;
+        }
+        Ok(has_changed)
     }
 
     /// Fetches one file, unless it would not help; says whether it did.
@@ -224,6 +243,23 @@ impl Mend<'_> {
         }
         self.replace(file, fetched, &there.map(drop), lock)?;
         Ok(true)
+    }
+
+    /// Snapshots that neither repository has and only their own sums know were interrupted at the very end.
+    fn clear_interrupted(&mut self) -> Result<(), MendError> {
+        let (store, copy) = (DirectoryStore::new(self.request.root), DirectoryStore::new(self.request.from));
+        let never_came = RecordedSums::read(&store).map_err(SumsError::from)?.without_manifest(&store);
+        if !never_came.iter().all(|id| is_missing(&copy, &id.path())) {
+            return Ok(());
+        }
+        sums::clear_interrupted(self.context, self.request.root)?;
+        let lost = unlisted(&store);
+        let known = self.refused.len();
+        self.refused.retain(|file, _| {
+            SnapshotId::of_path(file).is_none() || lost.contains(file) || !is_missing(&store, file)
+        });
+        self.report.problems_left -= known - self.refused.len();
+        Ok(())
     }
 
     fn refuse(&mut self, file: &str, detail: String) -> bool {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use crate::format::id::SnapshotId;
 use crate::format::sums::{FOLDER, FileSum, MAX_SUMS_LEN, Sums, SumsName};
 use crate::length::{to_u64, to_usize};
 use crate::observer::Observer;
 use crate::pack::ReadError;
-use crate::store::{Store, StoreError, read_file};
+use crate::store::{Store, StoreError, is_missing, read_file};
 
 /// Bytes of a file that are read at once.
 const PIECE_LEN: u64 = 1 << 20;
@@ -69,6 +70,16 @@ impl RecordedSums {
     /// Whether there is nothing that counts.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
+    }
+
+    /// Snapshots that only their own sums know: their runs ended between the sums and the manifest, or the newest
+    /// manifest is lost.
+    pub fn without_manifest(&self, store: &dyn Store) -> BTreeSet<SnapshotId> {
+        let of_snapshots = self.heads.keys().filter_map(|path| match SumsName::of_path(path)? {
+            SumsName::Snapshot(id) => Some(id),
+            SumsName::Restated(_) => None,
+        });
+        of_snapshots.filter(|id| is_missing(store, &id.path())).collect()
     }
 
     fn add(&mut self, path: &str, sums: Sums) {

@@ -174,16 +174,13 @@ fn warn_of_unreadable(context: &Context<'_>, recorded: &RecordedSums) {
 }
 
 /// Removes sums of snapshots that never came to be, whose runs ended between the sums and the manifest; returns what
-/// the others say.
-fn clear_interrupted(context: &Context<'_>, root: &Path) -> Result<RecordedSums, SumsError> {
+/// the others say. Under the exclusive lock.
+pub(crate) fn clear_interrupted(context: &Context<'_>, root: &Path) -> Result<RecordedSums, SumsError> {
     let store = DirectoryStore::new(root);
     loop {
         let recorded = RecordedSums::read(&store)?;
-        let never_came = |path: &&String| match SumsName::of_path(path) {
-            Some(SumsName::Snapshot(id)) => is_missing(&store, &id.path()),
-            _ => false,
-        };
-        let left: Vec<String> = recorded.heads.keys().filter(never_came).cloned().collect();
+        let without_manifest = recorded.without_manifest(&store).into_iter();
+        let left: Vec<String> = without_manifest.map(|id| SumsName::Snapshot(id).path()).collect();
         if left.is_empty() {
             return Ok(recorded);
         }

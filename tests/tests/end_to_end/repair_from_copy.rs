@@ -132,6 +132,38 @@ fn what_is_no_better_in_the_copy_is_not_taken() {
 }
 
 #[test]
+fn a_backup_that_was_killed_at_the_very_end_is_no_lost_snapshot() {
+    let (scene, copy) = scene();
+    let listed = scene.listed();
+    scene.churn(&Churn { day: 3, ..Churn::default() });
+    let steps = scene.steps(&["create"]).len() as u64;
+    let _ = scene.backup(&["forget", "--force", "latest"]).done();
+    scene.churn(&Churn { day: 4, ..Churn::default() });
+    let sums = || fs::read_dir(scene.repo().join("sums")).unwrap().count();
+    let before = sums();
+    // The last step before the manifest is there, and after its sums are.
+    let killed = (1..=steps).rev().find(|step| {
+        let _ = scene.with_fault("kill", *step, &["create"]);
+        scene.half_an_hour_later();
+        let is_listed = scene.listed().len() > listed.len();
+        if is_listed {
+            let _ = scene.backup(&["forget", "--force", "latest"]).done();
+        }
+        !is_listed && sums() > before
+    });
+    assert!(killed.is_some());
+    let told = scene.backup(&["verify", "--sums"]);
+    assert!(told.code == 3 && told.stdout.contains("interrupted at the very end"), "{told:?}");
+    let rehearsed = repair(&scene, &copy, &["--dry-run"]);
+    assert_eq!(rehearsed.code, 3, "{rehearsed:?}");
+    let report = repaired(&scene, &copy, &[]);
+    assert_eq!((&report["problems_left"], &report["not_fetched"]), (&0.into(), &serde_json::json!([])));
+    let _ = scene.backup(&["verify", "--sums"]).done();
+    sha256sum(&scene.repo()).unwrap();
+    assert_eq!(scene.listed(), listed);
+}
+
+#[test]
 fn a_fault_at_any_step_loses_neither_the_bad_file_nor_the_good_one() {
     let (scene, copy) = scene();
     let file = files(&scene.repo()).into_iter().find(|file| file.starts_with("packs")).unwrap();

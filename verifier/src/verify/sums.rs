@@ -18,6 +18,9 @@ use super::report::{Looked, Report, Totals};
 /// What tells its reader to make up for sums that are not there.
 const ADVICE: &str = "`msgvault backup sums` states what is not stated yet, as it is now";
 
+/// What else can be meant by a manifest that is not there.
+const NEVER_HAVE_BEEN: &str = ": it is lost, or its backup was interrupted at the very end; then the next `msgvault backup create` clears this up";
+
 /// The files to read, and what is known before.
 #[derive(Debug)]
 pub struct SumsPlan {
@@ -35,6 +38,8 @@ pub struct SumTask {
     pub file: String,
     /// The sum that is stated.
     pub stated: FileSum,
+    /// Whether it is a manifest that may never have been written: only its own sums know the snapshot.
+    pub may_never_have_been: bool,
 }
 
 /// What was found in one file.
@@ -100,7 +105,12 @@ pub fn plan_sums(repository: &Repository) -> SumsPlan {
         }
         Err(error) => plan.fail(ProblemCode::SumsFileUnreadable, "the repository", &error),
     }
-    plan.tasks = recorded.files.into_iter().map(|(file, stated)| SumTask { file, stated }).collect();
+    let without_manifest = recorded.without_manifest(repository.store());
+    let task = |(file, stated): (String, FileSum)| {
+        let may_never_have_been = SnapshotId::of_path(&file).is_some_and(|id| without_manifest.contains(&id));
+        SumTask { file, stated, may_never_have_been }
+    };
+    plan.tasks = recorded.files.into_iter().map(task).collect();
     plan
 }
 
@@ -125,7 +135,7 @@ fn files_of(repository: &Repository) -> Result<Files, StoreError> {
 
 /// Reads one file, and compares it with its sum.
 pub fn check_sum(store: &dyn Store, task: &SumTask, observer: &dyn Observer) -> SumOutcome {
-    let SumTask { file, stated } = task;
+    let SumTask { file, stated, may_never_have_been } = task;
     let mut outcome = SumOutcome { file: file.clone(), bytes_read: None, problem: None, not_checked: None };
     let problem = |code, detail: String| Problem {
         snapshot: SnapshotId::of_path(file),
@@ -148,7 +158,8 @@ pub fn check_sum(store: &dyn Store, task: &SumTask, observer: &dyn Observer) -> 
                     StoreError::Missing { .. } => ProblemCode::SumsFileMissing,
                     _ => ProblemCode::SumsFileUnreadable,
                 };
-                outcome.problem = Some(problem(code, error.to_string()));
+                let more = if *may_never_have_been { NEVER_HAVE_BEEN } else { "" };
+                outcome.problem = Some(problem(code, format!("{error}{more}")));
             }
         }
     }
