@@ -76,14 +76,19 @@ fn churn_of(day: u32) -> Churn {
 }
 
 /// Hashes by which an archive is recognized.
-#[derive(Debug, PartialEq, Eq)]
-struct Content {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
     database: String,
     attachments: String,
 }
 
 impl Content {
-    fn of(home: &Path) -> Self {
+    /// Of what an archive home holds now.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    pub fn of(home: &Path) -> Self {
         Self {
             database: file_digest(&home.join("msgvault.db")).expect("the database"),
             attachments: tree_digest(&home.join("attachments")).expect("the attachments"),

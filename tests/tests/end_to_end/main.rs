@@ -27,6 +27,7 @@ mod medium;
 #[cfg(unix)]
 mod ownership;
 mod quiet_and_verbose;
+mod random_lives;
 mod read_only_home;
 mod repair;
 mod repair_from_copy;
