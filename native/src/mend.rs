@@ -110,6 +110,7 @@ pub fn mend(
     mend.report.dry_run = lock.is_none();
     if lock.is_some() {
         clean_staging(request.root)?;
+        mend.clear_interrupted()?;
     }
     for _ in 0..ROUNDS {
         let (repository, from) = mend.open()?;
@@ -134,9 +135,6 @@ pub fn mend(
         {
             break;
         }
-    }
-    if lock.is_some() {
-        mend.clear_interrupted()?;
     }
     let refused = std::mem::take(&mut mend.refused).into_iter();
     mend.report.not_fetched = refused.map(|(file, detail)| NotFetched { file, detail }).collect();
@@ -246,19 +244,13 @@ impl Mend<'_> {
     }
 
     /// Snapshots that neither repository has and only their own sums know were interrupted at the very end.
-    fn clear_interrupted(&mut self) -> Result<(), MendError> {
+    fn clear_interrupted(&self) -> Result<(), MendError> {
         let (store, copy) = (DirectoryStore::new(self.request.root), DirectoryStore::new(self.request.from));
         let never_came = RecordedSums::read(&store).map_err(SumsError::from)?.without_manifest(&store);
         if !never_came.iter().all(|id| is_missing(&copy, &id.path())) {
             return Ok(());
         }
         sums::clear_interrupted(self.context, self.request.root)?;
-        let lost = unlisted(&store);
-        let known = self.refused.len();
-        self.refused.retain(|file, _| {
-            SnapshotId::of_path(file).is_none() || lost.contains(file) || !is_missing(&store, file)
-        });
-        self.report.problems_left -= known - self.refused.len();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 pub mod damage;
 pub mod days;
 pub mod fixtures;
+pub mod go_reader;
 pub mod go_stand_in;
 pub mod kills;
 pub mod network;

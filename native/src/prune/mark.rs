@@ -1,10 +1,13 @@
 //! What the snapshots need, when there is no doubt about it.
 
 use msgvault_verifier::Observer;
+use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::repository::{BlobSet, Repository};
 use msgvault_verifier::snapshot::SnapshotError;
 use msgvault_verifier::snapshot::load_manifest;
 use msgvault_verifier::snapshot::references::{ReferenceReader, Role};
+use msgvault_verifier::store::is_missing;
+use msgvault_verifier::sums::RecordedSums;
 use msgvault_verifier::verify::{Depth, Scope, verify};
 
 use super::PruneError;
@@ -48,12 +51,7 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
     if let Some(reason) = problem.or(left) {
         return Err(PruneError::Doubt { reason, too_new });
     }
-    let listing = repository.listing()?;
-    if let Some((path, id)) = repository.misnamed_snapshots()?.first() {
-        let reason = format!(
-            "{path} is the manifest of snapshot {id}; rename it to {} to have the snapshot back, or move it away",
-            id.path()
-        );
+    if let Some(reason) = hidden_snapshot(repository)? {
         return Err(PruneError::Doubt { reason, too_new: false });
     }
     let index = repository.index();
@@ -62,7 +60,7 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
     let mut references = ReferenceReader::default();
     let mut failed: Option<SnapshotError> = None;
     let mut unknown = None;
-    for id in &listing.snapshots {
+    for id in &repository.listing()?.snapshots {
         let manifest = load_manifest(repository, id)?;
         let mut visit = |blob: &_, role: Role<'_>| {
             let Some(position) = index.position(blob) else {
@@ -91,4 +89,27 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
         }
         (None, None) => Ok(live),
     }
+}
+
+/// Why there may be a snapshot that is not listed, so that what it needs looks like nobody's.
+fn hidden_snapshot(repository: &Repository) -> Result<Option<String>, PruneError> {
+    if let Some((path, id)) = repository.misnamed_snapshots()?.first() {
+        return Ok(Some(format!(
+            "{path} is the manifest of snapshot {id}; rename it to {} to have the snapshot back, or move it away",
+            id.path()
+        )));
+    }
+    let store = repository.store();
+    let recorded = RecordedSums::read(store)?;
+    let never_came = recorded.without_manifest(store);
+    let is_lost = |path: &&String| match SnapshotId::of_path(path) {
+        Some(id) => !never_came.contains(&id) && is_missing(store, path),
+        None => false,
+    };
+    Ok(recorded.files.keys().find(is_lost).map(|path| {
+        format!(
+            "the sums name {path}, which is not there; `msgvault backup repair --from DIR` fetches it from a copy of \
+             the repository; if it is lost for good, remove the folder sums/ and run `msgvault backup sums`"
+        )
+    }))
 }

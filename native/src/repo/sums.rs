@@ -102,7 +102,8 @@ pub(crate) fn restate(
     gone: impl IntoIterator<Item = String>,
     added: FileSums,
 ) -> Result<(), SumsError> {
-    let recorded = read(context, root)?;
+    let recorded = clear_interrupted(context, root)?;
+    warn_of_unreadable(context, &recorded);
     let gone: BTreeSet<String> = gone.into_iter().filter(|path| recorded.files.contains_key(path)).collect();
     if recorded.is_empty() || (gone.is_empty() && added.is_empty()) {
         return Ok(());
@@ -112,7 +113,8 @@ pub(crate) fn restate(
 
 /// The same, where nothing goes; and where there are no sums, these are the first.
 pub(crate) fn state(context: &Context<'_>, root: &Path, added: FileSums) -> Result<(), SumsError> {
-    let recorded = read(context, root)?;
+    let recorded = clear_interrupted(context, root)?;
+    warn_of_unreadable(context, &recorded);
     if added.iter().all(|(path, sum)| recorded.files.get(path) == Some(sum)) {
         return Ok(());
     }

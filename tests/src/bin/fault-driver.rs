@@ -2,9 +2,9 @@
 //!
 //! `fault-driver kill N ARGUMENTS…` is ended by `SIGKILL` at the N-th durable step of the run. `fault-driver
 //! full N …` and `fault-driver broken N …` are told there that the disk is full or broken. `interrupt`,
-//! `terminate` and `hang-up` send the signals that a user sends, the last one twice. `panic` panics. `fault-driver count 0 …`
-//! injects no fault and writes each step that it reached to standard error, on a line of its own after the
-//! word `step`.
+//! `terminate` and `hang-up` send the signals that a user sends, the last one twice. `pause` stops the run there until
+//! it is sent `SIGCONT`, and `panic` panics. `fault-driver count 0 …` injects no fault and writes each step that it
+//! reached to standard error, on a line of its own after the word `step`.
 
 use std::io;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let at = arguments.next().and_then(|text| text.into_string().ok()).and_then(|text| text.parse().ok());
     let Some(at): Option<u64> = at else {
         eprintln!(
-            "usage: fault-driver kill|interrupt|terminate|hang-up|panic|full|broken|count N ARGUMENTS…"
+            "usage: fault-driver kill|pause|interrupt|terminate|hang-up|panic|full|broken|count N ARGUMENTS…"
         );
         return ExitCode::from(2);
     };
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             "count" => eprintln!("step {step}"),
             _ if number != at => {}
             "kill" => kill_process(getpid(), Signal::KILL)?,
+            "pause" => kill_process(getpid(), Signal::STOP)?,
             "interrupt" => kill_process(getpid(), Signal::INT)?,
             "terminate" => kill_process(getpid(), Signal::TERM)?,
             "hang-up" => {

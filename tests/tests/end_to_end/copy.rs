@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use msgvault_tests::fixtures;
+use msgvault_tests::go_reader::can_read;
 use msgvault_tests::programs::{Outcome, msgvault, program, run, verify};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, listed, put_back};
@@ -207,6 +208,7 @@ fn whole_after_faults(scene: &Scene, to: &Path, before: &Path, expected: &[Strin
             if to.join("config.toml").exists() && !listed(to).is_empty() {
                 let verified = verify(to, ["--all"]);
                 assert_eq!(verified.code, 0, "{what}: {verified:?}");
+                can_read(to);
             }
             let again = scene.backup(&args);
             // A folder with no configuration was never a repository; its owner is told.

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use msgvault_tests::days::Content;
+use msgvault_tests::go_reader::can_read;
 use msgvault_tests::programs::{Outcome, msgvault, run};
 use msgvault_tests::sample::{Churn, Options};
 use msgvault_tests::scene::{Scene, listed};
@@ -140,6 +141,7 @@ impl Life {
         assert_eq!(listed, self.kept, "after {act:?}, {end:?}: {outcome:?}");
         let verified = self.scene.backup(&["verify", "--all"]);
         assert_eq!(verified.code, 0, "after {act:?}, {end:?}: {outcome:?}: {verified:?}");
+        can_read(&self.scene.repo());
     }
 
     /// The snapshots that are listed now and were not before, and the reverse; only the model is wrong then.
