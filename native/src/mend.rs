@@ -5,22 +5,29 @@
 //! verify -> files that problems name -> fetch, prove -> the bad file to trash/ -> the good one in its place -> verify
 //! ```
 
+mod live;
+mod lost;
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use msgvault_platform::context::Context;
-use msgvault_verifier::format::id::{FileId, IndexId, PackId, SnapshotId};
+use msgvault_verifier::format::id::{BlobId, FileId, IndexId, PackId, SnapshotId};
 use msgvault_verifier::repository::{OpenError, Repository};
 use msgvault_verifier::store::{DirectoryStore, Store, StoreError, is_missing};
 use msgvault_verifier::sums::{RecordedSums, sum_file};
 use msgvault_verifier::verify::{ProblemCode, Report};
 use serde::Serialize;
 
+pub use live::{MendFromLiveRequest, mend_from_live};
+
 use crate::decompress::Zstd;
 use crate::repo::fetch::{FetchError, Fetched, fetch};
 use crate::repo::files;
 use crate::repo::lock::{Lock, LockError};
 use crate::repo::publish::{PublishError, clean_staging, confirm};
+use crate::repo::reindex::ReindexError;
 use crate::repo::sums::{self, FileSums, SumsError};
 
 /// Where bad files are kept.
@@ -60,9 +67,25 @@ pub enum MendError {
     /// The sums cannot be written.
     #[error(transparent)]
     Sums(#[from] SumsError),
+    /// What the archive still has was not stored.
+    #[error("nothing was replaced: {0}")]
+    Store(String),
+    /// A folder cannot be read.
+    #[error(transparent)]
+    Folder(#[from] StoreError),
     /// The user stopped it.
     #[error("interrupted; what was fetched so far is in its place, and the next run goes on")]
     Cancelled,
+}
+
+impl From<ReindexError> for MendError {
+    fn from(error: ReindexError) -> Self {
+        match error {
+            ReindexError::Lock(error) => error.into(),
+            ReindexError::Publish(error) => error.into(),
+            ReindexError::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// What is asked for.
@@ -87,6 +110,10 @@ pub struct MendReport {
     pub kept: Vec<String>,
     /// Files that were not fetched.
     pub not_fetched: Vec<NotFetched>,
+    /// Blobs that were stored again from the living archive, or would be.
+    pub stored_again: Vec<StoredAgain>,
+    /// Lost blobs that the living archive does not have.
+    pub not_stored: Vec<NotStored>,
     /// Problems that are left.
     pub problems_left: usize,
 }
@@ -98,6 +125,30 @@ pub struct NotFetched {
     pub file: String,
     /// Why, in a sentence.
     pub detail: String,
+}
+
+/// A blob that was stored again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredAgain {
+    /// The blob.
+    pub blob: BlobId,
+    /// What it is to a snapshot.
+    pub what: String,
+    /// The pack that it was in.
+    pub file: String,
+}
+
+/// A lost blob that was not stored again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotStored {
+    /// The blob.
+    pub blob: BlobId,
+    /// What it is to a snapshot.
+    pub what: String,
+    /// The pack that it was in.
+    pub file: String,
+    /// Why, in a sentence.
+    pub detail: &'static str,
 }
 
 /// Mends the repository from a copy, under the exclusive lock; without a lock, says what would be fetched.
@@ -114,14 +165,8 @@ pub fn mend(
     }
     for _ in 0..ROUNDS {
         let (repository, from) = mend.open()?;
-        let found = (request.check)(&repository);
-        if context.observer.cancelled() {
-            return Err(MendError::Cancelled);
-        }
+        let found = verified(context, request.check, &repository)?;
         mend.report.problems_left = found.problems.len();
-        if let (Some(left), true) = (found.not_checked.first(), found.problems.is_empty()) {
-            return Err(MendError::NotChecked(left.detail.clone()));
-        }
         let lost = unlisted(repository.store());
         mend.report.problems_left += lost.iter().filter(|file| SnapshotId::of_path(file).is_some()).count();
         let blamed = blamed(&found);
@@ -139,6 +184,31 @@ pub fn mend(
     let refused = std::mem::take(&mut mend.refused).into_iter();
     mend.report.not_fetched = refused.map(|(file, detail)| NotFetched { file, detail }).collect();
     Ok(mend.report)
+}
+
+/// Verifies everything. Nothing can be mended where nobody knows what is wrong.
+fn verified(
+    context: &Context<'_>,
+    check: &dyn Fn(&Repository) -> Report,
+    repository: &Repository,
+) -> Result<Report, MendError> {
+    let found = check(repository);
+    if context.observer.cancelled() {
+        return Err(MendError::Cancelled);
+    }
+    match found.not_checked.first() {
+        Some(left) if found.problems.is_empty() => Err(MendError::NotChecked(left.detail.clone())),
+        _ => Ok(found),
+    }
+}
+
+/// Keeps a bad file under a name that nobody takes for one of the format's; returns where.
+fn to_trash(context: &Context<'_>, root: &Path, file: &str) -> Result<String, PublishError> {
+    let (unix_ms, random) = context.ulid_parts();
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let kept = format!("{TRASH}/{name}.{}", FileId::from_parts(unix_ms, random));
+    files::rename(context, root, file, &kept)?;
+    Ok(kept)
 }
 
 /// The files that are to blame for something which was lost on the way, once each.
@@ -284,11 +354,7 @@ impl Mend<'_> {
         let root = self.request.root;
         lock.still_held()?;
         if !matches!(there, Err(StoreError::Missing { .. })) {
-            let (unix_ms, random) = self.context.ulid_parts();
-            let name = file.rsplit('/').next().unwrap_or(file);
-            // A name that nobody takes for one of the format's.
-            let kept = format!("{TRASH}/{name}.{}", FileId::from_parts(unix_ms, random));
-            files::rename(self.context, root, file, &kept)?;
+            let kept = to_trash(self.context, root, file)?;
             self.report.kept.push(kept);
         }
         let sum = fetched.publish()?;

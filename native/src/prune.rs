@@ -10,7 +10,6 @@
 
 mod mark;
 mod plan;
-mod reindex;
 mod repack;
 mod sweep;
 
@@ -26,6 +25,7 @@ use serde::Serialize;
 use crate::phase;
 use crate::repo::lock::{Lock, LockError};
 use crate::repo::publish::{PublishError, clean_staging};
+use crate::repo::reindex::{ReindexError, reindex};
 use crate::repo::sums::SumsError;
 use crate::retention::RetentionError;
 
@@ -162,7 +162,14 @@ pub fn prune(
     report.packs.kept_bytes = report.packs.kept_bytes - report.packs.repacked_bytes + repacked.bytes;
     (report.packs.written, report.packs.repacked_bytes) = (repacked.packs, repacked.bytes);
     if plan.changes_the_index(repository, &live) {
-        let written = reindex::write(context, request, repository, &live, &repacked.moved, lock)?;
+        let written = reindex(
+            context,
+            request.root,
+            repository,
+            &|position| live.contains(position),
+            &repacked.moved,
+            lock,
+        )?;
         report.indexes.after = written.len();
         repacked.sums.extend(written);
     } else {
@@ -171,6 +178,16 @@ pub fn prune(
     let changed = Changed { old_indexes: &old, sums: repacked.sums };
     sweep::sweep(context, request, repository, &plan, changed, lock, &mut report)?;
     Ok(report)
+}
+
+impl From<ReindexError> for PruneError {
+    fn from(error: ReindexError) -> Self {
+        match error {
+            ReindexError::Lock(error) => error.into(),
+            ReindexError::Publish(error) => error.into(),
+            ReindexError::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 fn stop_if_cancelled(context: &Context<'_>) -> Result<(), PruneError> {

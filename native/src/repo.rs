@@ -11,6 +11,7 @@ pub mod pack_writer;
 mod probe;
 pub mod publish;
 pub mod rebuild_index;
+pub(crate) mod reindex;
 pub mod sums;
 pub mod verified;
 pub mod write_index;

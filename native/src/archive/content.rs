@@ -22,6 +22,7 @@ use super::compressed;
 use super::content_table::{self, RecordedContent};
 use super::pack_index::{self, IndexFault};
 use super::place::Place;
+use super::schema;
 use super::users::{self, AttachmentUser};
 
 /// Packed contents up to this many bytes are decoded in memory; larger ones are checked first and then
@@ -178,6 +179,13 @@ impl Contents {
             Err(fault) => fault,
         };
         Err(self.failed(recorded, fault))
+    }
+
+    /// Opens a content of which nothing but its SHA-256 is known.
+    pub fn find(&self, id: BlobId) -> Result<Content, ContentError> {
+        let recorded = schema::recorded_path(&self.connection(), &id).unwrap_or_default();
+        let path = recorded.unwrap_or_else(|| content_table::canonical_path(&id));
+        self.read(&RecordedContent { id, path, size_hint: None })
     }
 
     /// The error for a content whose bytes turned out to be others.

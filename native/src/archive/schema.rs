@@ -372,6 +372,12 @@ pub fn rows_of(connection: &Connection, id: &BlobId, most: usize) -> Result<Vec<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// A path that is recorded for a content, if any is.
+pub fn recorded_path(connection: &Connection, id: &BlobId) -> Result<Option<String>, SchemaError> {
+    let sql = format!("WITH {BEARING}, {TEXTS} SELECT MIN(path) FROM texts WHERE hash = ?1");
+    Ok(connection.query_row(&sql, [id.to_string()], |row| row.get(0))?)
+}
+
 fn hash(row: i64, value: ValueRef<'_>) -> Result<BlobId, SchemaError> {
     let bad = |hash| SchemaError::BadHash { row, hash };
     match value {

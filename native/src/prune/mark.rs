@@ -68,10 +68,10 @@ pub(super) fn mark(repository: &Repository, observer: &dyn Observer) -> Result<L
                 return false;
             };
             live.blobs.insert(position);
-            match role {
-                Role::Pages(..) => live.pages.insert(position),
-                Role::Object(_) | Role::Extra(..) | Role::Artifact(..) => live.metadata.insert(position),
-                Role::Attachment(_) => false,
+            match PackKind::of(&role) {
+                PackKind::Pages => live.pages.insert(position),
+                PackKind::Metadata => live.metadata.insert(position),
+                PackKind::Attachments => false,
             };
             true
         };

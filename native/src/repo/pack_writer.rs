@@ -24,6 +24,7 @@ use std::thread;
 
 use msgvault_platform::context::Context;
 use msgvault_verifier::format::id::{BlobId, PackId};
+use msgvault_verifier::snapshot::references::Role;
 
 use super::publish::{PublishError, confirm, take_back};
 use crate::repo::sums::FileSums;
@@ -46,6 +47,17 @@ pub enum PackKind {
     Attachments,
     /// Maps, lists and trees, and the small files that a tree lists.
     Metadata,
+}
+
+impl PackKind {
+    /// The packs that a blob belongs to.
+    pub fn of(role: &Role<'_>) -> Self {
+        match role {
+            Role::Pages(..) => Self::Pages,
+            Role::Attachment(_) => Self::Attachments,
+            Role::Object(_) | Role::Extra(..) | Role::Artifact(..) => Self::Metadata,
+        }
+    }
 }
 
 /// How packs are written.

@@ -175,25 +175,26 @@ fn warn_of_unreadable(context: &Context<'_>, recorded: &RecordedSums) {
     }
 }
 
-/// Removes sums of snapshots that never came to be, whose runs ended between the sums and the manifest; returns what
-/// the others say. Under the exclusive lock.
+/// Removes the sums of a snapshot that never came to be, whose run ended between the sums and the manifest; returns
+/// what the others say. Under the exclusive lock.
+///
+/// Those that these name were there when they were written, so that a manifest which they miss is lost.
 pub(crate) fn clear_interrupted(context: &Context<'_>, root: &Path) -> Result<RecordedSums, SumsError> {
     let store = DirectoryStore::new(root);
-    loop {
-        let recorded = RecordedSums::read(&store)?;
-        let without_manifest = recorded.without_manifest(&store).into_iter();
-        let left: Vec<String> = without_manifest.map(|id| SumsName::Snapshot(id).path()).collect();
-        if left.is_empty() {
-            return Ok(recorded);
-        }
-        for path in &left {
-            context.observer.warn(&format!(
-                "{path} is removed, since there is no snapshot of that name: its backup was interrupted at the very \
-                 end, or its manifest is lost"
-            ));
-        }
-        files::remove(context, root, &left)?;
+    let recorded = RecordedSums::read(&store)?;
+    let without_manifest = recorded.without_manifest(&store).into_iter();
+    let left: Vec<String> = without_manifest.map(|id| SumsName::Snapshot(id).path()).collect();
+    if left.is_empty() {
+        return Ok(recorded);
     }
+    for path in &left {
+        context.observer.warn(&format!(
+            "{path} is removed, since there is no snapshot of that name: its backup was interrupted at the very end, or \
+             its manifest is lost"
+        ));
+    }
+    files::remove(context, root, &left)?;
+    Ok(RecordedSums::read(&store)?)
 }
 
 /// Packs and indexes without a sum that belong to no snapshot that is listed: interrupted runs left them, and new

@@ -32,6 +32,7 @@ mod random_lives;
 mod read_only_home;
 mod repair;
 mod repair_from_copy;
+mod repair_from_live;
 mod restore;
 mod retention;
 mod rolling;

@@ -83,7 +83,7 @@ fn every_file_comes_back_from_the_copy_and_the_bad_one_is_kept() {
     }
     assert!(tried > 20, "only {tried}");
     let nothing = scene.backup(&["repair", "--from", &copy.to_string_lossy()]).done();
-    assert_eq!(nothing.stdout, "Nothing is wrong, and nothing was fetched.\n");
+    assert_eq!(nothing.stdout, "Nothing is wrong, and nothing was changed.\n");
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl FromStr for BlobId {
 }
 
 /// The first 16 bytes of a page's SHA-256 (`docs/format.md` §5).
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
 pub struct PageHash([u8; 16]);
 
 impl PageHash {

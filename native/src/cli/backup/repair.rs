@@ -7,13 +7,14 @@ use msgvault_cli::{Exit, JobsArgs, check_all, with_jobs};
 use msgvault_platform::context::Context;
 use msgvault_verifier::repository::Repository;
 use msgvault_verifier::text::{count, escape};
-use msgvault_verifier::verify::{Depth, Scope};
+use msgvault_verifier::verify::{Depth, Report, Scope};
 use serde::Serialize;
 
 use super::{LockArgs, lock_shared};
 use crate::cli::Invocation;
 use crate::cli::failure::Failure;
-use crate::mend::{self, MendReport, MendRequest};
+use crate::create::DEFAULT_LEVEL;
+use crate::mend::{self, MendFromLiveRequest, MendReport, MendRequest};
 use crate::repo::lock::Lock;
 use crate::repo::rebuild_index::{RebuildReport, rebuild_indexes};
 use crate::retention::condemned_packs;
@@ -27,13 +28,16 @@ struct HowArgs {
     /// Fetch what is lost or damaged from a copy of the repository, and prove it before it takes the place of anything
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
+    /// Store again what is lost and the living archive still has: attachments, files, pages of the database
+    #[arg(long)]
+    from_live: bool,
 }
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct RepairArgs {
     #[command(flatten)]
     how: HowArgs,
-    /// Show what would be fetched, and change nothing
+    /// Show what would be fetched or stored, and change nothing
     #[arg(long, conflicts_with = "rebuild_index")]
     dry_run: bool,
     #[command(flatten)]
@@ -52,9 +56,10 @@ struct RepairReport {
 }
 
 pub(super) fn run(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit, Failure> {
-    match &args.how.from {
-        Some(from) => mend(invocation, args, from),
-        None => rebuild(invocation, args),
+    match &args.how {
+        HowArgs { from: Some(from), .. } => fetch(invocation, args, from),
+        HowArgs { from_live: true, .. } => store_again(invocation, args),
+        HowArgs { .. } => rebuild(invocation, args),
     }
 }
 
@@ -68,14 +73,37 @@ fn rebuild(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit, Failu
     tell(invocation, &report, is_done, || text(&report.rebuilt), || wrong(&report.rebuilt))
 }
 
-fn mend(invocation: &Invocation<'_>, args: &RepairArgs, from: &Path) -> Result<Exit, Failure> {
-    let work = |context: &Context<'_>, root: &Path, lock: Option<&Lock>| -> Result<MendReport, Failure> {
+fn fetch(invocation: &Invocation<'_>, args: &RepairArgs, from: &Path) -> Result<Exit, Failure> {
+    mend(invocation, args, |context, root, lock| {
         let _shared = lock_shared(context, from, "repair", &args.lock)?;
-        let check =
-            |repository: &Repository| check_all(repository, &Scope::All, Depth::Full, context.observer);
+        let check = |repository: &Repository| check_everything(repository, context);
         let request = MendRequest { root, from, check: &check };
         Ok(with_jobs(args.threads.jobs, || mend::mend(context, &request, lock))??)
-    };
+    })
+}
+
+fn store_again(invocation: &Invocation<'_>, args: &RepairArgs) -> Result<Exit, Failure> {
+    let home = invocation.home()?;
+    let level = home.zstd_level.filter(|level| *level > 0).unwrap_or(DEFAULT_LEVEL);
+    mend(invocation, args, |context, root, lock| {
+        let check = |repository: &Repository| check_everything(repository, context);
+        Ok(with_jobs(args.threads.jobs, || {
+            let jobs = rayon::current_num_threads();
+            let request = MendFromLiveRequest { root, home: &home, jobs, level, check: &check };
+            mend::mend_from_live(context, &request, lock)
+        })??)
+    })
+}
+
+fn check_everything(repository: &Repository, context: &Context<'_>) -> Report {
+    check_all(repository, &Scope::All, Depth::Full, context.observer)
+}
+
+fn mend(
+    invocation: &Invocation<'_>,
+    args: &RepairArgs,
+    work: impl Fn(&Context<'_>, &Path, Option<&Lock>) -> Result<MendReport, Failure>,
+) -> Result<Exit, Failure> {
     let mended = if args.dry_run {
         let root = invocation.repo()?;
         let rehearsed =
@@ -84,7 +112,8 @@ fn mend(invocation: &Invocation<'_>, args: &RepairArgs, from: &Path) -> Result<E
     } else {
         invocation.exclusively("repair", &args.lock, |context, root, lock| work(context, root, Some(lock)))?
     };
-    let is_done = mended.not_fetched.is_empty() && (mended.dry_run || mended.problems_left == 0);
+    let is_missing_nothing = mended.not_fetched.is_empty() && mended.not_stored.is_empty();
+    let is_done = is_missing_nothing && (mended.dry_run || mended.problems_left == 0);
     let report = RepairReport { mended, ..RepairReport::default() };
     tell(invocation, &report, is_done, || mended_text(&report.mended), || unmended(&report.mended))
 }
@@ -107,7 +136,9 @@ fn tell(
 fn unmended(report: &MendReport) -> Vec<String> {
     let left = count(report.problems_left, "problem");
     let files = report.not_fetched.iter().map(|left| format!("{}: {}", left.file, left.detail));
-    [format!("not everything could be mended: {left} left")].into_iter().chain(files).collect()
+    let blobs =
+        report.not_stored.iter().map(|left| format!("{} ({}): {}", left.what, left.file, left.detail));
+    [format!("not everything could be mended: {left} left")].into_iter().chain(files).chain(blobs).collect()
 }
 
 fn mended_text(report: &MendReport) -> String {
@@ -122,8 +153,16 @@ fn mended_text(report: &MendReport) -> String {
     for left in &report.not_fetched {
         let _ = writeln!(out, "not fetched: {}: {}", escape(&left.file), escape(&left.detail));
     }
+    let stored = if report.dry_run { "would store again" } else { "stored again" };
+    for again in &report.stored_again {
+        let _ = writeln!(out, "{stored} {} (was in {})", escape(&again.what), again.file);
+    }
+    for left in &report.not_stored {
+        let _ = writeln!(out, "not stored: {} ({}): {}", escape(&left.what), left.file, left.detail);
+    }
+    let has_changed = !report.fetched.is_empty() || !report.stored_again.is_empty();
     let end = match (report.problems_left, report.dry_run) {
-        (0, _) if report.fetched.is_empty() => "Nothing is wrong, and nothing was fetched.".to_owned(),
+        (0, _) if !has_changed => "Nothing is wrong, and nothing was changed.".to_owned(),
         (0, _) => "Nothing is wrong any more.".to_owned(),
         (left, true) => format!("{} found.", count(left, "problem")),
         (left, false) => {
