@@ -4,6 +4,7 @@ mod compressed;
 pub mod content;
 pub mod content_table;
 mod documents;
+pub mod names;
 pub mod pack_index;
 pub mod place;
 pub mod schema;

@@ -8,10 +8,12 @@
 //! a prune finds that nothing needs it any more. No listed snapshot ever lacks an ancestor.
 
 mod facts;
+mod forecast;
 mod forget;
 mod hold;
 mod record;
 pub mod rules;
+mod stats;
 mod trash;
 mod unforget;
 
@@ -26,11 +28,13 @@ use crate::repo::lock::LockError;
 use crate::repo::publish::PublishError;
 use crate::repo::sums::SumsError;
 
+pub use forecast::Forecast;
 pub use forget::{ForgetReport, ForgetRequest, JudgedSnapshot, What, forget};
 pub(crate) use hold::Holds;
 pub use hold::{hold, unhold};
 pub use record::condemned_packs;
 pub(crate) use record::{Condemned, LetGo, Pruned, let_go, newest_prune, record_following, record_prune};
+pub use stats::{NamedAttachment, SnapshotStats, Stats, stats};
 use trash::TRASH;
 pub(crate) use trash::{forgotten_manifests, to_trash};
 pub use unforget::{UnforgetReport, is_forgotten, unforget};
@@ -87,6 +91,9 @@ pub enum RetentionError {
         /// What is missing.
         reason: String,
     },
+    /// The user stopped it.
+    #[error("interrupted; nothing was changed")]
+    Cancelled,
     /// A record cannot be put into words.
     #[error("a record cannot be written: {0}")]
     Record(io::Error),

@@ -1,6 +1,7 @@
 //! What a person wants to see of a repository and of one snapshot.
 
 mod space;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::snapshot::{ChainReader, ContentDigest, SnapshotError, load_attachment
 use crate::store::{Store, StoreEntry, StoreError, read_file};
 
 pub use space::{PageUse, Space};
+pub use usage::{KindUsage, LargeAttachment, MonthUsage, PackUsage, SnapshotUsage, Usage, usage};
 
 /// A repository as a whole.
 #[derive(Debug, Clone, Serialize)]

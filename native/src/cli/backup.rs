@@ -9,6 +9,8 @@ mod list;
 mod prune;
 mod repair;
 mod restore;
+mod rules;
+mod stats;
 mod sums;
 mod verify;
 
@@ -44,6 +46,8 @@ pub(super) enum BackupCommand {
     Copy(copy::CopyArgs),
     /// State the SHA-256 of files that have none stated yet, for `sha256sum` and `verify --sums`
     Sums(sums::SumsArgs),
+    /// Tell what takes the space: snapshots, kinds, packs, large attachments, months
+    Stats(stats::StatsArgs),
     /// Mend what is lost or damaged, from a copy of the repository or from what is there
     Repair(repair::RepairArgs),
     /// Restore a snapshot to a folder, and prove it
@@ -68,6 +72,7 @@ pub(super) fn run(invocation: &Invocation<'_>, command: BackupCommand) -> Result
         BackupCommand::Verify(args) => verify::run(invocation, &args),
         BackupCommand::Copy(args) => copy::run(invocation, &args),
         BackupCommand::Sums(args) => sums::run(invocation, &args),
+        BackupCommand::Stats(args) => stats::run(invocation, &args),
         BackupCommand::Repair(args) => repair::run(invocation, &args),
         BackupCommand::Restore(args) => restore::run(invocation, &args),
         BackupCommand::Forget(args) => forget::run(invocation, &args),

@@ -330,7 +330,7 @@ fn week(time: Timestamp) -> i64 {
     (day(time) + 3).div_euclid(7)
 }
 
-fn month(time: Timestamp) -> i64 {
+pub(super) fn month(time: Timestamp) -> i64 {
     let date = utc(time);
     i64::from(date.year()) * 12 + i64::from(date.month())
 }

@@ -39,6 +39,7 @@ mod rolling;
 mod shrink_alarm;
 mod space;
 mod static_verifier;
+mod stats;
 mod sums;
 mod system_calls;
 mod telling;

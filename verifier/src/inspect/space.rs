@@ -79,9 +79,20 @@ pub(super) fn measure(
 
 /// Bytes that packs would lose if they were written with only what is reached.
 fn dead_bytes(repository: &Repository, packs: &[(PackId, u64)], reached: &BlobSet) -> u64 {
+    let dead = dead_by_pack(repository, packs, &|position| reached.contains(position)).into_iter();
+    dead.fold(0, u64::saturating_add)
+}
+
+/// For each of these packs, with its length, the bytes that it would lose if it were written with only the blobs that
+/// are reached, by position in the index.
+pub(super) fn dead_by_pack(
+    repository: &Repository,
+    packs: &[(PackId, u64)],
+    is_reached: &dyn Fn(usize) -> bool,
+) -> Vec<u64> {
     let index = repository.index();
     let mut live: HashMap<PackId, (u64, u64)> = HashMap::new();
-    for position in (0..index.len()).filter(|position| reached.contains(*position)) {
+    for position in (0..index.len()).filter(|position| is_reached(*position)) {
         let Some(location) = index.at(position) else { continue };
         let (entries, bytes) = live.entry(location.pack).or_default();
         *entries = entries.saturating_add(1);
@@ -91,5 +102,5 @@ fn dead_bytes(repository: &Repository, packs: &[(PackId, u64)], reached: &BlobSe
         let live = live.get(pack).map_or(0, |(entries, bytes)| pack::file_len(*entries, *bytes));
         len.saturating_sub(live)
     });
-    dead.fold(0, u64::saturating_add)
+    dead.collect()
 }
