@@ -8,6 +8,7 @@ pub mod go_stand_in;
 pub mod kills;
 pub mod network;
 pub mod overwriting;
+pub mod passing_days;
 pub mod programs;
 pub mod raw_http;
 pub mod sample;

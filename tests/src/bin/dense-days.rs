@@ -2,21 +2,15 @@
 //! day, and a snapshot on each. The days are those of a clock of its own, so that months pass.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::error::Error;
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Parser;
-use jiff::{SignedDuration, Timestamp};
-use msgvault::create::{self, CreateReport, CreateRequest};
-use msgvault::home::{Dense, Environment, Flags, Home};
-use msgvault::repo::init::init;
+use msgvault::create::CreateReport;
+use msgvault::home::Dense;
 use msgvault_cli::check_all;
-use msgvault_freeze as freeze;
-use msgvault_platform::context::Context;
-use msgvault_tests::sample::{self, Churn, Options};
+use msgvault_tests::passing_days::{Outcome, PassingDays};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::repository::Repository;
@@ -41,7 +35,7 @@ struct Cli {
     dense: Dense,
     /// Where archive and repository are made
     #[arg(long, default_value = "/tmp")]
-    folder: std::path::PathBuf,
+    folder: PathBuf,
 }
 
 /// What a run found, day by day.
@@ -58,94 +52,34 @@ struct Found {
     last: Option<CreateReport>,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Outcome<()> {
     let cli = Cli::parse();
-    let folder = tempfile::tempdir_in(&cli.folder)?;
-    let (home_dir, repo) = (folder.path().join("home"), folder.path().join("repo"));
-    let options =
-        Options { size: cli.size, attachments: Some(0), attachment_rows: Some(0), ..Options::default() };
-    sample::make(&home_dir, &options)?;
-    let flags = Flags { home: Some(home_dir.clone()), config: None };
-    let home = Home::resolve(&flags, &Environment::default(), Path::new("/"))?;
-    let start: Timestamp = "2026-01-05T03:00:00Z".parse()?;
-    let (day_now, drawn) = (AtomicI64::new(0), AtomicU64::new(0));
-    let now = || start + SignedDuration::from_hours(24 * day_now.load(Ordering::Relaxed));
-    let random = || u128::from(drawn.fetch_add(1, Ordering::Relaxed));
-    let context = Context { observer: &(), now: &now, random: &random };
-    init(&repo, &context)?;
+    let days = PassingDays::new(&cli.folder, cli.size)?;
+    let (home, repo) = (days.beside("home"), days.beside("repo"));
+    days.init(&repo)?;
     let mut found = Found::default();
     for day in 0..cli.days {
-        day_now.store(day.into(), Ordering::Relaxed);
+        days.go_to(day);
         if day > 0 {
-            change(&home_dir, day, cli.marked)?;
+            days.change(cli.marked)?;
         }
-        found.add(snapshot(&context, &home, &repo, cli.dense)?, day);
+        // From here on the system notes the peak anew.
+        fs::write("/proc/self/clear_refs", "5")?;
+        let began = Instant::now();
+        let report = days.snapshot(&home, &repo, cli.dense)?;
+        found.add((report, began.elapsed().as_secs_f64(), peak_kib()?), day);
     }
     found.tell(&cli, &repo)
 }
 
-/// A day of change. Rows at random places are the worst that can happen to blobs.
-fn change(home: &Path, day: u32, marked: u64) -> Result<(), Box<dyn Error>> {
-    if marked == 0 {
-        let churn = Churn { day, grow: 1, shrink: 1, update: 2, attachments: false, ..Churn::default() };
-        sample::churn(home, &churn)?;
-        return Ok(());
-    }
-    let database = rusqlite::Connection::open(home.join("msgvault.db"))?;
-    let mark =
-        "UPDATE messages SET is_read = 1 - is_read WHERE (id * 2654435761 + ?1 * 40503) / 7 % 1000 < ?2";
-    database.execute(mark, (day, i64::try_from(marked)?))?;
-    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
-}
-
-fn snapshot(
-    context: &Context<'_>,
-    home: &Home,
-    repo: &Path,
-    dense: Dense,
-) -> Result<(CreateReport, f64, u64), Box<dyn Error>> {
-    let pause = |time: Duration| std::thread::sleep(time);
-    let asked =
-        freeze::Request { data_dir: &home.data_dir, api_key: "", patience: Duration::ZERO, pause: &pause };
-    let request = CreateRequest {
-        home,
-        repo,
-        tag: "",
-        include_config: false,
-        include_tokens: false,
-        allow_plaintext_secrets: false,
-        jobs: 0,
-        zstd_level: 0,
-        dense,
-        force_unlock: false,
-        accept_clock: true,
-        alarm_drop: 5,
-        retry_lock: Duration::ZERO,
-        check: false,
-        dry_run: false,
-        version: "0",
-        host: "bench",
-        pid: 1,
-        log_limit: None,
-        pause: &pause,
-    };
-    // From here on the system notes the peak anew.
-    fs::write("/proc/self/clear_refs", "5")?;
-    let began = Instant::now();
-    let mut freezer = freeze::acquire(context, &asked)?;
-    let report = create::run(context, &request, freezer.as_mut())?;
-    Ok((report, began.elapsed().as_secs_f64(), peak_kib()?))
-}
-
-fn peak_kib() -> Result<u64, Box<dyn Error>> {
+fn peak_kib() -> Outcome<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// Pages held and needed by the newest snapshot of every month and those that it builds upon, and how many these are.
-fn monthly_set(repository: &Repository) -> Result<(u64, u64, usize), Box<dyn Error>> {
+fn monthly_set(repository: &Repository) -> Outcome<(u64, u64, usize)> {
     let all = repository.listing()?.snapshots;
     let month = |id: &SnapshotId| id.as_str()[..6].to_owned();
     let newest: BTreeMap<String, &SnapshotId> = all.iter().map(|id| (month(id), id)).collect();
@@ -190,7 +124,7 @@ impl Found {
         self.last = Some(report);
     }
 
-    fn tell(mut self, cli: &Cli, repo: &Path) -> Result<(), Box<dyn Error>> {
+    fn tell(mut self, cli: &Cli, repo: &Path) -> Outcome<()> {
         let last = self.last.take().ok_or("no day")?;
         let repository = Repository::open(DirectoryStore::new(repo), Ruzstd)?;
         let written: u64 = repository.pack_files()?.iter().map(|(_, len)| len).sum();

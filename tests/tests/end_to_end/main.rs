@@ -20,6 +20,7 @@ mod database_check;
 mod days;
 mod documents;
 mod fixtures;
+mod forged_times;
 mod go_retention;
 mod interchange;
 mod kills;
