@@ -37,6 +37,8 @@ pub(super) struct Children {
     pub(super) program: PathBuf,
     /// Flags that name home, configuration and repository.
     pub(super) place: Vec<OsString>,
+    /// How much of the packs a verification reads.
+    pub(super) verify_budget: Option<String>,
     /// How long a hook may take.
     pub(super) hook_time: Duration,
     /// Becomes true when the daemon ends.
@@ -77,7 +79,11 @@ impl Runner for Children {
         let mut command = Command::new(&self.program);
         // Quiet, so that all of what it says on standard error is what is wrong.
         command.args(&self.place).args(["--json", "--quiet", "--progress", "none", "backup"]);
-        command.args(job.arguments()).args(["--retry-lock", LOCK_PATIENCE]);
+        match (job, &self.verify_budget) {
+            (ScheduledJob::Verify, Some(budget)) => command.args(["verify", "--oldest", "--budget", budget]),
+            (job, _) => command.args(job.arguments()),
+        };
+        command.args(["--retry-lock", LOCK_PATIENCE]);
         match self.run_child(command, None, None).await {
             // A service manager can tell the child to stop before it tells the daemon.
             Ok(ChildEnd { code: Some(130 | 143), .. }) if self.is_stopping().await => JobOutcome::stopped(),
@@ -278,6 +284,7 @@ mod tests {
         Children {
             program: program.into(),
             place: Vec::new(),
+            verify_budget: None,
             hook_time: Duration::from_hours(1),
             stop: stop.clone(),
         }

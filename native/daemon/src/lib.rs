@@ -223,6 +223,7 @@ impl RunningDaemon {
         let (stop_http, http_stop) = watch::channel(false);
 
         let file = StateFile::new(schedule::state_path(&settings.data_dir));
+        let verify_budget = settings.plan.verify_budget.clone();
         let (board, complaint) = Board::new(settings.plan, &file);
         if let Some(complaint) = complaint {
             machine.log(Level::Warn, &complaint, &[]);
@@ -234,7 +235,7 @@ impl RunningDaemon {
             file,
             zone: settings.zone,
             gate: gate.clone(),
-            runner: Children { program, place, hook_time, stop: children_stop },
+            runner: Children { program, place, verify_budget, hook_time, stop: children_stop },
             machine: machine.clone(),
         };
         let reporter = report(settings.inquiry, gate.clone(), board.clone(), machine.clone());

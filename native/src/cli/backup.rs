@@ -12,7 +12,7 @@ mod restore;
 mod rules;
 mod stats;
 mod sums;
-mod verify;
+pub(super) mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::home::{BackupSettings, Home};
 
 use super::Invocation;
+use super::backup::verify::budget;
 use super::environment::{check_randomness, cwd, random};
 use super::failure::Failure;
 
@@ -144,10 +145,14 @@ fn plan(invocation: &Invocation<'_>, backup: &BackupSettings) -> Result<Schedule
         let parsed = text.as_deref().map(Cron::parse).transpose();
         parsed.map_err(|error| Failure::failed(format!("[backup] {setting}: {error}")))
     };
+    if let Some(Err(error)) = backup.verify_budget.as_deref().map(budget) {
+        return Err(Failure::failed(format!("[backup] verify_budget: {error}")));
+    }
     let plan = Schedule {
         create: cron("schedule", &backup.schedule)?,
         check: cron("check_schedule", &backup.check_schedule)?,
         verify: cron("verify_schedule", &backup.verify_schedule)?,
+        verify_budget: backup.verify_budget.clone(),
         forget: backup.forget,
         prune: cron("prune_schedule", &backup.prune_schedule)?,
         on_success: backup.on_success.clone(),

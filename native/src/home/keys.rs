@@ -5,7 +5,7 @@
 use toml::de::DeTable;
 
 /// All keys of `[backup]`.
-const BACKUP: [&str; 14] = [
+const BACKUP: [&str; 15] = [
     "repo",
     "zstd_level",
     "check",
@@ -13,6 +13,7 @@ const BACKUP: [&str; 14] = [
     "schedule",
     "check_schedule",
     "verify_schedule",
+    "verify_budget",
     "on_success",
     "on_failure",
     "on_alarm",

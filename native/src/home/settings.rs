@@ -47,6 +47,8 @@ pub struct BackupSettings {
     pub check_schedule: Option<String>,
     /// When it verifies all of them.
     pub verify_schedule: Option<String>,
+    /// How much of the packs such a verification reads; all of them without a budget.
+    pub verify_budget: Option<String>,
     /// Whether it forgets after a snapshot, by the rules of the configuration.
     pub forget: bool,
     /// When it prunes; weekly, where there are rules and nothing else is said.
@@ -67,6 +69,7 @@ impl Default for BackupSettings {
             schedule: None,
             check_schedule: None,
             verify_schedule: None,
+            verify_budget: None,
             forget: false,
             prune_schedule: None,
             on_success: None,
@@ -110,6 +113,7 @@ pub(super) struct Backup {
     pub(super) schedule: Option<String>,
     pub(super) check_schedule: Option<String>,
     pub(super) verify_schedule: Option<String>,
+    pub(super) verify_budget: Option<String>,
     pub(super) on_success: Option<String>,
     pub(super) on_failure: Option<String>,
     pub(super) on_alarm: Option<String>,
@@ -134,6 +138,7 @@ impl Backup {
             schedule: given(&self.schedule),
             check_schedule: given(&self.check_schedule),
             verify_schedule: given(&self.verify_schedule),
+            verify_budget: given(&self.verify_budget),
             forget: !self.keep.is_empty(),
             prune_schedule: match &self.prune_schedule {
                 None if !self.keep.is_empty() => Some(WEEKLY.to_owned()),

@@ -32,6 +32,8 @@ pub struct Schedule {
     pub check: Option<Cron>,
     /// When all snapshots are verified.
     pub verify: Option<Cron>,
+    /// How much of the packs is read then, the longest unread first; all of them without a budget.
+    pub verify_budget: Option<String>,
     /// Whether snapshots are forgotten after one was made.
     pub forget: bool,
     /// When space is given back.

@@ -77,6 +77,7 @@ impl World {
         let plan = Schedule {
             create: cron(self.create),
             check: cron(self.check),
+            verify_budget: None,
             verify: cron(self.verify),
             forget: self.forget,
             prune: None,

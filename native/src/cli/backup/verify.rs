@@ -44,12 +44,12 @@ pub(in crate::cli) struct Args {
 
 /// How much is read in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Budget {
+pub(in crate::cli) enum Budget {
     Bytes(u64),
     Time(Duration),
 }
 
-fn budget(text: &str) -> Result<Budget, &'static str> {
+pub(in crate::cli) fn budget(text: &str) -> Result<Budget, &'static str> {
     let time = length_of_time(text).ok().and_then(|time| Duration::try_from(time).ok());
     match (parse_bytes(text), time) {
         (Ok(_), Some(_)) if text.ends_with('m') => Err("`m` could be megabytes or minutes: write MiB or min"),
