@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::sample::{self, Churn, Options};
 
 /// Whatever goes wrong ends a measurement.
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
+pub type Measured<T> = Result<T, Box<dyn Error>>;
 
 /// An archive, and the day that it is.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct PassingDays {
 
 impl PassingDays {
     /// Makes an archive in a folder of its own in this one.
-    pub fn new(parent: &Path, size: u64) -> Outcome<Self> {
+    pub fn new(parent: &Path, size: u64) -> Measured<Self> {
         let days =
             Self { folder: tempfile::tempdir_in(parent)?, day: AtomicI64::new(0), drawn: AtomicU64::new(0) };
         let options = Options { size, attachments: Some(0), attachment_rows: Some(0), ..Options::default() };
@@ -48,7 +48,7 @@ impl PassingDays {
     }
 
     /// Does something on the day that it is.
-    pub fn now<T>(&self, work: impl FnOnce(&Context<'_>) -> Outcome<T>) -> Outcome<T> {
+    pub fn now<T>(&self, work: impl FnOnce(&Context<'_>) -> Measured<T>) -> Measured<T> {
         let start: Timestamp = "2026-01-05T03:00:00Z".parse()?;
         let now = || start + SignedDuration::from_hours(24 * self.day.load(Ordering::Relaxed));
         let random = || u128::from(self.drawn.fetch_add(1, Ordering::Relaxed));
@@ -62,7 +62,7 @@ impl PassingDays {
 
     /// A day of change. Rows at random places are the worst that can happen to blobs. `marked` messages in a thousand
     /// are marked as read or unread; 0 lets mail come and go instead.
-    pub fn change(&self, marked: u64) -> Outcome<()> {
+    pub fn change(&self, marked: u64) -> Measured<()> {
         let day = u32::try_from(self.day.load(Ordering::Relaxed))?;
         let home = self.beside("home");
         if marked == 0 {
@@ -79,12 +79,12 @@ impl PassingDays {
     }
 
     /// An empty repository.
-    pub fn init(&self, repo: &Path) -> Outcome<()> {
+    pub fn init(&self, repo: &Path) -> Measured<()> {
         self.now(|context| Ok(init(repo, context).map(drop)?))
     }
 
     /// A snapshot of a home, on the day that it is.
-    pub fn snapshot(&self, home: &Path, repo: &Path, dense: Dense) -> Outcome<CreateReport> {
+    pub fn snapshot(&self, home: &Path, repo: &Path, dense: Dense) -> Measured<CreateReport> {
         let flags = Flags { home: Some(home.to_owned()), config: None };
         let home = Home::resolve(&flags, &Environment::default(), Path::new("/"))?;
         let pause = |time: Duration| sleep(time);
@@ -126,8 +126,8 @@ impl PassingDays {
     pub fn locked<T>(
         &self,
         repo: &Path,
-        change: impl FnOnce(&Context<'_>, &Lock) -> Outcome<T>,
-    ) -> Outcome<T> {
+        change: impl FnOnce(&Context<'_>, &Lock) -> Measured<T>,
+    ) -> Measured<T> {
         self.now(|context| {
             let lock = lock::exclusive(context, &request(repo, "prune", &sleep))?;
             let changed = change(context, &lock)?;
@@ -137,7 +137,7 @@ impl PassingDays {
     }
 
     /// Restores a snapshot to a new folder.
-    pub fn restore(&self, repo: &Path, snapshot: &SnapshotId, target: &Path) -> Outcome<()> {
+    pub fn restore(&self, repo: &Path, snapshot: &SnapshotId, target: &Path) -> Measured<()> {
         let request = RestoreRequest {
             lock: request(repo, "restore", &sleep),
             snapshot,

@@ -142,7 +142,8 @@ function explainIncomplete({ path }: Candidate): void {
 
 const ADVICE: { [kind in CallError["failure"]["kind"]]: string } = {
   "no-repository": "Choose the folder that holds config.toml, snapshots/ and packs/.",
-  "too-new": "Get a newer msgvault-verify page.",
+  // The message says what to do.
+  "too-new": "",
   encrypted: "Nothing is wrong with it as far as this page can tell, which is not far.",
   unreadable: "Check that the medium is there and that you may read it, then choose the folder again.",
   "damaged-config": "Fetch config.toml from another copy of the repository, then choose the folder again.",
@@ -151,7 +152,7 @@ const ADVICE: { [kind in CallError["failure"]["kind"]]: string } = {
 };
 
 function explain({ failure }: CallError): void {
-  say("bad", `Could not be checked: ${shown(failure.message)}. ${ADVICE[failure.kind]}`, failure.kind);
+  say("bad", `Could not be checked: ${shown(failure.message)}. ${ADVICE[failure.kind]}`.trim(), failure.kind);
 }
 
 /** Says what is happening, to screen readers too. */

@@ -123,7 +123,7 @@ const STATES: { name: string; state: string; says: RegExp; make(repo: string): v
     }
   } },
   { name: "a copy without config.toml", state: "incomplete", says: /incomplete; fetch config\.toml/, make: (repo) => rmSync(join(repo, "config.toml")) },
-  { name: "a newer format", state: "too-new", says: /needs a reader of version 99/, make: config((text) => text.replace(/min_reader_version = \d+/, "min_reader_version = 99")) },
+  { name: "a newer format", state: "too-new", says: /: the repository needs a reader of version 99; upgrade this program, which reads up to \d+\.$/, make: config((text) => text.replace(/min_reader_version = \d+/, "min_reader_version = 99")) },
   { name: "an encrypted repository", state: "encrypted", says: /encrypted/, make: config((text) => text.replace(/encryption = .*/, 'encryption = "age"')) },
   { name: "a damaged configuration", state: "damaged-config", says: /config\.toml of the repository is damaged/, make: config((text) => text.slice(0, 20)) },
 ];

@@ -48,7 +48,7 @@ pub(super) enum BackupCommand {
     Sums(sums::SumsArgs),
     /// Tell what takes the space: snapshots, kinds, packs, large attachments, months
     Stats(stats::StatsArgs),
-    /// Mend what is lost or damaged, from a copy of the repository or from what is there
+    /// Mend what is lost or damaged, from a copy of the repository, from the archive, or from what is there
     Repair(repair::RepairArgs),
     /// Restore a snapshot to a folder, and prove it
     Restore(restore::RestoreArgs),

@@ -42,7 +42,9 @@ impl LiveArchive {
     /// Opens what is there of it.
     pub(super) fn open(home: &Home) -> Self {
         let database = File::open(&home.database).ok();
-        let contents = Contents::open(&home.attachments, &Place::live(&home.database)).ok();
+        let open = |place: Place| Contents::open(&home.attachments, &place);
+        // A home that cannot be written to is read as it lies there.
+        let contents = open(Place::live(&home.database)).or_else(|_| open(Place::still(&home.database))).ok();
         Self { contents, data_dir: Dir::open(&home.data_dir).ok(), database }
     }
 

@@ -10,7 +10,7 @@ use clap::Parser;
 use msgvault::create::CreateReport;
 use msgvault::home::Dense;
 use msgvault_cli::check_all;
-use msgvault_tests::passing_days::{Outcome, PassingDays};
+use msgvault_tests::passing_days::{Measured, PassingDays};
 use msgvault_verifier::Ruzstd;
 use msgvault_verifier::format::id::{BlobId, SnapshotId};
 use msgvault_verifier::repository::Repository;
@@ -52,7 +52,7 @@ struct Found {
     last: Option<CreateReport>,
 }
 
-fn main() -> Outcome<()> {
+fn main() -> Measured<()> {
     let cli = Cli::parse();
     let days = PassingDays::new(&cli.folder, cli.size)?;
     let (home, repo) = (days.beside("home"), days.beside("repo"));
@@ -72,14 +72,14 @@ fn main() -> Outcome<()> {
     found.tell(&cli, &repo)
 }
 
-fn peak_kib() -> Outcome<u64> {
+fn peak_kib() -> Measured<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// Pages held and needed by the newest snapshot of every month and those that it builds upon, and how many these are.
-fn monthly_set(repository: &Repository) -> Outcome<(u64, u64, usize)> {
+fn monthly_set(repository: &Repository) -> Measured<(u64, u64, usize)> {
     let all = repository.listing()?.snapshots;
     let month = |id: &SnapshotId| id.as_str()[..6].to_owned();
     let newest: BTreeMap<String, &SnapshotId> = all.iter().map(|id| (month(id), id)).collect();
@@ -124,7 +124,7 @@ impl Found {
         self.last = Some(report);
     }
 
-    fn tell(mut self, cli: &Cli, repo: &Path) -> Outcome<()> {
+    fn tell(mut self, cli: &Cli, repo: &Path) -> Measured<()> {
         let last = self.last.take().ok_or("no day")?;
         let repository = Repository::open(DirectoryStore::new(repo), Ruzstd)?;
         let written: u64 = repository.pack_files()?.iter().map(|(_, len)| len).sum();

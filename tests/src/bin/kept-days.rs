@@ -15,7 +15,7 @@ use msgvault::prune::{MaxUnused, PruneRequest, prune};
 use msgvault::retention::rules::KeepRules;
 use msgvault::retention::{ForgetRequest, What, forget};
 use msgvault_cli::check_all;
-use msgvault_tests::passing_days::{Outcome, PassingDays};
+use msgvault_tests::passing_days::{Measured, PassingDays};
 use msgvault_tests::sample::file_digest;
 use msgvault_verifier::format::id::SnapshotId;
 use msgvault_verifier::inspect::{PageUse, overview_with_space};
@@ -45,7 +45,7 @@ struct Cli {
     folder: PathBuf,
 }
 
-fn main() -> Outcome<()> {
+fn main() -> Measured<()> {
     let cli = Cli::parse();
     let days = PassingDays::new(&cli.folder, cli.size)?;
     let (home, repo) = (days.beside("home"), days.beside("repo"));
@@ -90,7 +90,7 @@ fn main() -> Outcome<()> {
 }
 
 /// Forgets, and prunes too where that is due.
-fn let_go(days: &PassingDays, repo: &Path, prunes: bool) -> Outcome<()> {
+fn let_go(days: &PassingDays, repo: &Path, prunes: bool) -> Measured<()> {
     let rules = KeepRules { daily: 7, weekly: 8, monthly: 24, yearly: 10, ..KeepRules::default() };
     let forgets = ForgetRequest { root: repo, what: What::Unkept(rules), by: "bench" };
     let grace = SignedDuration::from_hours(7 * 24);
@@ -105,14 +105,14 @@ fn let_go(days: &PassingDays, repo: &Path, prunes: bool) -> Outcome<()> {
     })
 }
 
-fn open(repo: &Path) -> Outcome<Repository> {
+fn open(repo: &Path) -> Measured<Repository> {
     Ok(Repository::open(DirectoryStore::new(repo), Zstd)?)
 }
 
-fn tell(days: &PassingDays, changed: f64, kept: &[SnapshotId]) -> Outcome<()> {
+fn tell(days: &PassingDays, changed: f64, kept: &[SnapshotId]) -> Measured<()> {
     let [repo, of_kept, alone] = ["repo", "of-kept", "alone"].map(|name| days.beside(name));
     let bytes =
-        |repo: &Path| -> Outcome<u64> { Ok(open(repo)?.pack_files()?.iter().map(|(_, len)| len).sum()) };
+        |repo: &Path| -> Measured<u64> { Ok(open(repo)?.pack_files()?.iter().map(|(_, len)| len).sum()) };
     let widest = overview_with_space(&open(&repo)?)?
         .snapshots
         .iter()
@@ -149,7 +149,7 @@ fn tell(days: &PassingDays, changed: f64, kept: &[SnapshotId]) -> Outcome<()> {
     Ok(())
 }
 
-fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<f64> {
+fn timed(work: impl FnOnce() -> Measured<()>) -> Measured<f64> {
     let began = Instant::now();
     work()?;
     Ok(began.elapsed().as_secs_f64())

@@ -69,7 +69,9 @@ fn write_pack(corpus: &Path, store: &MemoryStore, path: &str) -> Result<(), Box<
     for entry in pack.entries().iter().filter(|entry| entry.encoding == Encoding::Zstd) {
         let (start, len) = (usize::try_from(entry.offset)?, usize::try_from(entry.stored_len)?);
         let frame = bytes.get(start..start + len).ok_or("a frame outside of its pack")?;
-        write(corpus, "zstd_frame", &[&u32::try_from(entry.raw_len)?.to_le_bytes(), frame].concat())?;
+        let input = [&u32::try_from(entry.raw_len)?.to_le_bytes(), frame].concat();
+        write(corpus, "zstd_frame", &input)?;
+        write(corpus, "decoders", &input)?;
     }
     Ok(())
 }

@@ -20,8 +20,7 @@ const PACKS: usize = 10;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct StatsArgs {
-    /// Tell what these rules would leave in a year
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "What these rules would leave in a year")]
     rules: RuleArgs,
 }
 
