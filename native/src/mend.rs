@@ -161,10 +161,12 @@ pub fn mend(
     mend.report.dry_run = lock.is_none();
     if lock.is_some() {
         clean_staging(request.root)?;
-        mend.clear_interrupted()?;
     }
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let (repository, from) = mend.open()?;
+        if round == 0 && lock.is_some() {
+            mend.clear_interrupted(&from)?;
+        }
         let found = verified(context, request.check, &repository)?;
         mend.report.problems_left = found.problems.len();
         let lost = unlisted(repository.store());
@@ -314,13 +316,12 @@ impl Mend<'_> {
     }
 
     /// Snapshots that neither repository has and only their own sums know were interrupted at the very end.
-    fn clear_interrupted(&self) -> Result<(), MendError> {
-        let (store, copy) = (DirectoryStore::new(self.request.root), DirectoryStore::new(self.request.from));
-        let never_came = RecordedSums::read(&store).map_err(SumsError::from)?.without_manifest(&store);
-        if !never_came.iter().all(|id| is_missing(&copy, &id.path())) {
-            return Ok(());
+    fn clear_interrupted(&self, from: &Repository) -> Result<(), MendError> {
+        let store = DirectoryStore::new(self.request.root);
+        let never_came = RecordedSums::read(&store)?.without_manifest(&store);
+        if never_came.iter().all(|id| is_missing(from.store(), &id.path())) {
+            sums::clear_interrupted(self.context, self.request.root)?;
         }
-        sums::clear_interrupted(self.context, self.request.root)?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `msgvault backup repair`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -141,6 +142,20 @@ fn unmended(report: &MendReport) -> Vec<String> {
     [format!("not everything could be mended: {left} left")].into_iter().chain(files).chain(blobs).collect()
 }
 
+/// Blobs of one kind from one pack in one line.
+fn counted<'r>(blobs: impl Iterator<Item = (&'r str, &'r str, &'r str)>) -> Vec<String> {
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    for blob in blobs {
+        *counts.entry(blob).or_default() += 1;
+    }
+    let told = counts.into_iter().map(|((what, file, detail), times)| {
+        let times = if times == 1 { String::new() } else { format!(", {times} times") };
+        let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        format!("{}{times}, of {file}{detail}", escape(what))
+    });
+    told.collect()
+}
+
 fn mended_text(report: &MendReport) -> String {
     let mut out = String::new();
     let fetched = if report.dry_run { "would fetch" } else { "fetched" };
@@ -154,11 +169,12 @@ fn mended_text(report: &MendReport) -> String {
         let _ = writeln!(out, "not fetched: {}: {}", escape(&left.file), escape(&left.detail));
     }
     let stored = if report.dry_run { "would store again" } else { "stored again" };
-    for again in &report.stored_again {
-        let _ = writeln!(out, "{stored} {} (was in {})", escape(&again.what), again.file);
+    let again = report.stored_again.iter().map(|again| (&*again.what, &*again.file, ""));
+    for line in counted(again) {
+        let _ = writeln!(out, "{stored}: {line}");
     }
-    for left in &report.not_stored {
-        let _ = writeln!(out, "not stored: {} ({}): {}", escape(&left.what), left.file, left.detail);
+    for line in counted(report.not_stored.iter().map(|left| (&*left.what, &*left.file, left.detail))) {
+        let _ = writeln!(out, "not stored: {line}");
     }
     let has_changed = !report.fetched.is_empty() || !report.stored_again.is_empty();
     let end = match (report.problems_left, report.dry_run) {
