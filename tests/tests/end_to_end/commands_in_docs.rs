@@ -250,9 +250,12 @@ fn ten_years_of_commands_run_as_written() {
     fs::write(user.path("home/.msgvault/config.toml"), config.replace("/media/backup/mail", &repo)).unwrap();
     let _ = user.follow("msgvault backup init").done();
     let blocks = blocks(&text, "sh");
-    let [nightly, copy, coreutils, repair] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let [nightly, stats, copy, coreutils, repair] = blocks.as_slice() else {
+        panic!("{} blocks", blocks.len())
+    };
     for _ in 0..2 {
         let _ = user.follow(nightly).done();
+        assert!(user.follow(stats).done().stdout.contains("in a year"));
         let copied = user.follow(copy).done();
         assert!(copied.stdout.contains("Intact: "), "{copied:?}");
         let _ = user.follow(coreutils).done();

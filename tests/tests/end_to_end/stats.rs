@@ -122,5 +122,5 @@ fn rules_are_told_what_they_would_leave_in_a_year() {
     fs::write(scene.home().join("config.toml"), "[backup.keep]\ndaily = 3\n").unwrap();
     assert_eq!(forecast(&[])["rules"]["daily"], 3);
     let text = scene.backup(&["stats"]).done().stdout;
-    assert!(text.contains("In a year, with a snapshot as often as lately"), "{text}");
+    assert!(text.contains("With a snapshot as often as lately, in a year"), "{text}");
 }

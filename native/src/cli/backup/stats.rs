@@ -36,7 +36,7 @@ pub(super) fn run(invocation: &Invocation<'_>, args: &StatsArgs) -> Result<Exit,
         retention::stats(context, &root, &repository, &rules, names)
     })?;
     let stats = stats.map_err(|error| invocation.machine.failure(error))?;
-    invocation.output.result(&stats, || text(&stats))?;
+    invocation.output.result(&stats, || text(&stats, !rules.is_empty()))?;
     Ok(Exit::Done)
 }
 
@@ -48,7 +48,7 @@ fn names(home: &Home, hashes: &[BlobId]) -> BTreeMap<BlobId, Vec<String>> {
     names_of(&Place::live(&home.database), hashes).unwrap_or_default()
 }
 
-fn text(stats: &Stats) -> String {
+fn text(stats: &Stats, has_rules: bool) -> String {
     let mut out = String::new();
     if !stats.is_complete {
         out += "Not everything can be read, so that the numbers are a guess; `msgvault backup verify --all` tells why.\n\n";
@@ -96,17 +96,20 @@ fn text(stats: &Stats) -> String {
         let of = format!("{} ({snapshots})", escape(&month.month));
         let _ = writeln!(out, "{of:<49}  {:>10}", human_bytes(month.bytes_added));
     }
-    out + "\n" + &forecast(stats.forecast.as_ref())
+    out + "\n" + &forecast(stats.forecast.as_ref(), has_rules)
 }
 
-fn forecast(forecast: Option<&Forecast>) -> String {
+fn forecast(forecast: Option<&Forecast>, has_rules: bool) -> String {
     let Some(forecast) = forecast else {
+        if has_rules {
+            return "What the rules would leave in a year can be told from two snapshots on.".to_owned();
+        }
         return "With rules, such as --keep-daily 7 --keep-monthly 12, this tells what they would leave in a year."
             .to_owned();
     };
     let snapshots = count(usize::try_from(forecast.snapshots).unwrap_or(usize::MAX), "snapshot");
     format!(
-        "In a year, with a snapshot as often as lately, the rules would leave {snapshots} in about {}.",
+        "With a snapshot as often as lately, in a year the rules would leave {snapshots} in about {}.",
         human_bytes(forecast.bytes)
     )
 }
